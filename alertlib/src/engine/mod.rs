@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Events in, mails out: who gets what. Pure: no I/O, no threads, the clock comes in.
+
+use crate::event::Event;
+use crate::settings::{PlannedRoute, Recipient};
+use lettre::Address;
+use std::time::SystemTime;
+
+/// A mail to be: what it is about and who gets it. Its text is made when it is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// `Message-ID`, with its angle brackets. The same at every attempt.
+    pub message_id: String,
+    /// When it was decided.
+    pub created: SystemTime,
+    /// The envelope's and the header's sender.
+    pub from: Address,
+    /// Everybody who is to get it, each once; never empty.
+    pub to: Vec<Recipient>,
+    /// What it tells.
+    pub event: Event,
+    /// Events that were dropped since the mail before, because the queue was full.
+    pub dropped: u64,
+}
+
+/// Decides which events become which mails.
+pub struct Engine {
+    routes: Vec<PlannedRoute>,
+    host: String,
+    /// Makes ids of this process unlike those of any other.
+    token: String,
+    mails: u64,
+    dropped: u64,
+}
+
+impl Engine {
+    /// An engine for these routes. `token`: letters and digits that no other process on `host` uses.
+    pub fn new(routes: Vec<PlannedRoute>, host: &str, token: String) -> Self {
+        Engine { routes, host: host.to_owned(), token, mails: 0, dropped: 0 }
+    }
+
+    /// The mails that `event` means at the time `now`: one a sender, and one copy a recipient, however many routes match.
+    pub fn take(&mut self, event: Event, now: SystemTime) -> Vec<Outgoing> {
+        let mut mails: Vec<Outgoing> = Vec::new();
+        for n in 0..self.routes.len() {
+            if !self.routes[n].kinds.has(event.kind) {
+                continue;
+            }
+            let PlannedRoute { to, from, .. } = &self.routes[n];
+            let new = |recipient: &&Recipient| {
+                !mails.iter().any(|m| m.to.iter().any(|r| r.address == recipient.address))
+            };
+            let to: Vec<Recipient> = to.iter().filter(new).cloned().collect();
+            if to.is_empty() {
+                continue;
+            }
+            if let Some(mail) = mails.iter_mut().find(|mail| mail.from == *from) {
+                mail.to.extend(to);
+                continue;
+            }
+            self.mails += 1;
+            mails.push(Outgoing {
+                message_id: format!("<haproxy.{}.{}@{}>", self.token, self.mails, self.host),
+                created: now,
+                from: from.clone(),
+                to,
+                event: event.clone(),
+                dropped: self.dropped,
+            });
+        }
+        if !mails.is_empty() {
+            self.dropped = 0;
+        }
+        mails
+    }
+
+    /// Tells in the next mail that `count` more events were dropped.
+    pub fn dropped(&mut self, count: u64) {
+        self.dropped = self.dropped.saturating_add(count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Kind, Kinds};
+
+    fn recipient(address: &str) -> Recipient {
+        Recipient { address: address.parse().expect("address"), is_local: false }
+    }
+
+    fn route(to: &[&str], from: &str, kinds: &[Kind]) -> PlannedRoute {
+        PlannedRoute {
+            to: to.iter().map(|to| recipient(to)).collect(),
+            from: from.parse().expect("address"),
+            kinds: kinds.iter().copied().collect::<Kinds>(),
+        }
+    }
+
+    fn event(kind: Kind) -> Event {
+        Event {
+            when: SystemTime::UNIX_EPOCH,
+            kind,
+            proxy: "be".into(),
+            server: Some("s1".into()),
+            sentence: "Server be/s1 is DOWN.".into(),
+            change: None,
+        }
+    }
+
+    #[test]
+    fn every_matching_route_gets_it_and_one_recipient_one_copy() {
+        let routes = vec![
+            route(&["a@example.com", "b@example.com"], "lb@example.com", &[Kind::Down, Kind::Up]),
+            route(&["b@example.com", "c@example.com"], "lb@example.com", &[Kind::Down]),
+            route(&["a@example.com", "d@example.com"], "other@example.com", &[Kind::Down]),
+        ];
+        let mut engine = Engine::new(routes, "lb1", "t".into());
+        let mails = engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH);
+        let to: Vec<Vec<&str>> =
+            mails.iter().map(|mail| mail.to.iter().map(|to| to.address.as_ref()).collect()).collect();
+        assert_eq!(to, [vec!["a@example.com", "b@example.com", "c@example.com"], vec!["d@example.com"]]);
+        assert_ne!(mails[0].message_id, mails[1].message_id);
+
+        let mails = engine.take(event(Kind::Up), SystemTime::UNIX_EPOCH);
+        assert_eq!(mails.len(), 1);
+        assert_eq!(mails[0].to.len(), 2);
+        assert!(engine.take(event(Kind::Maint), SystemTime::UNIX_EPOCH).is_empty());
+    }
+
+    #[test]
+    fn drops_are_told_once_in_the_next_mail() {
+        let mut engine =
+            Engine::new(vec![route(&["a@example.com"], "lb@example.com", &[Kind::Down])], "lb1", "t".into());
+        engine.dropped(3);
+        assert!(engine.take(event(Kind::Up), SystemTime::UNIX_EPOCH).is_empty());
+        engine.dropped(4);
+        assert_eq!(engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH)[0].dropped, 7);
+        assert_eq!(engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH)[0].dropped, 0);
+    }
+}

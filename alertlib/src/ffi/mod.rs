@@ -1,0 +1,590 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The C ABI. The comments here become those of `include/haproxy_email_alert.h`.
+//!
+//! The only unsafe code of the crate. Every exported function runs in [`guard::guarded`], and answers NULL, bad sizes and
+//! calls in the wrong order.
+
+#![allow(non_camel_case_types)] // these are C's names
+
+mod guard;
+
+use crate::event::{Number, RawChange, State, Text};
+use crate::service::{self, Prepared, Service, User};
+use crate::settings::{Plan, Settings};
+use guard::{SizedStruct, guarded, read_sized, slice, string, write_text};
+use once_cell::sync::OnceCell;
+use std::ffi::{c_char, c_int};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::time::Duration;
+
+/// The number of this ABI. It changes when an older caller would not work any more, and so does the library's soname.
+pub const HAPROXY_EMAIL_ALERT_ABI: u32 = 1;
+
+/// A server is down (HAProxy's SRV_ST_STOPPED).
+pub const HAPROXY_EMAIL_ALERT_STOPPED: u32 = 0;
+/// A server is up, in its slow start (SRV_ST_STARTING).
+pub const HAPROXY_EMAIL_ALERT_STARTING: u32 = 1;
+/// A server is up (SRV_ST_RUNNING).
+pub const HAPROXY_EMAIL_ALERT_RUNNING: u32 = 2;
+/// A server takes no new clients (SRV_ST_STOPPING).
+pub const HAPROXY_EMAIL_ALERT_STOPPING: u32 = 3;
+
+/// Maintenance forced by an administrator (SRV_ADMF_FMAINT).
+pub const HAPROXY_EMAIL_ALERT_FMAINT: u32 = 0x01;
+/// Maintenance inherited from a tracked server (SRV_ADMF_IMAINT).
+pub const HAPROXY_EMAIL_ALERT_IMAINT: u32 = 0x02;
+/// Maintenance from the configuration (SRV_ADMF_CMAINT); comes with FMAINT.
+pub const HAPROXY_EMAIL_ALERT_CMAINT: u32 = 0x04;
+/// Drain forced by an administrator (SRV_ADMF_FDRAIN).
+pub const HAPROXY_EMAIL_ALERT_FDRAIN: u32 = 0x08;
+/// Drain inherited from a tracked server (SRV_ADMF_IDRAIN).
+pub const HAPROXY_EMAIL_ALERT_IDRAIN: u32 = 0x10;
+/// Maintenance because the server's name does not resolve (SRV_ADMF_RMAINT).
+pub const HAPROXY_EMAIL_ALERT_RMAINT: u32 = 0x20;
+/// Maintenance until the server's name was set (SRV_ADMF_HMAINT).
+pub const HAPROXY_EMAIL_ALERT_HMAINT: u32 = 0x40;
+
+/// Event flag: a check, an agent or the CLI's "health" and "agent" commands decided; else an administrator.
+pub const HAPROXY_EMAIL_ALERT_OPERATIONAL: u32 = 0x01;
+/// Event flag: the server line has "backup".
+pub const HAPROXY_EMAIL_ALERT_BACKUP: u32 = 0x02;
+/// Event flag: the check_* fields are set.
+pub const HAPROXY_EMAIL_ALERT_CHECK: u32 = 0x04;
+/// Event flag: that check is the agent check.
+pub const HAPROXY_EMAIL_ALERT_AGENT: u32 = 0x08;
+/// Event flag: the proxy is a "listen" section, which HAProxy calls "proxy" in its messages.
+pub const HAPROXY_EMAIL_ALERT_LISTEN: u32 = 0x10;
+
+/// What a call came to. The numbers never change their meaning.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum haproxy_email_alert_result {
+    /// Done.
+    HAPROXY_EMAIL_ALERT_OK = 0,
+    /// The event was dropped, and counted: the queue is full.
+    HAPROXY_EMAIL_ALERT_QUEUE_FULL = 7001,
+    /// Called in the wrong order.
+    HAPROXY_EMAIL_ALERT_NOT_RUNNING = 7002,
+    /// NULL, a bad size or a bad value.
+    HAPROXY_EMAIL_ALERT_INVALID = 7003,
+    /// The configuration is wrong: the message says what.
+    HAPROXY_EMAIL_ALERT_CONFIG = 7004,
+    /// Done, but the administrator should see the message.
+    HAPROXY_EMAIL_ALERT_WARNING = 7005,
+    /// There is nothing to return.
+    HAPROXY_EMAIL_ALERT_EMPTY = 7006,
+    /// The time was over before everything was delivered.
+    HAPROXY_EMAIL_ALERT_PENDING = 7007,
+    /// The system refused something: the message or the log says what.
+    HAPROXY_EMAIL_ALERT_SYSTEM = 7008,
+    /// A bug in the library was caught.
+    HAPROXY_EMAIL_ALERT_PANIC = 7099,
+}
+use haproxy_email_alert_result::*;
+
+/// Text of <length> bytes, not ended by NUL, in any encoding. <data> may be NULL when <length> is 0. Borrowed.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct haproxy_email_alert_text {
+    /// The first byte.
+    pub data: *const c_char,
+    /// In bytes.
+    pub length: usize,
+}
+
+/// What the library must know of the process.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct haproxy_email_alert_process {
+    /// sizeof(struct haproxy_email_alert_process)
+    pub size: usize,
+    /// The user that the worker will run as; 0: it stays root, or who it is.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// HAProxy's version, ended by NUL, or NULL. Copied.
+    pub haproxy_version: *const c_char,
+}
+
+/// One commit of a server's status. Texts are borrowed for the call; what is longer than the queue's slots is cut.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct haproxy_email_alert_event {
+    /// sizeof(struct haproxy_email_alert_event)
+    pub size: usize,
+    /// The proxy's number: unique in the process.
+    pub proxy_id: u32,
+    /// The server's number: unique in its proxy.
+    pub server_id: u32,
+    /// HAPROXY_EMAIL_ALERT_STOPPED to _STOPPING: before the change.
+    pub old_state: u32,
+    /// The same after it.
+    pub new_state: u32,
+    /// HAPROXY_EMAIL_ALERT_FMAINT etc.: before the change.
+    pub old_admin: u32,
+    /// The same after it.
+    pub new_admin: u32,
+    /// HAPROXY_EMAIL_ALERT_OPERATIONAL etc.
+    pub flags: u32,
+    /// Servers, active and backup, that the backend could use before the change.
+    pub usable_before: u32,
+    /// Active servers that it can use now.
+    pub active: u32,
+    /// Backup servers that it can use now.
+    pub backup: u32,
+    /// Sessions that the server has.
+    pub sessions: u32,
+    /// Sessions that the change sent back to the queue; negative: it moves none.
+    pub requeued: i32,
+    /// Sessions in the server's queue.
+    pub queued: u32,
+    /// The check's layer 5 to 7 code; negative: it has none.
+    pub check_code: i32,
+    /// How long the check took, in milliseconds; negative: not known.
+    pub check_duration_ms: i64,
+    /// The backend's or listen section's name.
+    pub proxy: haproxy_email_alert_text,
+    /// The server's name.
+    pub server: haproxy_email_alert_text,
+    /// The proxy of the server that this one tracks, or empty.
+    pub via_proxy: haproxy_email_alert_text,
+    /// The name of the server that this one tracks, or empty.
+    pub via_server: haproxy_email_alert_text,
+    /// The server's host name where HAProxy resolves it at run time, or empty.
+    pub hostname: haproxy_email_alert_text,
+    /// HAProxy's word for the cause where it was no check, or empty.
+    pub cause: haproxy_email_alert_text,
+    /// The check's status in short: "L4TOUT".
+    pub check_status: haproxy_email_alert_text,
+    /// The same in words: "Layer4 timeout".
+    pub check_reason: haproxy_email_alert_text,
+    /// What the server or the system said, as it came.
+    pub check_info: haproxy_email_alert_text,
+}
+
+/// What was done so far; all but <waiting> only grow.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct haproxy_email_alert_counters {
+    /// sizeof(struct haproxy_email_alert_counters), set by the caller.
+    pub size: usize,
+    /// Events that the queue took.
+    pub accepted: u64,
+    /// Events that it refused: it was full.
+    pub dropped: u64,
+    /// Events and mails that are neither delivered nor given up.
+    pub waiting: u64,
+    /// Copies, one for each recipient, that a relay has taken.
+    pub delivered: u64,
+    /// Copies that were refused for good, or given up.
+    pub failed: u64,
+    /// Copies that are to be tried again, counted at each attempt.
+    pub retried: u64,
+}
+
+// SAFETY: repr(C), a size first, then integers and pointers.
+unsafe impl SizedStruct for haproxy_email_alert_process {}
+// SAFETY: repr(C), a size first, then integers and pointers.
+unsafe impl SizedStruct for haproxy_email_alert_event {}
+// SAFETY: repr(C), a size first, then integers.
+unsafe impl SizedStruct for haproxy_email_alert_counters {}
+
+/// The time before the threads: what was parsed, and what was opened for it.
+struct Setup {
+    settings: Settings,
+    configured: bool,
+    /// A directive was wrong: its own error is enough, and says more than what follows from it.
+    refused: bool,
+    plan: Option<Plan>,
+    prepared: Option<Prepared>,
+}
+
+static SETUP: Mutex<Setup> = Mutex::new(Setup {
+    settings: Settings { routes: Vec::new(), relays: Vec::new(), host_name: None },
+    configured: false,
+    refused: false,
+    plan: None,
+    prepared: None,
+});
+
+/// The time of the threads.
+static SERVICE: OnceCell<Service> = OnceCell::new();
+
+/// Used by one thread, before the others are there.
+fn setup() -> MutexGuard<'static, Setup> {
+    SETUP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Panics are told to the log; a daemon has no standard error.
+fn log_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        crate::logging::into_ring();
+        std::panic::set_hook(Box::new(|panic| {
+            log::error!("bug in haproxy-email-alert {}: {panic}", crate::VERSION)
+        }));
+    });
+}
+
+/// The library's version, such as "0.1.0". Any thread, at any time. The string is static.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+/// The library's HAPROXY_EMAIL_ALERT_ABI: the caller compares it with its header's. Any thread, at any time.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_abi() -> u32 {
+    HAPROXY_EMAIL_ALERT_ABI
+}
+
+/// Adds one directive. <words> are the <count> words of the line, each ended by NUL, <words[0]> the keyword; nothing of them
+/// is kept. One thread, before haproxy_email_alert_check().
+///
+/// Returns OK, or CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
+/// wanted), or INVALID for NULL, or NOT_RUNNING once prepared. Nothing is opened or started.
+///
+/// # Safety
+///
+/// The pointers are as described.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_parse(
+    words: *const *const c_char,
+    count: usize,
+    message: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        log_panics();
+        // SAFETY: as the caller promises, see above.
+        let Some(words) = (unsafe { slice(words, count) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let mut texts = Vec::with_capacity(words.len());
+        for &word in words {
+            // SAFETY: as the caller promises, see above.
+            match unsafe { string(word) } {
+                None => return HAPROXY_EMAIL_ALERT_INVALID,
+                Some(word) => texts.push(word.to_str().map_err(|_| word.to_string_lossy())),
+            }
+        }
+        let mut setup = setup();
+        if setup.plan.is_some() || SERVICE.get().is_some() {
+            return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
+        }
+        setup.configured = true;
+        let parsed = match texts.into_iter().collect::<Result<Vec<&str>, _>>() {
+            Ok(words) => crate::directive::parse(&mut setup.settings, &words),
+            Err(word) => Err(format!("word '{}' is not UTF-8", crate::text::visible(&word))),
+        };
+        setup.refused |= parsed.is_err();
+        // SAFETY: as the caller promises, see above.
+        unsafe { answer(parsed, HAPROXY_EMAIL_ALERT_CONFIG, message, size) }
+    })
+}
+
+/// Has a directive been parsed, be it a wrong one? Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_configured() -> bool {
+    guarded(false, || SERVICE.get().is_some() || setup().configured)
+}
+
+/// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
+/// for "haproxy -c" too. One thread.
+///
+/// Returns OK (also after a directive that was refused: its error is enough), CONFIG with a message (see
+/// haproxy_email_alert_parse()), or INVALID.
+///
+/// # Safety
+///
+/// <process> is NULL or as its type describes; <message> has <size> writable bytes, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_check(
+    process: *const haproxy_email_alert_process,
+    message: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        log_panics();
+        // SAFETY: as the caller promises, see above.
+        let Some(process) = (unsafe { read_sized(process) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let mut setup = setup();
+        if setup.refused {
+            return HAPROXY_EMAIL_ALERT_OK;
+        }
+        let plan = setup.settings.plan(&machine_name());
+        let checked =
+            plan.and_then(|plan| service::check(&plan, user(&process)).map(|()| setup.plan = Some(plan)));
+        // SAFETY: as the caller promises, see above.
+        unsafe { answer(checked, HAPROXY_EMAIL_ALERT_CONFIG, message, size) }
+    })
+}
+
+/// Opens what needs root, the file system or the resolver, and starts the helper process if a relay is a command: before
+/// HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
+/// haproxy_email_alert_check().
+///
+/// Returns OK, WARNING or SYSTEM with a message (see haproxy_email_alert_parse()), NOT_RUNNING without a checked
+/// configuration, or INVALID. After SYSTEM it may be called again.
+///
+/// # Safety
+///
+/// As for haproxy_email_alert_check().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_prepare(
+    process: *const haproxy_email_alert_process,
+    message: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        log_panics();
+        // SAFETY: as the caller promises, see above.
+        let Some(process) = (unsafe { read_sized(process) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        // SAFETY: as the caller promises, see above.
+        let version = unsafe { string(process.haproxy_version) };
+        let version = version.map(|version| crate::text::visible(&version.to_string_lossy()));
+        let mut setup = setup();
+        let Some(plan) = setup.plan.clone().filter(|_| setup.prepared.is_none()) else {
+            return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
+        };
+        let (outcome, result) = match Prepared::open(plan, user(&process), version) {
+            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_SYSTEM),
+            Ok(prepared) => {
+                let warnings = prepared.warnings.join("; ");
+                setup.prepared = Some(prepared);
+                (if warnings.is_empty() { Ok(()) } else { Err(warnings) }, HAPROXY_EMAIL_ALERT_WARNING)
+            }
+        };
+        // SAFETY: as the caller promises, see above.
+        unsafe { answer(outcome, result, message, size) }
+    })
+}
+
+/// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once prepared; 0 before.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
+    // A session or a directory and a file for each relay, the helper's socket, and what the resolver opens.
+    const SHARED: u32 = 4;
+    guarded(0, || setup().plan.as_ref().map_or(0, |plan| SHARED + 2 * plan.relays.len() as u32))
+}
+
+/// Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
+///
+/// Returns OK, SYSTEM (the log says why), or NOT_RUNNING if it is not prepared.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        let Some(prepared) = setup().prepared.take() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
+        match SERVICE.get_or_try_init(|| Service::start(prepared)) {
+            Ok(_) => HAPROXY_EMAIL_ALERT_OK,
+            Err(error) => {
+                log::error!("no mails will be sent: cannot start a thread: {error}");
+                HAPROXY_EMAIL_ALERT_SYSTEM
+            }
+        }
+    })
+}
+
+/// Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
+/// (a wake-up) at most. The caller keeps <event> and its texts.
+///
+/// Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start, or INVALID.
+///
+/// # Safety
+///
+/// <event> is NULL or as its type describes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert(
+    event: *const haproxy_email_alert_event,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
+        // SAFETY: as the caller promises, see above.
+        let Some(event) = (unsafe { read_sized(event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        // SAFETY: the texts are borrowed for this call, as their type describes.
+        let Some(change) = (unsafe { raw_change(&event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        #[cfg(feature = "fault-injection")]
+        assert!(change.texts[Text::Server as usize] != b"panic-in-the-call", "asked for");
+        match service.push(&change) {
+            Ok(()) => HAPROXY_EMAIL_ALERT_OK,
+            Err(_) => HAPROXY_EMAIL_ALERT_QUEUE_FULL,
+        }
+    })
+}
+
+/// Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog
+/// severity in <level>. Any thread; never blocks.
+///
+/// Returns OK, EMPTY, or INVALID for NULL.
+///
+/// # Safety
+///
+/// <level> is NULL or writable; <line> is NULL or has <size> writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_next_log(
+    level: *mut c_int,
+    line: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        if level.is_null() || !level.is_aligned() || line.is_null() || size == 0 {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        }
+        let Some(next) = crate::logging::next() else { return HAPROXY_EMAIL_ALERT_EMPTY };
+        // SAFETY: not NULL, aligned, and writable, as the caller promises.
+        unsafe {
+            level.write(next.severity);
+            write_text(line, size, &next.text);
+        }
+        HAPROXY_EMAIL_ALERT_OK
+    })
+}
+
+/// Fills in <counters>, whose <size> the caller has set. Any thread; never blocks.
+///
+/// Returns OK, NOT_RUNNING before the start, or INVALID.
+///
+/// # Safety
+///
+/// <counters> is NULL or has as many readable and writable bytes as its <size> says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_get_counters(
+    counters: *mut haproxy_email_alert_counters,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        // SAFETY: as the caller promises, see above.
+        let Some(given) = (unsafe { read_sized(counters.cast_const()) }) else {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        };
+        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
+        let now = service.counters();
+        let filled = haproxy_email_alert_counters {
+            size: given.size,
+            accepted: now.accepted.get(),
+            dropped: now.dropped.get(),
+            waiting: service.pending(),
+            delivered: now.delivered.get(),
+            failed: now.failed.get(),
+            retried: now.retried.get(),
+        };
+        // SAFETY: not NULL, aligned and long enough (it could be read), and writable, as the caller promises.
+        unsafe { counters.write(filled) };
+        HAPROXY_EMAIL_ALERT_OK
+    })
+}
+
+/// A soft stop has begun: what is there is delivered now, or tried once more if it waits for a better time. Any thread; never
+/// blocks.
+///
+/// Returns OK, or NOT_RUNNING before the start.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_drain() -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || match SERVICE.get() {
+        None => HAPROXY_EMAIL_ALERT_NOT_RUNNING,
+        Some(service) => {
+            service.drain();
+            HAPROXY_EMAIL_ALERT_OK
+        }
+    })
+}
+
+/// How many events and mails are neither delivered nor given up; 0: the process can end without a loss. Any thread; never
+/// blocks.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_pending() -> u64 {
+    guarded(0, || SERVICE.get().map_or(0, Service::pending))
+}
+
+/// Waits for what is pending, for at most <bound_ms> milliseconds, and ends the threads; one that hangs in a relay is left behind.
+/// One thread, when no event comes any more. The log says what was not delivered.
+///
+/// Returns OK, PENDING, or NOT_RUNNING before the start.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_stop(bound_ms: u32) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || match SERVICE.get() {
+        None => HAPROXY_EMAIL_ALERT_NOT_RUNNING,
+        Some(service) if service.stop(Duration::from_millis(bound_ms.into())) == 0 => HAPROXY_EMAIL_ALERT_OK,
+        Some(_) => HAPROXY_EMAIL_ALERT_PENDING,
+    })
+}
+
+/// The whole program of the helper process, which runs sendmail and mailx. haproxy_email_alert_prepare() starts
+/// /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses the library looks for that variable
+/// first of all, and if it is there does nothing but exit with what this function returns. Standard input is the socket.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_helper() -> c_int {
+    guarded(1, crate::helper::run)
+}
+
+/// Turns an outcome into its code, with the message in the caller's buffer.
+///
+/// # Safety
+///
+/// `message` is NULL or has `size` writable bytes.
+unsafe fn answer(
+    outcome: Result<(), String>,
+    otherwise: haproxy_email_alert_result,
+    message: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    let (result, text) = match outcome {
+        Ok(()) => (HAPROXY_EMAIL_ALERT_OK, String::new()),
+        Err(text) => (otherwise, text),
+    };
+    // SAFETY: as the caller promises, see above.
+    unsafe { write_text(message, size, &text) };
+    result
+}
+
+fn user(process: &haproxy_email_alert_process) -> User {
+    User { uid: process.uid, gid: process.gid }
+}
+
+fn machine_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The event with its texts as slices; `None`: a state that does not exist, or a text that is none.
+///
+/// # Safety
+///
+/// The texts are as their type describes, during `'a`.
+unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<'a>> {
+    State::from_number(event.old_state)?;
+    State::from_number(event.new_state)?;
+    let mut numbers = [0; Number::COUNT];
+    for (which, number) in [
+        (Number::ProxyId, event.proxy_id.into()),
+        (Number::ServerId, event.server_id.into()),
+        (Number::OldState, event.old_state.into()),
+        (Number::NewState, event.new_state.into()),
+        (Number::OldAdmin, event.old_admin.into()),
+        (Number::NewAdmin, event.new_admin.into()),
+        (Number::Flags, event.flags.into()),
+        (Number::UsableBefore, event.usable_before.into()),
+        (Number::Active, event.active.into()),
+        (Number::Backup, event.backup.into()),
+        (Number::Sessions, event.sessions.into()),
+        (Number::Requeued, event.requeued.into()),
+        (Number::Queued, event.queued.into()),
+        (Number::CheckCode, event.check_code.into()),
+        (Number::CheckDuration, event.check_duration_ms),
+    ] {
+        numbers[which as usize] = number;
+    }
+    let mut texts: [&[u8]; Text::COUNT] = [&[]; Text::COUNT];
+    for (which, text) in [
+        (Text::Proxy, event.proxy),
+        (Text::Server, event.server),
+        (Text::ViaProxy, event.via_proxy),
+        (Text::ViaServer, event.via_server),
+        (Text::Hostname, event.hostname),
+        (Text::Cause, event.cause),
+        (Text::CheckStatus, event.check_status),
+        (Text::CheckReason, event.check_reason),
+        (Text::CheckInfo, event.check_info),
+    ] {
+        // SAFETY: as the caller promises, see above.
+        texts[which as usize] = unsafe { slice(text.data.cast::<u8>(), text.length) }?;
+    }
+    Some(RawChange { numbers, texts })
+}

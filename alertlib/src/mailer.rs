@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The mailer thread's work: takes what is due from the outbox and tries the relays in the order written.
+//!
+//! A relay that fails rests for a while, so that mails do not wait for it again and again; a mail that no relay took is
+//! tried later, with growing pauses. The log tells a trouble when it begins, changes or ends, not at each attempt.
+
+use crate::counters::Counters;
+use crate::message::Composer;
+use crate::outbox::{Entry, Next, Outbox};
+use crate::settings::{RETRY, Recipient};
+use crate::transport::{Letter, Transport, Trouble, Verdict};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The first pause after a failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest rest of a relay.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// The longest pause of a mail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// A relay with what is known of its health.
+pub struct Station {
+    name: String,
+    transport: Box<dyn Transport>,
+    failures: u32,
+    rests_until: Option<Instant>,
+    /// The trouble that the log has, until it is over.
+    told: Option<Trouble>,
+}
+
+impl Station {
+    /// A relay that has not been tried.
+    pub fn new(name: &str, transport: Box<dyn Transport>) -> Self {
+        Station { name: name.to_owned(), transport, failures: 0, rests_until: None, told: None }
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
+    }
+
+    /// Logs `trouble` if the log does not have it yet.
+    fn tell(&mut self, trouble: &Trouble, waiting: u64) {
+        if self.told.as_ref() != Some(trouble) {
+            log::warn!("relay {}: {trouble}; trying again, {waiting} mails waiting", self.name);
+            self.told = Some(trouble.clone());
+        }
+    }
+
+    fn works(&mut self) {
+        self.failures = 0;
+        self.rests_until = None;
+        if self.told.take().is_some() {
+            log::info!("relay {}: works again", self.name);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.rests_until = Some(now + pause(self.failures, LONGEST_REST));
+    }
+}
+
+/// The mailer.
+pub struct Mailer {
+    stations: Vec<Station>,
+    composer: Composer,
+    outbox: Arc<Outbox>,
+    counters: Arc<Counters>,
+}
+
+impl Mailer {
+    /// A mailer over these relays, in their order.
+    pub fn new(
+        stations: Vec<Station>,
+        composer: Composer,
+        outbox: Arc<Outbox>,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Mailer { stations, composer, outbox, counters }
+    }
+
+    /// Works until the outbox ends.
+    pub fn run(&mut self) {
+        self.outbox.mail_here();
+        loop {
+            match self.outbox.next(Instant::now()) {
+                Next::Send(entry) => self.attempt(*entry),
+                Next::WaitUntil(due) => {
+                    self.rest();
+                    self.outbox.sleep_until(due);
+                }
+                Next::End => return self.rest(),
+            }
+        }
+    }
+
+    /// A panic ended [`Mailer::run`] with a mail in its hands: that mail is lost, and said.
+    pub fn lost_one(&self) {
+        self.counters.failed.one();
+        self.outbox.settled();
+    }
+
+    fn rest(&mut self) {
+        for station in &mut self.stations {
+            station.transport.rest();
+        }
+    }
+
+    fn attempt(&mut self, mut entry: Entry) {
+        #[cfg(feature = "fault-injection")]
+        assert!(entry.mail.event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
+        let message = match self.composer.compose(&entry.mail, SystemTime::now(), entry.trouble.as_deref()) {
+            Ok(message) => message,
+            Err(why) => {
+                log::error!("cannot make a mail of '{}': {why}", entry.mail.event.sentence);
+                self.counters.failed.many(entry.mail.to.len() as u64);
+                return self.outbox.settled();
+            }
+        };
+        let draining = self.outbox.is_draining();
+        // When to come back at the earliest, and why: from the relays that rest or fail, else from the mail's own refusals.
+        let mut due: Option<Instant> = None;
+        for station in &mut self.stations {
+            let now = Instant::now();
+            if !draining && station.rests(now) {
+                due = earliest(due, station.rests_until);
+                continue;
+            }
+            let letter = Letter { from: &entry.mail.from, to: &entry.mail.to, message: &message };
+            match station.transport.send(&letter) {
+                Err(trouble) => {
+                    station.failed(Instant::now());
+                    station.tell(&trouble, self.outbox.pending());
+                    entry.trouble = Some(format!("relay {}: {trouble}", station.name));
+                    due = earliest(due, station.rests_until);
+                }
+                Ok(verdicts) => {
+                    let left = settle(station, &self.counters, &entry, verdicts, self.outbox.pending());
+                    if let Some(trouble) = left.trouble {
+                        entry.trouble = Some(format!("relay {}: {trouble}", station.name));
+                        due = earliest(due, Some(Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE)));
+                    }
+                    entry.mail.to = left.to;
+                }
+            }
+            if entry.mail.to.is_empty() {
+                return self.outbox.settled();
+            }
+        }
+        entry.attempts = entry.attempts.saturating_add(1);
+        self.later(entry, due);
+    }
+
+    /// Puts back what no relay took, unless it was tried for long enough.
+    fn later(&self, entry: Entry, due: Option<Instant>) {
+        let copies = entry.mail.to.len() as u64;
+        let due = due.unwrap_or_else(|| Instant::now() + pause(entry.attempts, LONGEST_PAUSE));
+        if entry.since.elapsed() >= RETRY {
+            log::error!(
+                "gave up after {}h: '{}' to {}: {}",
+                entry.since.elapsed().as_secs() / 3600,
+                entry.mail.event.sentence,
+                addresses(&entry.mail.to),
+                entry.trouble.as_deref().unwrap_or("no relay took it")
+            );
+            self.counters.failed.many(copies);
+            return self.outbox.settled();
+        }
+        self.counters.retried.many(copies);
+        self.outbox.later(entry, due);
+    }
+}
+
+/// What one attempt left to do.
+struct Left {
+    to: Vec<Recipient>,
+    trouble: Option<Trouble>,
+}
+
+/// Counts and logs the verdicts of one attempt.
+fn settle(
+    station: &mut Station,
+    counters: &Counters,
+    entry: &Entry,
+    verdicts: Vec<Verdict>,
+    waiting: u64,
+) -> Left {
+    let mut left = Left { to: Vec::new(), trouble: None };
+    let mut delivered = 0;
+    for (recipient, verdict) in entry.mail.to.iter().zip(verdicts) {
+        match verdict {
+            Verdict::Delivered => delivered += 1,
+            Verdict::Never(trouble) => {
+                counters.failed.one();
+                log::error!(
+                    "relay {} refused the mail '{}' to {} for good: {trouble}",
+                    station.name,
+                    entry.mail.event.sentence,
+                    recipient.address
+                );
+            }
+            Verdict::Later(trouble) => {
+                left.to.push(recipient.clone());
+                left.trouble = Some(trouble);
+            }
+        }
+    }
+    counters.delivered.many(delivered);
+    match &left.trouble {
+        // The same words at the attempt before: the log has them already.
+        Some(trouble)
+            if entry.trouble.as_ref().is_some_and(|before| before.ends_with(&trouble.to_string())) => {}
+        Some(trouble) => station.tell(trouble, waiting),
+        None => station.works(),
+    }
+    left
+}
+
+fn addresses(to: &[Recipient]) -> String {
+    to.iter().map(|recipient| recipient.address.as_ref()).collect::<Vec<&str>>().join(", ")
+}
+
+fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The pause after so many failures: doubled each time, and spread so that many do not come back together.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (5, 16.0), (7, 60.0), (u32::MAX, 60.0)] {
+            for _ in 0..50 {
+                let pause = pause(failures, LONGEST_REST).as_secs_f64();
+                assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The mail: subject, text, HTML, headers (RFC 5322, RFC 2045 to 2047, RFC 3834).
+//!
+//! The first line of the text is HAProxy's own sentence; the lines below say the same in columns, for tired eyes. The HTML
+//! part says nothing that the text does not.
+
+use crate::engine::Outgoing;
+use crate::event::{Change, Event, Kind, State};
+use askama::Template;
+use jiff::tz::TimeZone;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart};
+use std::time::{Duration, SystemTime};
+
+/// From this delay on a mail says that it is late, and why.
+const LATE: Duration = Duration::from_secs(60);
+
+/// A mail as the transports send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The subject, decoded, one line.
+    pub subject: String,
+    /// The text part, decoded, lines end in LF.
+    pub text: String,
+    /// The whole mail with CRLF line ends, ASCII only.
+    pub bytes: Vec<u8>,
+}
+
+/// Makes mails. Reads the time zone when it is made: before the chroot, in which there is none.
+#[derive(Debug, Clone)]
+pub struct Composer {
+    host: String,
+    haproxy: Option<String>,
+    zone: TimeZone,
+}
+
+/// The HTML part.
+#[derive(Template)]
+#[template(path = "mail.html")]
+struct Html<'a> {
+    subject: &'a str,
+    colour: &'a str,
+    state: &'a str,
+    name: &'a str,
+    sentence: &'a str,
+    facts: &'a [(&'static str, String)],
+    notes: &'a [String],
+}
+
+impl Composer {
+    /// `host`: this machine's name; `haproxy`: HAProxy's version, if known.
+    pub fn new(host: &str, haproxy: Option<String>) -> Self {
+        Composer { host: host.to_owned(), haproxy, zone: TimeZone::system() }
+    }
+
+    /// The same with times in this zone.
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        Composer { zone, ..self }
+    }
+
+    /// The mail for `outgoing` as it is sent at `now`; `trouble`: why it was not sent before.
+    ///
+    /// # Errors
+    ///
+    /// What lettre refuses of it, which would be a mistake of this module.
+    pub fn compose(
+        &self,
+        outgoing: &Outgoing,
+        now: SystemTime,
+        trouble: Option<&str>,
+    ) -> Result<Message, String> {
+        let event = &outgoing.event;
+        let subject = self.subject(event);
+        let facts = self.facts(event);
+        let notes = notes(outgoing, now, trouble);
+        let text = self.text(event, &facts, &notes);
+        let html = Html {
+            subject: &subject,
+            colour: colour(event.kind),
+            state: event.kind.state(),
+            name: &name(event),
+            sentence: &event.sentence,
+            facts: &facts,
+            notes: &notes,
+        };
+        let html = html.render().map_err(|error| error.to_string())?;
+
+        let mut builder = lettre::Message::builder()
+            .date(outgoing.created)
+            .from(Mailbox::new(None, outgoing.from.clone()))
+            .message_id(Some(outgoing.message_id.clone()))
+            .raw_header(header("Subject", &subject))
+            // RFC 3834: nobody should answer a machine; the second is what Exchange understands.
+            .raw_header(header("Auto-Submitted", "auto-generated"))
+            .raw_header(header("X-Auto-Response-Suppress", "All"))
+            .raw_header(header("X-HAProxy-Event", event.kind.word()))
+            .raw_header(header("X-HAProxy-Proxy", &event.proxy))
+            .raw_header(header("X-HAProxy-State", event.kind.state()))
+            .raw_header(header("X-HAProxy-Host", &self.host));
+        if let Some(server) = &event.server {
+            builder = builder.raw_header(header("X-HAProxy-Server", server));
+        }
+        for recipient in &outgoing.to {
+            builder = builder.to(Mailbox::new(None, recipient.address.clone()));
+        }
+        let mail = builder
+            .multipart(MultiPart::alternative_plain_html(text.clone(), html))
+            .map_err(|error| error.to_string())?;
+        Ok(Message { subject, text, bytes: mail.formatted() })
+    }
+
+    fn subject(&self, event: &Event) -> String {
+        let what = if event.kind == Kind::BackendDown { ": no server available" } else { "" };
+        format!("{} {} on {}{what}", event.kind.state(), name(event), self.host)
+    }
+
+    fn text(&self, event: &Event, facts: &[(&'static str, String)], notes: &[String]) -> String {
+        let mut text = format!("{}\n\n", event.sentence);
+        for (label, value) in facts {
+            text.push_str(&format!("  {label:<9} {value}\n"));
+        }
+        for note in notes {
+            text.push_str(&format!("\n{note}\n"));
+        }
+        text
+    }
+
+    fn facts(&self, event: &Event) -> Vec<(&'static str, String)> {
+        let mut facts = vec![(if event.server.is_some() { "server" } else { "backend" }, event.subject())];
+        let was = event.change.as_ref().filter(|_| event.server.is_some()).map(before).unwrap_or_default();
+        facts.push(("state", format!("{}{was}", event.kind.state())));
+        facts.push(("time", self.time(event.when)));
+        if let Some(change) = &event.change {
+            if let Some(check) = change.check.as_ref().filter(|_| event.server.is_some()) {
+                let which = if check.agent { "agent" } else { "check" };
+                facts.push((which, format!("{} ({})", check.reason, check.status)));
+            }
+            if let Some((proxy, server)) = &change.via {
+                facts.push(("tracks", format!("{proxy}/{server}")));
+            }
+            facts.push(("usable", format!("{} active and {} backup servers", change.active, change.backup)));
+        }
+        facts.push(("host", self.host.clone()));
+        if let Some(version) = &self.haproxy {
+            facts.push(("HAProxy", version.clone()));
+        }
+        facts
+    }
+
+    fn time(&self, when: SystemTime) -> String {
+        match jiff::Timestamp::try_from(when) {
+            Ok(time) => time.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
+            Err(_) => "unknown".to_owned(),
+        }
+    }
+}
+
+/// What the mail is about: `backend/server`, or `backend <name>`.
+fn name(event: &Event) -> String {
+    match (&event.server, &event.change) {
+        (Some(_), _) => event.subject(),
+        (None, Some(change)) if change.is_listen => format!("proxy {}", event.proxy),
+        (None, _) => format!("backend {}", event.proxy),
+    }
+}
+
+/// What the server was before, where that says more than the opposite of now.
+fn before(change: &Change) -> String {
+    let was = match (change.old_admin.maint(), change.old_admin.drain(), change.old_state) {
+        (true, ..) => "MAINT",
+        (_, true, _) => "DRAIN",
+        (.., State::Stopped) => "DOWN",
+        (.., State::Stopping) => "NOLB",
+        (.., State::Starting | State::Running) => "UP",
+    };
+    format!(", was {was}")
+}
+
+fn notes(outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Vec<String> {
+    let mut notes = Vec::new();
+    let late = now.duration_since(outgoing.event.when).unwrap_or_default();
+    if late >= LATE {
+        let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        notes.push(format!("Delivered {} min late{why}", late.as_secs() / 60));
+    }
+    if outgoing.dropped > 0 {
+        notes.push(format!(
+            "{} more state changes before this one were not mailed: they came faster than the queue takes them. \
+             HAProxy's log has them.",
+            outgoing.dropped
+        ));
+    }
+    notes
+}
+
+/// Trouble, its end, and what somebody wanted.
+fn colour(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Down | Kind::BackendDown => "#b3261e",
+        Kind::Up | Kind::BackendUp | Kind::Ready => "#1b7f3b",
+        Kind::Maint | Kind::Drain | Kind::Nolb => "#8a5a00",
+    }
+}
+
+/// A header with this value, encoded where it is not ASCII.
+///
+/// A value that looks like an encoded word (RFC 2047) would be decoded by the reader to something else than was written:
+/// its beginning is made visible.
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.replace("=?", "=<U+003F>"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Recipient;
+
+    fn outgoing(event: Event) -> Outgoing {
+        Outgoing {
+            message_id: "<haproxy.1.1@lb1.example.com>".into(),
+            created: SystemTime::UNIX_EPOCH,
+            from: "haproxy@lb1.example.com".parse().expect("address"),
+            to: vec![Recipient { address: "ops@example.com".parse().expect("address"), is_local: false }],
+            event,
+            dropped: 0,
+        }
+    }
+
+    fn event(proxy: &str, sentence: &str) -> Event {
+        Event {
+            when: SystemTime::UNIX_EPOCH,
+            kind: Kind::Down,
+            proxy: proxy.into(),
+            server: Some("s1".into()),
+            sentence: sentence.into(),
+            change: None,
+        }
+    }
+
+    fn composer() -> Composer {
+        Composer::new("lb1.example.com", Some("2.6.12".into())).in_zone(TimeZone::UTC)
+    }
+
+    #[test]
+    fn the_sentence_is_the_first_line_and_the_rest_is_in_columns() {
+        let mail = composer()
+            .compose(&outgoing(event("be", "Server be/s1 is DOWN.")), SystemTime::UNIX_EPOCH, None)
+            .expect("a mail");
+        assert_eq!(mail.subject, "DOWN be/s1 on lb1.example.com");
+        assert_eq!(
+            mail.text,
+            "Server be/s1 is DOWN.\n\n  server    be/s1\n  state     DOWN\n  time      1970-01-01 00:00:00 +00:00\n  \
+             host      lb1.example.com\n  HAProxy   2.6.12\n"
+        );
+        assert!(mail.bytes.is_ascii());
+    }
+
+    #[test]
+    fn a_late_mail_says_so_and_why() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(14 * 60 + 5);
+        let mail = composer()
+            .compose(
+                &outgoing(event("be", "x")),
+                now,
+                Some("relay mx1: connect to mx1:25: Connection refused"),
+            )
+            .expect("a mail");
+        let last = mail.text.lines().last().expect("a line");
+        assert_eq!(last, "Delivered 14 min late: relay mx1: connect to mx1:25: Connection refused");
+    }
+
+    #[test]
+    fn html_is_escaped_and_what_looks_encoded_is_not_decoded() {
+        let mail = composer()
+            .compose(&outgoing(event("<script>=?utf-8?q?x?=", "<b>&")), SystemTime::UNIX_EPOCH, None)
+            .expect("a mail");
+        let raw = String::from_utf8(mail.bytes).expect("ASCII");
+        let (headers, _) = raw.split_once("\r\n\r\n").expect("a body");
+        assert!(!headers.contains("=?") && headers.contains("=<U+003F>utf-8?q?x?="), "{headers}");
+        let html = &raw[raw.find("<!DOCTYPE").expect("an HTML part")..];
+        assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
+    }
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The hand-over from HAProxy's threads to the collector: a bounded ring of fixed slots.
+//!
+//! Any number of threads push, one pops. A push is a compare-and-swap for a slot and plain stores into it: it never waits
+//! for another thread, never allocates, takes no lock, and makes no system call unless the collector sleeps (then one
+//! `FUTEX_WAKE`). A full ring refuses at once.
+//!
+//! It is D. Vyukov's bounded queue with two changes. The payload is made of atomic words, so that there is no data race
+//! to argue about and no `unsafe`. And a slot's stamp counts laps from zero, so that a fresh ring is all zeros: its pages
+//! come from the kernel on first use, and a ring of 4096 slots costs an idle process nothing. A channel of 2 KiB messages
+//! would touch all of its 8 MiB at creation; crossbeam's would also take a mutex on the pushing side when the receiver
+//! sleeps in it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
+use std::thread::Thread;
+
+/// Words (of 8 bytes) in a slot: its stamp, the record's length, the record.
+const SLOT_WORDS: usize = 256;
+
+/// Most words that one record can have.
+pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
+
+/// The ring is full: the record was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Full;
+
+/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, pop from one.
+pub struct Queue {
+    /// Next ticket to push; its lap is `ticket / capacity`.
+    tail: Line<AtomicU64>,
+    /// Next ticket to pop. Written by the collector alone.
+    head: Line<AtomicU64>,
+    /// True while the collector sleeps or is about to: the pusher that clears it wakes the collector.
+    asleep: Line<AtomicBool>,
+    collector: OnceLock<Thread>,
+    capacity: u64,
+    slots: Box<[AtomicU64]>,
+}
+
+/// A cache line of its own, so that pushers and the collector do not slow each other down.
+#[repr(align(64))]
+struct Line<T>(T);
+
+/// Writes one record into its slot, word by word. What does not fit is left out, and said in the return value.
+pub struct Writer<'a> {
+    words: &'a [AtomicU64],
+    used: usize,
+}
+
+impl Writer<'_> {
+    /// Appends one word; false: no room.
+    pub fn word(&mut self, word: u64) -> bool {
+        let Some(slot) = self.words.get(self.used) else { return false };
+        slot.store(word, Relaxed);
+        self.used += 1;
+        true
+    }
+
+    /// Words that still fit.
+    pub fn room(&self) -> usize {
+        self.words.len() - self.used
+    }
+
+    /// Appends bytes, padded with zeros to whole words; the caller has made sure that they fit (see [`Writer::room`]).
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.word(u64::from_le_bytes(word));
+        }
+    }
+}
+
+impl Queue {
+    /// A ring for `capacity` records (at least 1), all of them empty.
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Queue {
+            tail: Line(AtomicU64::new(0)),
+            head: Line(AtomicU64::new(0)),
+            asleep: Line(AtomicBool::new(false)),
+            collector: OnceLock::new(),
+            capacity: capacity as u64,
+            slots: bytemuck::zeroed_slice_box(capacity * SLOT_WORDS),
+        }
+    }
+
+    /// The slot of `ticket`, and the stamp that it has when it is free for it; one more when it holds its record.
+    fn slot(&self, ticket: u64) -> (&AtomicU64, &[AtomicU64], u64) {
+        let start = (ticket % self.capacity) as usize * SLOT_WORDS;
+        let (stamp, words) = (&self.slots[start], &self.slots[start + 1..start + SLOT_WORDS]);
+        (stamp, words, ticket / self.capacity * 2)
+    }
+
+    /// Takes a slot, lets `fill` write the record, publishes it and wakes the collector if it sleeps.
+    ///
+    /// Any thread. Never blocks, never allocates. `fill` must not panic: its slot would stay taken for ever.
+    pub fn push(&self, fill: impl FnOnce(&mut Writer)) -> Result<(), Full> {
+        let mut ticket = self.tail.0.load(Relaxed);
+        loop {
+            let (stamp, words, free) = self.slot(ticket);
+            let seen = stamp.load(Acquire);
+            if seen == free {
+                match self.tail.0.compare_exchange_weak(ticket, ticket + 1, Relaxed, Relaxed) {
+                    Ok(_) => {
+                        let mut writer = Writer { words: &words[1..], used: 0 };
+                        fill(&mut writer);
+                        words[0].store(writer.used as u64, Relaxed);
+                        stamp.store(free + 1, Release);
+                        break;
+                    }
+                    Err(newer) => ticket = newer,
+                }
+            } else if seen < free {
+                // The record of the lap before is still there. Unless `ticket` is old, the ring is full.
+                let newer = self.tail.0.load(Relaxed);
+                if newer == ticket {
+                    return Err(Full);
+                }
+                ticket = newer;
+            } else {
+                ticket = self.tail.0.load(Relaxed);
+            }
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes the collector if it sleeps.
+    pub fn wake(&self) {
+        // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees our record.
+        std::sync::atomic::fence(SeqCst);
+        if self.asleep.0.load(Relaxed) && self.asleep.0.swap(false, Relaxed) {
+            if let Some(collector) = self.collector.get() {
+                collector.unpark();
+            }
+        }
+    }
+
+    /// Takes the oldest record into `record` (cleared first); false: there is none. Collector thread only.
+    pub fn pop(&self, record: &mut Vec<u64>) -> bool {
+        let ticket = self.head.0.load(Relaxed);
+        let (stamp, words, free) = self.slot(ticket);
+        if stamp.load(Acquire) != free + 1 {
+            return false;
+        }
+        record.clear();
+        let length = (words[0].load(Relaxed) as usize).min(RECORD_WORDS);
+        record.extend(words[1..=length].iter().map(|word| word.load(Relaxed)));
+        self.head.0.store(ticket + 1, Release);
+        stamp.store(free + 2, Release);
+        true
+    }
+
+    /// Records that were pushed (or are just being pushed) and not popped yet. Any thread.
+    pub fn len(&self) -> u64 {
+        let head = self.head.0.load(Acquire);
+        self.tail.0.load(Acquire).saturating_sub(head)
+    }
+
+    /// Nothing waits in the ring. Any thread.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names the calling thread as the one that pops. Before the first push that must wake it.
+    pub fn collect_here(&self) {
+        // A second call would be a second collector: the first one stays.
+        let _ = self.collector.set(std::thread::current());
+    }
+
+    /// Sleeps until something is pushed, [`Queue::wake`] is called or `timeout` has passed. Collector thread only.
+    pub fn sleep_until_pushed(&self, timeout: Option<std::time::Duration>) {
+        self.asleep.0.store(true, Relaxed);
+        std::sync::atomic::fence(SeqCst);
+        if !self.is_empty() {
+            // A pusher has its slot and is not through with it yet: let it run.
+            std::thread::yield_now();
+        } else {
+            match timeout {
+                Some(timeout) => std::thread::park_timeout(timeout),
+                None => std::thread::park(),
+            }
+        }
+        self.asleep.0.store(false, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    fn words(queue: &Queue) -> Option<Vec<u64>> {
+        let mut record = Vec::new();
+        queue.pop(&mut record).then_some(record)
+    }
+
+    #[test]
+    fn records_come_out_whole_and_in_order_over_many_laps() {
+        let queue = Queue::new(3);
+        for lap in 0..100u64 {
+            for n in 0..3 {
+                assert!(queue.push(|w| assert!(w.word(lap * 3 + n) && w.word(n))).is_ok());
+            }
+            assert_eq!(queue.push(|_| unreachable!("the ring is full")), Err(Full));
+            assert_eq!(queue.len(), 3);
+            for n in 0..3 {
+                let record = words(&queue).expect("a record");
+                assert_eq!(record[..2], [lap * 3 + n, n]);
+            }
+            assert!(words(&queue).is_none());
+        }
+    }
+
+    #[test]
+    fn a_ring_of_one_works() {
+        let queue = Queue::new(1);
+        for n in 0..10 {
+            assert!(queue.push(|w| _ = w.word(n)).is_ok());
+            assert_eq!(queue.push(|_| ()), Err(Full));
+            assert_eq!(words(&queue).expect("a record")[0], n);
+        }
+    }
+
+    #[test]
+    fn bytes_are_padded_and_what_does_not_fit_is_refused() {
+        let queue = Queue::new(1);
+        queue
+            .push(|w| {
+                w.bytes(b"0123456789");
+                assert_eq!(w.room(), RECORD_WORDS - 2);
+                while w.word(7) {}
+                assert_eq!(w.room(), 0);
+                w.bytes(b"beyond the end");
+            })
+            .expect("room");
+        let record = words(&queue).expect("a record");
+        assert_eq!(record[0].to_le_bytes(), *b"01234567");
+        assert_eq!(record[1].to_le_bytes(), *b"89\0\0\0\0\0\0");
+        assert_eq!(record.len(), RECORD_WORDS);
+    }
+
+    /// Four threads push a million records while one pops: what was accepted comes out once, in each thread's order.
+    #[test]
+    fn a_million_records_from_four_threads_are_neither_lost_nor_doubled() {
+        const THREADS: u64 = 4;
+        const EACH: u64 = 250_000;
+        let queue = Arc::new(Queue::new(1024));
+        let done = Arc::new(AtomicU64::new(0));
+        let pushers: Vec<_> = (0..THREADS)
+            .map(|thread| {
+                let (queue, done) = (queue.clone(), done.clone());
+                std::thread::spawn(move || {
+                    let mut refused = Vec::new();
+                    for n in 0..EACH {
+                        // The checksum shows a torn record.
+                        let taken = queue.push(|w| {
+                            w.word(thread);
+                            w.word(n);
+                            w.word(!(thread ^ n));
+                        });
+                        if taken.is_err() {
+                            refused.push(n);
+                            std::thread::yield_now();
+                        }
+                    }
+                    done.fetch_add(1, SeqCst);
+                    queue.wake();
+                    refused
+                })
+            })
+            .collect();
+
+        queue.collect_here();
+        let mut seen: Vec<Vec<u64>> = vec![Vec::new(); THREADS as usize];
+        let mut record = Vec::new();
+        loop {
+            let last_round = done.load(SeqCst) == THREADS;
+            while queue.pop(&mut record) {
+                assert_eq!(record[2], !(record[0] ^ record[1]), "torn record");
+                seen[record[0] as usize].push(record[1]);
+            }
+            if last_round {
+                break;
+            }
+            queue.sleep_until_pushed(Some(std::time::Duration::from_millis(50)));
+        }
+        for (thread, pusher) in pushers.into_iter().enumerate() {
+            let refused = pusher.join().expect("pusher");
+            assert!(seen[thread].is_sorted(), "out of order");
+            let mut all = [refused, std::mem::take(&mut seen[thread])].concat();
+            all.sort_unstable();
+            assert!(all.iter().copied().eq(0..EACH), "lost or doubled");
+        }
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_push_wakes_the_sleeping_collector() {
+        let queue = Arc::new(Queue::new(4));
+        let pusher = queue.clone();
+        queue.collect_here();
+        let thread = std::thread::spawn(move || {
+            while !pusher.asleep.0.load(SeqCst) {
+                std::thread::yield_now();
+            }
+            pusher.push(|w| _ = w.word(1)).expect("room");
+        });
+        let start = std::time::Instant::now();
+        while queue.is_empty() {
+            queue.sleep_until_pushed(Some(std::time::Duration::from_secs(20)));
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
+        thread.join().expect("pusher");
+    }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Text from elsewhere (names, checks, relays, programs) made fit for mails, logs and terminals.
+
+use std::fmt::Write;
+
+/// Stands for what was left out of a text that was too long.
+pub const CUT: &str = "[...]";
+
+/// `text` with everything that a reader would not see, or would see in another place, made visible as `<U+202E>`.
+///
+/// These are the control characters, line and paragraph separators, and the characters that turn the direction of
+/// writing or have no width: with them a name could forge a line, a header, a terminal's answer or another name.
+pub fn visible(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() || is_formatting(char) {
+            // Writing to a String cannot fail.
+            let _ = write!(clean, "<U+{:04X}>", char as u32);
+        } else {
+            clean.push(char);
+        }
+    }
+    clean
+}
+
+/// The characters of Unicode's classes Cf, Zl and Zp that occur in text.
+fn is_formatting(char: char) -> bool {
+    matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// `text`, or its beginning of at most `limit` bytes and [`CUT`].
+pub fn bounded(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+        text.push_str(CUT);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_deceive_is_shown() {
+        assert_eq!(visible("a\r\nb\x1b[2J\0"), "a<U+000D><U+000A>b<U+001B>[2J<U+0000>");
+        assert_eq!(visible("\u{202e}evil\u{2028}\u{feff}\u{85}"), "<U+202E>evil<U+2028><U+FEFF><U+0085>");
+        assert_eq!(visible("Zürich 日本 <b>"), "Zürich 日本 <b>");
+    }
+
+    #[test]
+    fn cutting_leaves_whole_characters() {
+        assert_eq!(bounded("äöü".into(), 3), "ä[...]");
+        assert_eq!(bounded("abc".into(), 3), "abc");
+        assert_eq!(bounded("äöü".into(), 0), "[...]");
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One `.eml` file a mail, in a directory that was opened before the chroot: for tests, demos and other programs.
+//!
+//! A file appears under its final name only when it is complete, as in a maildir. The envelope is not in it; the
+//! headers have the same addresses.
+
+use super::{Letter, Transport, Trouble, Verdict};
+use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{UnlinkatFlags, faccessat, unlinkat};
+use std::fs::File as FsFile;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+/// The `file` relay.
+pub struct File {
+    directory: OwnedFd,
+    files: u64,
+}
+
+impl File {
+    /// Opens the directory. `uid`, `gid`: who will write there.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, or that user could not write into it.
+    pub fn open(path: &Path, uid: u32, gid: u32) -> Result<Self, String> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(path, flags, Mode::empty())
+            .map_err(|error| format!("cannot open directory '{}': {}", path.display(), error.desc()))?;
+        let data = fstat(&directory).map_err(|error| format!("'{}': {}", path.display(), error.desc()))?;
+        // Root's own test says nothing of what the unprivileged worker may do: look at the mode.
+        let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
+        let writable = match (uid, gid) {
+            (0, _) => faccessat(&directory, ".", nix::unistd::AccessFlags::W_OK, AtFlags::empty()).is_ok(),
+            (uid, _) if uid == data.st_uid => may(6),
+            (_, gid) if gid == data.st_gid => may(3),
+            _ => may(0),
+        };
+        if !writable {
+            return Err(format!(
+                "directory '{}' is not writable for user id {uid}, group id {gid}",
+                path.display()
+            ));
+        }
+        Ok(File { directory, files: 0 })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), (&'static str, String)> {
+        self.files += 1;
+        let millis = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        let name = format!("{millis}.{}_{}.eml", std::process::id(), self.files);
+        let hidden = format!(".{name}");
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP;
+        let file = openat(&self.directory, hidden.as_str(), flags, mode)
+            .map_err(|e| ("create file", e.desc().to_owned()))?;
+        let mut file = FsFile::from(file);
+        let written =
+            file.write_all(bytes).map_err(|error| ("write file", error.to_string())).and_then(|()| {
+                renameat(&self.directory, hidden.as_str(), &self.directory, name.as_str())
+                    .map_err(|e| ("rename file", e.desc().to_owned()))
+            });
+        if written.is_err() {
+            // Half a mail is of no use to anybody; that it cannot be removed changes nothing about the trouble told.
+            let _ = unlinkat(&self.directory, hidden.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        written
+    }
+}
+
+impl Transport for File {
+    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        match self.write(&letter.message.bytes) {
+            Ok(()) => Ok(vec![Verdict::Delivered; letter.to.len()]),
+            Err((step, words)) => Err(Trouble::new(step, words)),
+        }
+    }
+}

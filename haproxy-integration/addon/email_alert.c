@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * E-mail alerts: connects HAProxy with the haproxy-email-alert library.
+ *
+ * This program is free software; you can redistribute it and/or
+ * modify it under the terms of the GNU General Public License
+ * as published by the Free Software Foundation; either version
+ * 2 of the License, or (at your option) any later version.
+ *
+ * The library parses the directives, and prepares and sends the mails in its
+ * own threads. It never calls HAProxy. This file tells it what happens to the
+ * servers, and when to start, to hurry up and to stop. The lines it wants to
+ * be logged are fetched by a task.
+ */
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <haproxy/api.h>
+#include <haproxy/cfgparse.h>
+#include <haproxy/check.h>
+#include <haproxy/cli.h>
+#include <haproxy/errors.h>
+#include <haproxy/global.h>
+#include <haproxy/init.h>
+#include <haproxy/log.h>
+#include <haproxy/proxy-t.h>
+#include <haproxy/server.h>
+#include <haproxy/signal.h>
+#include <haproxy/task.h>
+#include <haproxy/ticks.h>
+#include <haproxy/tinfo.h>
+#include <haproxy/tools.h>
+#include <haproxy/version.h>
+
+#include <haproxy_email_alert.h>
+
+#define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
+#define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */
+#define EMAIL_ALERT_TERM_DELAY     1000  /* ms that SIGTERM may be put off */
+#define EMAIL_ALERT_STOP_DELAY     5000  /* ms that the end of a soft stop may be put off */
+#define EMAIL_ALERT_MESSAGE_SIZE   1024
+
+static struct {
+	struct task *task;           /* logs, and waits after SIGTERM; on thread 0 */
+	int terminate;               /* tick at which SIGTERM ends the process, if set */
+} email_alert = {
+	.task      = NULL,
+	.terminate = TICK_ETERNITY,
+};
+
+/* Returns the NUL-terminated <string>, or none if it is NULL, as the library
+ * wants it.
+ */
+static inline struct haproxy_email_alert_text email_alert_text(const char *string)
+{
+	struct haproxy_email_alert_text text = { string, string ? strlen(string) : 0 };
+
+	return text;
+}
+
+/* Returns the check whose result is just being applied to server <s>, or NULL
+ * if its status changes for another reason.
+ *
+ * Must be called with the server lock held.
+ */
+static const struct check *email_alert_current_check(const struct server *s)
+{
+	const struct task *current = th_ctx->current;
+
+	if (current && current == s->check.task)
+		return &s->check;
+	if (current && current == s->agent.task)
+		return &s->agent;
+	/* "observe" reports a failed check from within any stream's task */
+	if (s->check.status == HCHK_STATUS_HANA)
+		return &s->check;
+	return NULL;
+}
+
+/* Sets the check's result in <event>.
+ *
+ * Must be called with the server lock held.
+ */
+static void email_alert_set_check(struct haproxy_email_alert_event *event, short status, short code,
+                                  long duration, const char *desc)
+{
+	event->flags |= HAPROXY_EMAIL_ALERT_CHECK;
+	event->check_status = email_alert_text(get_check_status_info(status));
+	event->check_reason = email_alert_text(get_check_status_description(status));
+	event->check_info   = email_alert_text(desc);
+	event->check_duration_ms = duration;
+	if (status >= HCHK_STATUS_L57DATA)
+		event->check_code = code;
+}
+
+/* Sets in <event> why the operational status of server <s> changes. HAProxy
+ * itself only knows the reason if it did not log it earlier: with "option
+ * log-health-checks" the check has to be asked. A server that follows another
+ * one has no reason of its own.
+ *
+ * Must be called with the server lock held.
+ */
+static void email_alert_set_reason(struct haproxy_email_alert_event *event, const struct server *s,
+                                   const struct srv_op_st_chg *change)
+{
+	const struct check *check = email_alert_current_check(s);
+
+	if (change->status != -1)
+		email_alert_set_check(event, change->status, change->code, change->duration, change->reason);
+	else if (*change->reason)
+		event->cause = email_alert_text(change->reason);
+	else if (!s->track && (s->proxy->options2 & PR_O2_LOGHCHKS) && check)
+		email_alert_set_check(event, check->status, check->code, check->duration, check->desc);
+
+	if ((event->flags & HAPROXY_EMAIL_ALERT_CHECK) && check && (check->state & CHK_ST_AGENT))
+		event->flags |= HAPROXY_EMAIL_ALERT_AGENT;
+}
+
+/* Returns the administrative flags <admin> in the library's terms */
+static uint32_t email_alert_admin(enum srv_admin admin)
+{
+	return ((admin & SRV_ADMF_FMAINT) ? HAPROXY_EMAIL_ALERT_FMAINT : 0) |
+	       ((admin & SRV_ADMF_IMAINT) ? HAPROXY_EMAIL_ALERT_IMAINT : 0) |
+	       ((admin & SRV_ADMF_CMAINT) ? HAPROXY_EMAIL_ALERT_CMAINT : 0) |
+	       ((admin & SRV_ADMF_FDRAIN) ? HAPROXY_EMAIL_ALERT_FDRAIN : 0) |
+	       ((admin & SRV_ADMF_IDRAIN) ? HAPROXY_EMAIL_ALERT_IDRAIN : 0) |
+	       ((admin & SRV_ADMF_RMAINT) ? HAPROXY_EMAIL_ALERT_RMAINT : 0) |
+	       ((admin & SRV_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_HMAINT : 0);
+}
+
+/* Returns the operational state <state> in the library's terms */
+static uint32_t email_alert_state(enum srv_state state)
+{
+	switch (state) {
+	case SRV_ST_STARTING: return HAPROXY_EMAIL_ALERT_STARTING;
+	case SRV_ST_RUNNING:  return HAPROXY_EMAIL_ALERT_RUNNING;
+	case SRV_ST_STOPPING: return HAPROXY_EMAIL_ALERT_STOPPING;
+	default:              return HAPROXY_EMAIL_ALERT_STOPPED;
+	}
+}
+
+/* Tells the library that the status of server <s>, which was <old>, has been
+ * updated, unless nothing changed that anybody wants to know. An event that the
+ * library cannot take is counted there.
+ *
+ * Runs on any thread with the server lock held, and with those of the servers
+ * it tracks, so it must not wait for anything.
+ */
+static void email_alert_observe(struct server *s, const struct srv_status_snapshot *old, int requeued)
+{
+	struct haproxy_email_alert_event event;
+	const struct proxy *px = s->proxy;
+
+	/* What the state file says is not news, and what an old process still
+	 * sees is reported by the new one.
+	 */
+	if (stopping || (global.mode & MODE_STARTING))
+		return;
+
+	if (old->cur_state == s->next_state && old->cur_admin == s->next_admin &&
+	    !old->srv_count == !(px->srv_act + px->srv_bck))
+		return;
+
+	memset(&event, 0, sizeof(event));
+	event.size      = sizeof(event);
+	event.proxy_id  = px->uuid;
+	event.server_id = s->puid;
+	event.old_state = email_alert_state(old->cur_state);
+	event.new_state = email_alert_state(s->next_state);
+	event.old_admin = email_alert_admin(old->cur_admin);
+	event.new_admin = email_alert_admin(s->next_admin);
+	event.usable_before = old->srv_count;
+	event.active    = px->srv_act;
+	event.backup    = px->srv_bck;
+	event.sessions  = s->cur_sess;
+	event.requeued  = requeued;
+	event.queued    = s->queue.length;
+	event.check_code        = -1;
+	event.check_duration_ms = -1;
+	event.proxy     = email_alert_text(px->id);
+	event.server    = email_alert_text(s->id);
+	event.hostname  = email_alert_text(s->hostname);
+	if (s->track) {
+		event.via_proxy  = email_alert_text(s->track->proxy->id);
+		event.via_server = email_alert_text(s->track->id);
+	}
+	if (s->flags & SRV_F_BACKUP)
+		event.flags |= HAPROXY_EMAIL_ALERT_BACKUP;
+
+	if (!(old->cur_admin & SRV_ADMF_MAINT) && old->cur_state != old->next_state) {
+		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
+		email_alert_set_reason(&event, s, &old->op_st_chg);
+	}
+	else
+		event.cause = email_alert_text(old->adm_st_chg_cause);
+
+	haproxy_email_alert(&event);
+}
+
+static struct srv_status_observer email_alert_observer = {
+	.notify = email_alert_observe,
+};
+
+/* Logs what the library has to say. Must run on one thread at a time. */
+static void email_alert_log()
+{
+	char line[EMAIL_ALERT_MESSAGE_SIZE];
+	int level;
+
+	while (haproxy_email_alert_next_log(&level, line, sizeof(line)) == HAPROXY_EMAIL_ALERT_OK)
+		send_log(NULL, level, "email_alert: %s\n", line);
+}
+
+/* Logs that alerts will be lost, if any are left */
+static void email_alert_log_pending()
+{
+	unsigned long long pending = haproxy_email_alert_pending();
+
+	email_alert_log();
+	if (pending)
+		send_log(NULL, LOG_WARNING, "email_alert: %llu alerts could not be delivered before the process ended.\n",
+		         pending);
+}
+
+/* Dies of SIGTERM, as HAProxy does without this add-on */
+static void email_alert_die()
+{
+	email_alert_log_pending();
+	signal(SIGTERM, SIG_DFL);
+	raise(SIGTERM);
+}
+
+/* Task handler: logs, and ends the process after SIGTERM */
+static struct task *email_alert_process(struct task *t, void *context, unsigned int state)
+{
+	email_alert_log();
+
+	if (!tick_isset(email_alert.terminate)) {
+		t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_LOG_INTERVAL));
+		return t;
+	}
+
+	if (!haproxy_email_alert_pending() || tick_is_expired(email_alert.terminate, now_ms))
+		email_alert_die();
+
+	t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_POLL_INTERVAL));
+	return t;
+}
+
+/* Signal handler for SIGTERM: dies at once if nothing would be lost. Otherwise
+ * the traffic goes on while the library delivers what it can. The delay is that
+ * of the first signal, because some service managers send several.
+ */
+static void email_alert_sigterm(struct sig_handler *sh)
+{
+	if (!haproxy_email_alert_pending()) {
+		email_alert_die();
+		return;
+	}
+
+	if (tick_isset(email_alert.terminate))
+		return;
+
+	email_alert.terminate = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_TERM_DELAY));
+	haproxy_email_alert_drain();
+	task_wakeup(email_alert.task, TASK_WOKEN_SIGNAL);
+}
+
+/* Signal handler for signal zero: a soft stop begins */
+static void email_alert_soft_stop(struct sig_handler *sh)
+{
+	haproxy_email_alert_drain();
+}
+
+/* Starts the library's threads. This is only possible here: later, the limits
+ * do not permit it any more, and earlier threads would not survive the fork.
+ * HAProxy runs without mails if they cannot be started, and the library logs
+ * the reason. Returns zero if memory is lacking, otherwise non-zero.
+ */
+static int email_alert_start()
+{
+	if (tid != 0 || master || !haproxy_email_alert_configured())
+		return 1;
+
+	email_alert.task = task_new_here();
+	if (!email_alert.task ||
+	    !signal_register_fct(0, email_alert_soft_stop, 0) ||
+	    !signal_register_fct(SIGTERM, email_alert_sigterm, SIGTERM)) {
+		ha_alert("email_alert: out of memory.\n");
+		return 0;
+	}
+
+	if (haproxy_email_alert_start() != HAPROXY_EMAIL_ALERT_OK)
+		ha_warning("email_alert: could not be started, no mail will be sent.\n");
+
+	email_alert.task->process = email_alert_process;
+	task_wakeup(email_alert.task, TASK_WOKEN_INIT);
+	return 1;
+}
+
+/* Waits for the last mails and stops the library's threads. Thread zero does it
+ * when it has left the polling loop, and not the process after all the threads,
+ * because that would be too late to log anything. SIGTERM is still caught here,
+ * but nobody is left to handle it.
+ */
+static void email_alert_stop()
+{
+	int left = EMAIL_ALERT_STOP_DELAY;
+
+	if (tid != 0 || !email_alert.task)
+		return;
+
+	if (tick_isset(email_alert.terminate))
+		left = tick_remain(now_ms, email_alert.terminate);
+
+	haproxy_email_alert_drain();
+	while (left > 0 && haproxy_email_alert_pending()) {
+		if (signal_state[SIGTERM].count && left > EMAIL_ALERT_TERM_DELAY)
+			left = EMAIL_ALERT_TERM_DELAY;
+		usleep(EMAIL_ALERT_POLL_INTERVAL * 1000);
+		left -= EMAIL_ALERT_POLL_INTERVAL;
+	}
+
+	if (tick_isset(email_alert.terminate) || signal_state[SIGTERM].count)
+		email_alert_die();
+
+	email_alert_log_pending();
+	haproxy_email_alert_stop(MAX(left, 0));
+	email_alert_log();
+	task_destroy(email_alert.task);
+	email_alert.task = NULL;
+}
+
+/* Describes in <process> what the worker will be */
+static void email_alert_describe(struct haproxy_email_alert_process *process)
+{
+	memset(process, 0, sizeof(*process));
+	process->size = sizeof(*process);
+	process->uid  = global.uid;
+	process->gid  = global.gid;
+	process->haproxy_version = haproxy_version;
+}
+
+/* Reports the <result> of a step of the start, whose message is <message>.
+ * Returns a combination of ERR_* flags, ERR_NONE also for a mere warning.
+ */
+static int email_alert_report(enum haproxy_email_alert_result result, const char *message)
+{
+	if (result == HAPROXY_EMAIL_ALERT_OK)
+		return ERR_NONE;
+
+	if (result == HAPROXY_EMAIL_ALERT_WARNING) {
+		ha_warning("email_alert: %s\n", message);
+		return ERR_NONE;
+	}
+
+	ha_alert("email_alert: %s\n", *message ? message : "unexpected error in the library.");
+	return ERR_ALERT | ERR_FATAL;
+}
+
+/* Config post-parser: judges the directives as a whole. This is the last chance
+ * to do so when HAProxy only checks its configuration.
+ */
+static int email_alert_check_config()
+{
+	struct haproxy_email_alert_process process;
+	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
+
+	if (!haproxy_email_alert_configured())
+		return ERR_NONE;
+
+	email_alert_describe(&process);
+	return email_alert_report(haproxy_email_alert_check(&process, message, sizeof(message)), message);
+}
+
+/* Prepares what is not possible any more in the chroot or as the worker's user.
+ * In master-worker mode this runs before the worker is forked, in what will be
+ * the master; nothing is configured when the master waits.
+ */
+static int email_alert_prepare()
+{
+	struct haproxy_email_alert_process process;
+	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
+	int err_code;
+
+	if (!haproxy_email_alert_configured())
+		return ERR_NONE;
+
+	email_alert_describe(&process);
+	err_code = email_alert_report(haproxy_email_alert_prepare(&process, message, sizeof(message)), message);
+	if (err_code & (ERR_ABORT|ERR_FATAL))
+		return err_code;
+
+	global.maxsock += haproxy_email_alert_descriptors();
+	srv_register_status_observer(&email_alert_observer);
+	return err_code;
+}
+
+/* Parses all the "email_alert" directives. Returns zero on success, a positive
+ * value for a warning, or a negative value for an error; <err> is then filled.
+ */
+static int email_alert_parse(char **args, int section_type, struct proxy *curpx,
+                             const struct proxy *defpx, const char *file, int line,
+                             char **err)
+{
+	static int unusable;
+	const char *words[MAX_LINE_ARGS + 1];
+	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
+	enum haproxy_email_alert_result result;
+	size_t count;
+
+	/* saying it once is enough */
+	if (unusable)
+		return 0;
+
+	if (haproxy_email_alert_abi() != HAPROXY_EMAIL_ALERT_ABI) {
+		unusable = 1;
+		memprintf(err, "'%s' : the haproxy-email-alert library that was found is version %s with interface %u,"
+		          " but this HAProxy was built for interface %u; install a matching one or rebuild HAProxy.",
+		          args[0], haproxy_email_alert_version(), haproxy_email_alert_abi(), HAPROXY_EMAIL_ALERT_ABI);
+		return -1;
+	}
+
+	for (count = 0; *args[count]; count++)
+		words[count] = args[count];
+
+	result = haproxy_email_alert_parse(words, count, file, line, message, sizeof(message));
+	if (result == HAPROXY_EMAIL_ALERT_OK)
+		return 0;
+
+	if (*message)
+		memprintf(err, "%s", message);
+	else
+		memprintf(err, "'%s' : unexpected error in the haproxy-email-alert library.", args[0]);
+	return result == HAPROXY_EMAIL_ALERT_WARNING ? 1 : -1;
+}
+
+/* CLI "show email-alert": dumps the library's counters, one per line. Always
+ * returns 1.
+ */
+static int email_alert_cli_show(char **args, char *payload, struct appctx *appctx, void *private)
+{
+	struct haproxy_email_alert_counters counters = { .size = sizeof(counters) };
+	char *msg = NULL;
+
+	if (!cli_has_level(appctx, ACCESS_LVL_OPER))
+		return 1;
+
+	if (haproxy_email_alert_get_counters(&counters) != HAPROXY_EMAIL_ALERT_OK)
+		return cli_err(appctx, "No e-mail alerts are configured.\n");
+
+	return cli_dynmsg(appctx, LOG_INFO,
+	                  memprintf(&msg, "accepted: %llu\ndropped: %llu\nwaiting: %llu\n"
+	                            "delivered: %llu\nfailed: %llu\nretried: %llu\n",
+	                            (ullong)counters.accepted, (ullong)counters.dropped,
+	                            (ullong)counters.waiting, (ullong)counters.delivered,
+	                            (ullong)counters.failed, (ullong)counters.retried));
+}
+
+/* Appears in "haproxy -vv" */
+static void email_alert_register_build_options()
+{
+	char *ptr = NULL;
+
+	memprintf(&ptr, "Built with e-mail alerts (haproxy-email-alert library version %s).",
+	          haproxy_email_alert_version());
+	hap_register_build_opts(ptr, 1);
+}
+
+/* The library starts this very program to have sendmail executed by a process
+ * that is neither chrooted nor limited. That one must not become a HAProxy, so
+ * this comes before everything else.
+ */
+static void email_alert_become_helper()
+{
+	if (getenv("HAPROXY_EMAIL_ALERT_HELPER"))
+		_exit(haproxy_email_alert_helper());
+}
+
+static struct cfg_kw_list email_alert_cfg_kws = { ILH, {
+	{ CFG_GLOBAL, "email_alert",           email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.digest",    email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.flap",      email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.host-name", email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.native",    email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.queue",     email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.relay",     email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.remind",    email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.retry",     email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.spool",     email_alert_parse },
+	{ CFG_GLOBAL, "email_alert.subject",   email_alert_parse },
+	{ 0, NULL, NULL },
+}};
+
+static struct cli_kw_list email_alert_cli_kws = {{ }, {
+	{ { "show", "email-alert", NULL }, "show email-alert                        : report the counters of the e-mail alerts", email_alert_cli_show, NULL, NULL },
+	{{},}
+}};
+
+INITCALL0(STG_PREPARE, email_alert_become_helper);
+INITCALL0(STG_REGISTER, email_alert_register_build_options);
+INITCALL1(STG_REGISTER, cfg_register_keywords, &email_alert_cfg_kws);
+INITCALL1(STG_REGISTER, cli_register_kw, &email_alert_cli_kws);
+REGISTER_CONFIG_POSTPARSER("email_alert", email_alert_check_config);
+REGISTER_POST_CHECK(email_alert_prepare);
+REGISTER_PER_THREAD_INIT(email_alert_start);
+REGISTER_PER_THREAD_DEINIT(email_alert_stop);

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Purpose: the short way to everything. "make help" says what there is.
+
+PREFIX  = /usr/local
+LIBDIR  = $(PREFIX)/lib
+DESTDIR =
+BRANCH  =
+TREE    =
+
+VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# changes with the C ABI, as in alertlib/build.rs
+ABI     := 1
+LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
+INCLUDE  = $(DESTDIR)$(PREFIX)/include
+LIB      = $(DESTDIR)$(LIBDIR)
+
+.PHONY: all bench clean demo fmt haproxy header help install test
+# what users build and look at is not cluttered with commands
+.SILENT:
+
+all: ## the library
+	ci/setup build
+	ci/library
+
+demo: ## a server goes down and comes back: shows the mails
+	ci/setup build demo
+	ci/demo
+
+test: ## everything that is tested
+	ci/test
+
+bench: ## figures of this machine
+	ci/bench
+
+haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6) or from yours (TREE=<directory>)
+	ci/setup build
+	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
+
+header: ## include/haproxy_email_alert.h again, after a change of the C ABI
+	cd alertlib && cbindgen --quiet --config cbindgen.toml --output ../include/haproxy_email_alert.h
+
+install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
+	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
+	install -d '$(INCLUDE)' '$(LIB)/pkgconfig'
+	install -m 644 include/haproxy_email_alert.h '$(INCLUDE)/'
+	install -m 755 '$(LIBRARY)' '$(LIB)/libhaproxy_email_alert.so.$(ABI).$(VERSION)'
+	ln -sf 'libhaproxy_email_alert.so.$(ABI).$(VERSION)' '$(LIB)/libhaproxy_email_alert.so.$(ABI)'
+	ln -sf 'libhaproxy_email_alert.so.$(ABI)' '$(LIB)/libhaproxy_email_alert.so'
+	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@VERSION@,$(VERSION),' \
+	    include/haproxy-email-alert.pc.in >'$(LIB)/pkgconfig/haproxy-email-alert.pc'
+
+fmt: ## formats the Rust code
+	cargo fmt --all
+
+clean: ## removes what was built here; what was compiled of HAProxy stays in the cache
+	rm -rf target
+
+help: ## this list
+	sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Purpose: what the scripts of this directory have in common. Sourced by them, not executed.
+# shellcheck shell=bash
+
+set -euo pipefail
+# a command that fails in $(...) fails there, too
+shopt -s inherit_errexit
+
+# The top of the working copy.
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# What can be fetched or built again, and is too dear to do it for each working copy.
+# shellcheck disable=SC2034 # for those who source this
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/haproxy-email-alert
+# Oldest Rust that compiles the library: rust-version of Cargo.toml.
+rust_minimum=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$root/Cargo.toml")
+
+# Standard output is for results.
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "${0##*/}: $*"
+    exit 1
+}
+
+# Prints a cargo that is new enough: that of the PATH, or that of Debian's package.
+find_cargo() {
+    local cargo version
+    for cargo in "$(type -P cargo || true)" /usr/bin/cargo; do
+        [ -x "$cargo" ] || continue
+        version=$("$cargo" --version 2>/dev/null | cut -d ' ' -f 2) || continue
+        if [ "$(printf '%s\n' "$rust_minimum" "$version" | sort -V | head -n 1)" = "$rust_minimum" ]; then
+            printf '%s\n' "$cargo"
+            return
+        fi
+    done
+    return 1
+}
+
+# Runs that cargo in the working copy, with the compiler that belongs to it.
+run_cargo() {
+    local cargo
+    cargo=$(find_cargo) || die "no cargo >= $rust_minimum found; ci/setup installs one"
+    (cd "$root" && PATH=$(dirname "$cargo"):$PATH "$cargo" "$@")
+}
+
+# Builds the library as users get it; prints its path.
+build_library() {
+    run_cargo build --release --quiet -p haproxy-email-alert >&2
+    printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
+}
+
+# Waits until no other process is in <directory>, which is made if need be. Ends with this script.
+lock() {
+    mkdir -p "$1"
+    exec {lock_fd}>"$1/lock"
+    flock -n "$lock_fd" || { say "waiting for another run to leave $1"; flock "$lock_fd"; }
+}

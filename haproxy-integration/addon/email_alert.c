@@ -190,6 +190,8 @@ static void email_alert_observe(struct server *s, const struct srv_status_snapsh
 	}
 	if (s->flags & SRV_F_BACKUP)
 		event.flags |= HAPROXY_EMAIL_ALERT_BACKUP;
+	if ((px->cap & PR_CAP_LISTEN) == PR_CAP_LISTEN)
+		event.flags |= HAPROXY_EMAIL_ALERT_LISTEN;
 
 	if (!(old->cur_admin & SRV_ADMF_MAINT) && old->cur_state != old->next_state) {
 		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
@@ -428,7 +430,7 @@ static int email_alert_parse(char **args, int section_type, struct proxy *curpx,
 	for (count = 0; *args[count]; count++)
 		words[count] = args[count];
 
-	result = haproxy_email_alert_parse(words, count, file, line, message, sizeof(message));
+	result = haproxy_email_alert_parse(words, count, message, sizeof(message));
 	if (result == HAPROXY_EMAIL_ALERT_OK)
 		return 0;
 

@@ -10,6 +10,8 @@ TREE    =
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # changes with the C ABI, as in alertlib/build.rs
 ABI     := 1
+# other versions may write another header
+CBINDGEN := 0.29.4
 LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
@@ -37,7 +39,9 @@ haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6) or fro
 	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 header: ## include/haproxy_email_alert.h again, after a change of the C ABI
-	cd alertlib && cbindgen --quiet --config cbindgen.toml --output ../include/haproxy_email_alert.h
+	test "$$(cbindgen --version)" = 'cbindgen $(CBINDGEN)' || { \
+	    echo 'This needs: cargo install --locked cbindgen@$(CBINDGEN)' >&2; exit 1; }
+	cd alertlib && cbindgen --quiet --config cbindgen.toml | sed 's/@VERSION@/$(VERSION)/' >'$(CURDIR)/include/haproxy_email_alert.h'
 
 install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
 	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }

@@ -10,8 +10,6 @@ TREE    =
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # changes with the C ABI, as in alertlib/build.rs
 ABI     := 1
-# other versions may write another header
-CBINDGEN := 0.29.4
 LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
@@ -39,9 +37,7 @@ haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6) or fro
 	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 header: ## include/haproxy_email_alert.h again, after a change of the C ABI
-	test "$$(cbindgen --version)" = 'cbindgen $(CBINDGEN)' || { \
-	    echo 'This needs: cargo install --locked cbindgen@$(CBINDGEN)' >&2; exit 1; }
-	cd alertlib && cbindgen --quiet --config cbindgen.toml | sed 's/@VERSION@/$(VERSION)/' >'$(CURDIR)/include/haproxy_email_alert.h'
+	cargo run --quiet -p end-to-end --bin header
 
 install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
 	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }

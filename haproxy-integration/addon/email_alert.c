@@ -217,21 +217,16 @@ static void email_alert_log()
 		send_log(NULL, level, "email_alert: %s\n", line);
 }
 
-/* Logs that alerts will be lost, if any are left */
-static void email_alert_log_pending()
+/* Dies of SIGTERM, as HAProxy does without this add-on. It is up to us to say
+ * what is lost, since the library is not stopped.
+ */
+static void email_alert_die()
 {
-	unsigned long long pending = haproxy_email_alert_pending();
+	ullong pending = haproxy_email_alert_pending();
 
 	email_alert_log();
 	if (pending)
-		send_log(NULL, LOG_WARNING, "email_alert: %llu alerts could not be delivered before the process ended.\n",
-		         pending);
-}
-
-/* Dies of SIGTERM, as HAProxy does without this add-on */
-static void email_alert_die()
-{
-	email_alert_log_pending();
+		send_log(NULL, LOG_WARNING, "email_alert: terminated with %llu alerts not delivered\n", pending);
 	signal(SIGTERM, SIG_DFL);
 	raise(SIGTERM);
 }
@@ -330,7 +325,6 @@ static void email_alert_stop()
 	if (tick_isset(email_alert.terminate) || signal_state[SIGTERM].count)
 		email_alert_die();
 
-	email_alert_log_pending();
 	haproxy_email_alert_stop(MAX(left, 0));
 	email_alert_log();
 	task_destroy(email_alert.task);

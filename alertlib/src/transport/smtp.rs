@@ -7,6 +7,7 @@ use lettre::transport::smtp::client::SmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{Error, response::Response};
+use std::fmt::{self, Display};
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -22,6 +23,24 @@ pub struct Smtp {
     timeout: Duration,
     hello: ClientId,
     session: Option<SmtpConnection>,
+}
+
+/// A mail as DATA sends it: dots doubled at the beginning of lines, the final dot (RFC 5321, 4.5.2).
+///
+/// In one write: lettre's own `message()` sends the final dot apart, which then waits for the acknowledgement of the mail
+/// before it, for 40 ms as a rule (Nagle's algorithm against delayed acknowledgements).
+struct Content<'a>(&'a [u8]);
+
+impl Display for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // Our mails are ASCII, whatever is in them: see `message`.
+        let mail = String::from_utf8_lossy(self.0);
+        for line in mail.trim_end().split("\r\n") {
+            let dot = if line.starts_with('.') { "." } else { "" };
+            write!(f, "{dot}{line}\r\n")?;
+        }
+        f.write_str(".\r\n")
+    }
 }
 
 /// A step of the session that failed.
@@ -104,7 +123,7 @@ impl Smtp {
             return Ok(verdicts);
         }
         let sent = step("DATA", session.command(Data))
-            .and_then(|()| step("end of DATA", session.message(&letter.message.bytes)));
+            .and_then(|()| step("end of DATA", session.command(Content(&letter.message.bytes))));
         match sent {
             Ok(()) => {}
             Err(Failure::Session(trouble)) => return Err(trouble),
@@ -200,5 +219,18 @@ fn words(error: &Error, timeout: Duration) -> String {
             None => "not an SMTP reply".to_owned(),
         },
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_doubled_and_the_last_one_stands_alone() {
+        assert_eq!(
+            Content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n").to_string(),
+            "a: b\r\n\r\n..\r\n..x\r\ny.\r\n.\r\n"
+        );
     }
 }

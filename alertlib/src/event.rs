@@ -630,3 +630,218 @@ fn ascii_encoded(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::Queue;
+
+    fn change() -> Change {
+        Change {
+            when: Some(SystemTime::UNIX_EPOCH),
+            proxy: "servers".into(),
+            server: "server2".into(),
+            old_state: State::Running,
+            new_state: State::Stopped,
+            operational: true,
+            usable_before: 2,
+            active: 1,
+            requeued: Some(0),
+            ..Change::default()
+        }
+    }
+
+    fn timeout() -> Check {
+        Check {
+            status: "L4TOUT".into(),
+            reason: "Layer4 timeout".into(),
+            duration: Some(Duration::from_millis(2001)),
+            ..Check::default()
+        }
+    }
+
+    fn admin(old: u32, new: u32) -> Change {
+        Change { operational: false, old_admin: Admin(old), new_admin: Admin(new), ..change() }
+    }
+
+    /// The server's alert: its kind and sentence, without the server's name.
+    fn told(change: Change) -> Option<(Kind, String)> {
+        let event = change.events().into_iter().find(|event| event.server.is_some())?;
+        Some((event.kind, event.sentence.replace("Server servers/server2 ", "")))
+    }
+
+    #[test]
+    fn the_sentence_is_haproxys() {
+        let down = Change { active: 0, check: Some(timeout()), ..change() };
+        assert_eq!(
+            down.events()[0].sentence,
+            "Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms. 0 active and 0 backup \
+             servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
+        );
+        let check = Check { code: Some(503), info: "Service Unavailable".into(), ..timeout() };
+        let up = Change {
+            old_state: State::Stopped,
+            new_state: State::Running,
+            is_backup: true,
+            active: 0,
+            backup: 1,
+            requeued: Some(2),
+            queued: 3,
+            check: Some(check),
+            ..change()
+        };
+        assert_eq!(
+            up.events()[0].sentence,
+            "Backup Server servers/server2 is UP, reason: Layer4 timeout, code: 503, info: \"Service Unavailable\", check \
+             duration: 2001ms. 0 active and 1 backup servers online. Running on backup. 2 sessions requeued, 3 total in queue."
+        );
+    }
+
+    #[test]
+    fn every_change_has_its_kind_and_words() {
+        const FM: u32 = Admin::FMAINT;
+        const IM: u32 = Admin::IMAINT;
+        let via = |change: Change| Change { via: Some(("b".into(), "s1".into())), ..change };
+        let moved = |old, new| Change { old_state: old, new_state: new, requeued: None, ..change() };
+        let stopped = |change: Change| Change { old_state: State::Stopped, ..change };
+        let quiet = |change: Change| Change { requeued: None, ..change };
+        for (change, kind, words) in [
+            (moved(State::Running, State::Stopped), Kind::Down, "is DOWN."),
+            (via(moved(State::Running, State::Stopped)), Kind::Down, "is DOWN via b/s1."),
+            (
+                Change { cause: "changed from CLI".into(), ..moved(State::Stopped, State::Running) },
+                Kind::Up,
+                "is UP, changed from CLI.",
+            ),
+            (moved(State::Stopped, State::Starting), Kind::Up, "is UP."),
+            (moved(State::Running, State::Stopping), Kind::Nolb, "is stopping."),
+            (moved(State::Stopping, State::Running), Kind::Up, "is UP."),
+            (quiet(admin(0, FM)), Kind::Maint, "is going DOWN for maintenance."),
+            (stopped(admin(0, FM)), Kind::Maint, "was DOWN and now enters maintenance."),
+            (via(quiet(admin(0, IM))), Kind::Maint, "is going DOWN for maintenance via b/s1."),
+            (
+                via(admin(FM | IM, IM)),
+                Kind::Maint,
+                "is leaving forced maintenance but remains in maintenance via b/s1.",
+            ),
+            (admin(FM | IM, FM), Kind::Maint, "remains in forced maintenance."),
+            (admin(FM, 0), Kind::Ready, "is DOWN/READY (leaving forced maintenance)."),
+            (
+                Change { new_state: State::Running, ..admin(IM, Admin::FDRAIN) },
+                Kind::Ready,
+                "is UP/DRAIN (leaving maintenance).",
+            ),
+            (
+                Change { hostname: "app".into(), new_state: State::Running, ..admin(Admin::RMAINT, 0) },
+                Kind::Ready,
+                "('app') is UP/READY (resolves again).",
+            ),
+            (quiet(admin(0, Admin::FDRAIN)), Kind::Drain, "enters drain state."),
+            (
+                admin(Admin::FDRAIN | Admin::IDRAIN, Admin::FDRAIN),
+                Kind::Drain,
+                "remains in forced drain mode.",
+            ),
+            (
+                Change { new_state: State::Running, ..admin(Admin::FDRAIN, 0) },
+                Kind::Ready,
+                "is UP (leaving forced drain).",
+            ),
+        ] {
+            assert_eq!(told(change.clone()), Some((kind, words.to_owned())), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_news_is_not_told() {
+        for (old, new) in [
+            (State::Starting, State::Running),
+            (State::Running, State::Running),
+            (State::Stopped, State::Stopped),
+        ] {
+            let change = Change { old_state: old, new_state: new, usable_before: 1, ..change() };
+            assert_eq!(change.events(), []);
+        }
+        assert_eq!(admin(0, 0).events(), []);
+    }
+
+    #[test]
+    fn a_backend_is_told_when_its_last_server_goes_and_its_first_comes() {
+        let kinds = |before, active, backup| -> Vec<(Kind, String)> {
+            let change = Change { usable_before: before, active, backup, is_listen: true, ..change() };
+            let events = change.events().into_iter().filter(|event| event.server.is_none());
+            events.map(|event| (event.kind, event.sentence)).collect()
+        };
+        assert_eq!(
+            kinds(1, 0, 0),
+            [(Kind::BackendDown, "proxy servers has no server available!".to_owned())]
+        );
+        assert_eq!(kinds(0, 0, 1)[0].0, Kind::BackendUp);
+        assert_eq!(kinds(2, 1, 0), []);
+        assert_eq!(kinds(1, 0, 1), []);
+        assert_eq!(kinds(0, 0, 0), []);
+    }
+
+    fn through_the_queue(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
+        let (queue, mut record) = (Queue::new(1), Vec::new());
+        queue
+            .push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
+            .expect("room");
+        assert!(queue.pop(&mut record));
+        Change::read(&record)
+    }
+
+    #[test]
+    fn a_change_comes_out_of_the_queue_as_it_went_in() {
+        let flags = ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL
+            | ffi::HAPROXY_EMAIL_ALERT_CHECK
+            | ffi::HAPROXY_EMAIL_ALERT_AGENT;
+        let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001];
+        let texts: [&[u8]; Text::COUNT] =
+            [b"be", b"s1", b"", b"", b"host", b"cause", b"L4TOUT", b"Layer4 timeout", b"a\r\n\"<\xff"];
+        let change = through_the_queue(numbers, texts).expect("a change");
+        let expected = Change {
+            when: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
+            proxy_id: 11,
+            server_id: 12,
+            old_state: State::Running,
+            new_state: State::Stopped,
+            old_admin: Admin(0x08),
+            new_admin: Admin(0x21),
+            operational: true,
+            usable_before: 3,
+            active: 4,
+            backup: 5,
+            sessions: 6,
+            requeued: None,
+            queued: 7,
+            proxy: "be".into(),
+            server: "s1".into(),
+            hostname: "host".into(),
+            cause: "cause".into(),
+            check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
+            ..Change::default()
+        };
+        assert_eq!(change, expected);
+    }
+
+    #[test]
+    fn long_and_hostile_texts_are_cut_and_made_visible() {
+        let long = [b'x'; 70_000];
+        let mut texts: [&[u8]; Text::COUNT] = [&long; Text::COUNT];
+        texts[Text::Server as usize] = b"\x1b[2J\xc3\x28\r\n.\r\n";
+        let change = through_the_queue([0; Number::COUNT], texts).expect("a change");
+        assert_eq!(change.proxy.len(), 320 + CUT.len());
+        assert!(change.proxy.ends_with("x[...]"));
+        assert_eq!(change.server, "<U+001B>[2J\u{fffd}(<U+000D><U+000A>.<U+000D><U+000A>");
+    }
+
+    #[test]
+    fn a_record_that_is_none_is_refused() {
+        let mut numbers = [0; Number::COUNT];
+        numbers[Number::NewState as usize] = 4;
+        assert_eq!(through_the_queue(numbers, [&[]; Text::COUNT]), None);
+        assert_eq!(Change::read(&[]), None);
+        assert_eq!(Change::read(&[0; 18]), None);
+    }
+}

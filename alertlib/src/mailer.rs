@@ -18,6 +18,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The longest pause of a mail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// Every pause while the process is about to end: a relay that is just being restarted may still get the mails.
+const LAST_PAUSE: Duration = Duration::from_millis(200);
 
 /// A relay with what is known of its health.
 pub struct Station {
@@ -155,7 +157,11 @@ impl Mailer {
     /// Puts back what no relay took, unless it was tried for long enough.
     fn later(&self, entry: Entry, due: Option<Instant>) {
         let copies = entry.mail.to.len() as u64;
-        let due = due.unwrap_or_else(|| Instant::now() + pause(entry.attempts, LONGEST_PAUSE));
+        let due = match due {
+            _ if self.outbox.is_draining() => Instant::now() + LAST_PAUSE,
+            Some(due) => due,
+            None => Instant::now() + pause(entry.attempts, LONGEST_PAUSE),
+        };
         if entry.since.elapsed() >= RETRY {
             log::error!(
                 "gave up after {}h: '{}' to {}: {}",

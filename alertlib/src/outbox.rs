@@ -23,8 +23,8 @@ pub struct Entry {
     pub attempts: u32,
     /// Why the last of them failed.
     pub trouble: Option<String>,
-    /// It had its last chance: see [`Outbox::drain`].
-    tried_in_drain: bool,
+    /// It did not have to wait for its time: see [`Outbox::drain`].
+    hurried: bool,
 }
 
 /// There are too many mails already: this one was not taken.
@@ -38,6 +38,7 @@ pub struct Outbox {
     pending: AtomicU64,
     draining: AtomicBool,
     closed: AtomicBool,
+    abandoned: AtomicBool,
     mailer: OnceLock<Thread>,
     limit: u64,
 }
@@ -67,6 +68,7 @@ impl Outbox {
             pending: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            abandoned: AtomicBool::new(false),
             mailer: OnceLock::new(),
             limit: limit as u64,
         }
@@ -87,7 +89,7 @@ impl Outbox {
             return Err(Full);
         }
         self.pending.fetch_add(1, SeqCst);
-        let entry = Entry { mail, since: now, attempts: 0, trouble: None, tried_in_drain: false };
+        let entry = Entry { mail, since: now, attempts: 0, trouble: None, hurried: false };
         self.insert(entry, now);
         self.wake();
         Ok(())
@@ -105,17 +107,19 @@ impl Outbox {
         // Read before looking: what is put in before the closing is still seen.
         let (draining, closed) = (self.draining.load(SeqCst), self.closed.load(SeqCst));
         let mut waiting = self.waiting();
+        if self.abandoned.load(SeqCst) {
+            return Next::End;
+        }
         if draining {
-            let key = waiting.by_time.iter().find(|(_, entry)| !entry.tried_in_drain).map(|(key, _)| *key);
-            return match key.and_then(|key| waiting.by_time.remove(&key)) {
-                Some(entry) => Next::Send(Box::new(Entry { tried_in_drain: true, ..entry })),
-                None if closed => Next::End,
-                None => Next::WaitUntil(None),
-            };
+            let hurried = waiting.by_time.iter().find(|(_, entry)| !entry.hurried).map(|(key, _)| *key);
+            if let Some(entry) = hurried.and_then(|key| waiting.by_time.remove(&key)) {
+                return Next::Send(Box::new(Entry { hurried: true, ..entry }));
+            }
         }
         match waiting.by_time.first_entry() {
             Some(first) if first.key().0 <= now => Next::Send(Box::new(first.remove())),
             Some(first) => Next::WaitUntil(Some(first.key().0)),
+            None if closed => Next::End,
             None => Next::WaitUntil(None),
         }
     }
@@ -135,7 +139,7 @@ impl Outbox {
         self.pending.load(SeqCst)
     }
 
-    /// From now on every mail is due at once, and has one attempt more. Any thread, without a lock.
+    /// From now on no mail waits long: those that are there are due at once. Any thread, without a lock.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
         self.wake();
@@ -146,10 +150,16 @@ impl Outbox {
         self.draining.load(SeqCst)
     }
 
-    /// Drains, and lets the mailer end when it is through: nothing more will be put in. Any thread.
+    /// Drains, and lets the mailer end when nothing is left: nothing more will be put in. Any thread.
     pub fn close(&self) {
         self.closed.store(true, SeqCst);
         self.drain();
+    }
+
+    /// Lets the mailer end with what is left. Any thread.
+    pub fn abandon(&self) {
+        self.abandoned.store(true, SeqCst);
+        self.wake();
     }
 
     /// Names the calling thread as the mailer.
@@ -237,15 +247,30 @@ mod tests {
     }
 
     #[test]
-    fn draining_gives_every_mail_one_attempt_more() {
+    fn draining_lets_no_mail_wait_and_tries_until_abandoned() {
         let (outbox, now) = (Outbox::new(10), Instant::now());
         outbox.put(mail("a"), now).expect("room");
         let entry = sent(&outbox, now);
         outbox.later(*entry, now + Duration::from_secs(3600));
         outbox.close();
         let entry = sent(&outbox, now);
-        outbox.later(*entry, now);
-        assert!(matches!(outbox.next(now), Next::End));
+        let soon = now + Duration::from_millis(1);
+        outbox.later(*entry, soon);
+        assert!(matches!(outbox.next(now), Next::WaitUntil(Some(due)) if due == soon));
+        let entry = sent(&outbox, soon);
+        outbox.later(*entry, soon);
+        outbox.abandon();
+        assert!(matches!(outbox.next(soon), Next::End));
         assert_eq!(outbox.pending(), 1, "what was not delivered is still counted");
+    }
+
+    #[test]
+    fn a_closed_outbox_ends_when_it_is_empty() {
+        let (outbox, now) = (Outbox::new(10), Instant::now());
+        outbox.put(mail("a"), now).expect("room");
+        outbox.close();
+        let _ = sent(&outbox, now);
+        outbox.settled();
+        assert!(matches!(outbox.next(now), Next::End));
     }
 }

@@ -215,6 +215,7 @@ impl Service {
         self.queue.wake();
         // Nothing is ever sent through it: it ends when both threads have.
         let ended = self.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected);
+        self.outbox.abandon();
         let left = self.pending();
         if left > 0 {
             log::error!("stopped with {left} alerts not delivered");

@@ -7,6 +7,7 @@
 #![allow(non_camel_case_types)] // these are C's names
 
 mod guard;
+pub(crate) mod process;
 
 use crate::event::{Number, RawChange, State, Text};
 use crate::service::{self, Prepared, Service, User};

@@ -1,28 +1,396 @@
-//! placeholder until the real one is merged
-use super::*;
-use crate::settings::Flavour;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-/// x
-pub struct Helper;
-/// x
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A program of this machine that sends mail: `sendmail`, `mailx`. The helper process runs it for us.
+
+use super::{Letter, Transport, Trouble, Verdict};
+use crate::helper::frame::{Answer, Identity, Outcome, Request, read_frame, write_frame};
+use crate::helper::{ENVIRONMENT, words_of};
+use crate::settings::{Flavour, Recipient};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the helper may take to start: it loads HAProxy's program once more.
+const START: Duration = Duration::from_secs(10);
+/// What the helper has beyond a command's deadline to kill it and to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// Words for a helper that can run nothing any more.
+const GONE: &str = "the helper process is gone; reload HAProxy to start a new one";
+const STUCK: &str = "the helper process does not answer as it should; reload HAProxy to start a new one";
+
+/// The helper process, for all relays that need it.
 pub type SharedHelper = Arc<Mutex<Helper>>;
+
+/// The library's end of the helper process, which lives for as long as this does: see [`crate::helper`].
+#[derive(Debug)]
+pub struct Helper {
+    /// Close-on-exec, so that no program that HAProxy starts, and no master that starts itself again, keeps the helper
+    /// alive. `None`: the helper is gone, or is out of step.
+    socket: Option<UnixStream>,
+}
+
 impl Helper {
-    /// x
-    pub fn start(_uid: u32, _gid: u32) -> Result<SharedHelper, String> {
-        Err("not there".into())
+    /// Starts the helper process, as user `uid` and group `gid` (0: as we are). It is not a child of this process when
+    /// this returns. To be called before the chroot and before the limits.
+    ///
+    /// # Errors
+    ///
+    /// It could not be started, or not as that user: for the administrator.
+    pub fn start(uid: u32, gid: u32) -> Result<SharedHelper, String> {
+        let failed =
+            |why: &str| format!("cannot start the helper process that runs sendmail and mailx: {why}");
+        let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&words_of(&error)))?;
+        let mut child = spawn(theirs).map_err(|error| failed(&words_of(&error)))?;
+        let greeted = greet(&mine, Identity { uid, gid });
+        if greeted.is_err() {
+            // It may be the orphan already, which sees the end of its socket: then there is nobody to kill.
+            let _ = child.kill();
+        }
+        // The child has ended, or is about to: it is the orphan that greets. The status says nothing that the greeting
+        // does not; there is none if HAProxy was started with SIGCHLD ignored.
+        let _ = child.wait();
+        match greeted {
+            Ok(()) => Ok(Arc::new(Mutex::new(Helper::new(mine)))),
+            Err(why) => Err(failed(&why)),
+        }
+    }
+
+    /// A helper that is at the other end of `socket` and has been greeted.
+    pub fn new(socket: UnixStream) -> Self {
+        Helper { socket: Some(socket) }
+    }
+
+    /// Runs a command. Comes back within its deadline and some seconds.
+    ///
+    /// # Errors
+    ///
+    /// The request is too large, the helper is gone, or does not answer: what to tell.
+    fn run(&mut self, request: &Request) -> Result<Answer, String> {
+        let frame = request.encode()?;
+        let socket = self.socket.as_ref().ok_or(GONE)?;
+        let until = Instant::now() + request.deadline + ANSWER;
+        let answer = write_frame(socket, &frame, Some(until)).and_then(|()| read_frame(socket, Some(until)));
+        let trouble = match answer {
+            Ok(Some(frame)) => match Answer::decode(&frame) {
+                Some(answer) => return Ok(answer),
+                None => STUCK,
+            },
+            Ok(None) => GONE,
+            Err(_) if Instant::now() >= until => STUCK,
+            Err(_) => GONE,
+        };
+        // A late answer would be taken for the next command's.
+        self.socket = None;
+        Err(trouble.to_owned())
     }
 }
-/// x
-pub struct Command;
+
+/// This very program, with an environment that tells the add-on what it is to be.
+fn spawn(socket: UnixStream) -> std::io::Result<process::Child> {
+    process::Command::new("/proc/self/exe")
+        .arg0("haproxy-email-alert-helper")
+        .env_clear()
+        .envs(ENVIRONMENT)
+        // Where the library was found, if it took that; and the times of mails that `mailx` makes.
+        .envs(["LD_LIBRARY_PATH", "TZ"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
+        .env("HAPROXY_EMAIL_ALERT_HELPER", "1")
+        .stdin(OwnedFd::from(socket))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+}
+
+/// Tells the helper whom to become, and waits for it to be ready.
+fn greet(socket: &UnixStream, identity: Identity) -> Result<(), String> {
+    let until = Some(Instant::now() + START);
+    let hello = write_frame(socket, &identity.encode(), until).and_then(|()| read_frame(socket, until));
+    match hello {
+        Ok(Some(words)) if words.is_empty() => Ok(()),
+        Ok(Some(words)) => Err(String::from_utf8_lossy(&words).into_owned()),
+        Ok(None) => Err("it ended before it was ready".to_owned()),
+        Err(error) => Err(words_of(&error)),
+    }
+}
+
+/// A relay that is a program.
+#[derive(Debug)]
+pub struct Command {
+    flavour: Flavour,
+    path: PathBuf,
+    timeout: Duration,
+    helper: SharedHelper,
+}
+
 impl Command {
-    /// x
-    pub fn new(_f: Flavour, _p: &Path, _t: std::time::Duration, _h: SharedHelper) -> Self {
-        Command
+    /// `timeout`: when the program is killed.
+    pub fn new(flavour: Flavour, path: &Path, timeout: Duration, helper: SharedHelper) -> Self {
+        Command { flavour, path: path.to_owned(), timeout, helper }
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// One run for these recipients: one verdict for all of them.
+    fn run(&self, letter: &Letter, to: &[Recipient]) -> Result<Answer, Trouble> {
+        let (arguments, input) = match self.flavour {
+            Flavour::Sendmail => (sendmail_arguments(letter, to), local_lines(&letter.message.bytes)),
+            Flavour::Mailx => (mailx_arguments(letter, to), mailx_text(&letter.message.text)),
+        };
+        let request = Request { program: self.path.clone(), arguments, input, deadline: self.timeout };
+        let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
+        helper.run(&request).map_err(|why| Trouble::new(self.name(), why))
+    }
+
+    fn verdict(&self, answer: Answer) -> Result<Verdict, Trouble> {
+        let ended = match answer.outcome {
+            Outcome::Exit(0) => return Ok(Verdict::Delivered),
+            Outcome::NotStarted(why) => return Err(Trouble::new(format!("start {}", self.name()), why)),
+            Outcome::Exit(status) => format!("exit status {status}"),
+            Outcome::Signal(signal) => format!("killed by signal {signal}"),
+            Outcome::Deadline => format!("killed after {:?}", self.timeout),
+        };
+        let output = one_line(&answer.output);
+        let words = if output.is_empty() { ended } else { format!("{ended}: {output}") };
+        let trouble = Trouble::new(self.name(), words);
+        match answer.outcome {
+            Outcome::Exit(EX_USAGE) => Err(trouble),
+            Outcome::Exit(EX_DATAERR | EX_NOUSER) => Ok(Verdict::Never(trouble)),
+            _ => Ok(Verdict::Later(trouble)),
+        }
     }
 }
+
+impl Command {
+    /// One verdict for each of `to`, of which there is at least one.
+    fn deliver(&self, letter: &Letter, to: &[Recipient]) -> Result<Vec<Verdict>, Trouble> {
+        let answer = self.run(letter, to)?;
+        let may_be_about_one = to.len() > 1 && is_refusal(&answer.outcome);
+        let verdict = self.verdict(answer)?;
+        if !may_be_about_one {
+            return Ok(vec![verdict; to.len()]);
+        }
+        // The status does not say whom it is about. One by one, a wrong address takes the alert from nobody else. From
+        // here on somebody may have got it, so that a relay that fails now is no `Err`.
+        let alone = |recipient| {
+            self.run(letter, std::slice::from_ref(recipient)).and_then(|answer| self.verdict(answer))
+        };
+        Ok(to.iter().map(|recipient| alone(recipient).unwrap_or_else(Verdict::Later)).collect())
+    }
+
+    /// `mailx` takes what is not plainly an address for a file, a command or an option of its own.
+    fn takes(&self, recipient: &Recipient) -> bool {
+        let plain = |char: char| char.is_alphanumeric() || "@._+-=".contains(char);
+        let first = |char: char| char.is_alphanumeric() || char == '_';
+        let name = recipient.for_command();
+        self.flavour == Flavour::Sendmail || name.starts_with(first) && name.chars().all(plain)
+    }
+}
+
 impl Transport for Command {
-    fn send(&mut self, _l: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        Err(Trouble::new("x", "x"))
+    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        let (usable, unusable): (Vec<_>, Vec<_>) =
+            letter.to.iter().enumerate().partition(|(_, to)| self.takes(to));
+        let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();
+        let mut verdicts = if usable.is_empty() { Vec::new() } else { self.deliver(letter, &usable)? };
+        for (place, recipient) in unusable {
+            let why =
+                format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
+            verdicts.insert(place, Verdict::Never(Trouble::new(self.name(), why)));
+        }
+        Ok(verdicts)
+    }
+}
+
+/// `-i`: a line with a single dot does not end the mail.
+fn sendmail_arguments(letter: &Letter, to: &[Recipient]) -> Vec<String> {
+    let options = ["-i", "-f", letter.from.as_ref(), "--"];
+    options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
+}
+
+/// No `--` before the addresses: bsd-mailx and GNU mailutils know it, but what follows it is for s-nail (and heirloom
+/// mailx before it) not an address but an option of its mail server, and it refuses the mail. `-r` is known to all of them
+/// (tried: bsd-mailx 8.1.2, GNU mailutils 3.15, s-nail 14.9), and each of them waits for its mail server and fails with it.
+fn mailx_arguments(letter: &Letter, to: &[Recipient]) -> Vec<String> {
+    let subject = encoded_subject(&letter.message.subject);
+    let options = ["-s", &subject, "-r", letter.from.as_ref()];
+    options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
+}
+
+/// With this system's line ends, which `sendmail` expects.
+fn local_lines(mail: &[u8]) -> Vec<u8> {
+    let mut lines = Vec::with_capacity(mail.len());
+    for (place, &byte) in mail.iter().enumerate() {
+        if byte != b'\r' || mail.get(place + 1) != Some(&b'\n') {
+            lines.push(byte);
+        }
+    }
+    lines
+}
+
+/// What a line of a mail may have (RFC 5322, 2.1.1: 998 bytes), with room for a header's name.
+const LINE: usize = 900;
+
+/// The text such that every `mailx` takes it for text: some take a line that begins with `~` for a command, and GNU
+/// mailutils a single dot for the end, even when they do not talk with a person. They do not break long lines either.
+fn mailx_text(text: &str) -> Vec<u8> {
+    let mut safe = String::with_capacity(text.len());
+    for mut line in text.lines() {
+        loop {
+            let (head, tail) = line.split_at(boundary(line, LINE));
+            if head.starts_with('~') || head == "." {
+                safe.push(' ');
+            }
+            safe.push_str(head);
+            safe.push('\n');
+            if tail.is_empty() {
+                break;
+            }
+            line = tail;
+        }
+    }
+    safe.into_bytes()
+}
+
+/// The end of the last whole character within `limit` bytes.
+fn boundary(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
+}
+
+/// The subject as it can stand in a header, on one line; what does not fit is left out. Text that is not ASCII, or looks
+/// as if it were encoded, becomes encoded words (RFC 2047, 4.2): `mailx` passes the argument on as it is.
+fn encoded_subject(subject: &str) -> String {
+    const WORD: usize = 75;
+    if subject.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !subject.contains("=?") {
+        return subject[..boundary(subject, LINE)].to_owned();
+    }
+    let mut words = String::new();
+    let mut word = String::from(START_OF_WORD);
+    for char in subject.chars() {
+        let encoded = encoded_char(char);
+        if word.len() + encoded.len() + END_OF_WORD.len() > WORD {
+            words.push_str(&word);
+            words.push_str(END_OF_WORD);
+            // A space between two words is not part of the text.
+            words.push(' ');
+            word = START_OF_WORD.to_owned();
+        }
+        if words.len() + WORD > LINE {
+            return words.trim_end().to_owned();
+        }
+        word.push_str(&encoded);
+    }
+    words + &word + END_OF_WORD
+}
+
+const START_OF_WORD: &str = "=?UTF-8?Q?";
+const END_OF_WORD: &str = "?=";
+
+fn encoded_char(char: char) -> String {
+    match char {
+        ' ' => "_".to_owned(),
+        'a'..='z' | 'A'..='Z' | '0'..='9' | '!' | '*' | '+' | '-' | '/' => char.to_string(),
+        _ => char.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("={byte:02X}")).collect(),
+    }
+}
+
+/// The lines of a program's output as one.
+fn one_line(output: &[u8]) -> String {
+    let text = String::from_utf8_lossy(output);
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+}
+
+/// Did the program itself refuse the mail, and not only for now?
+fn is_refusal(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Exit(status) if ![0, EX_USAGE, EX_TEMPFAIL].contains(status))
+}
+
+// Of sysexits(3). EX_NOHOST (68) is not for good: a program that hands the mail to another host has it, too, when it cannot
+// resolve that host's name for a moment.
+
+/// The program was called in a way that it does not know: it is of no use as a relay, and nobody was refused.
+const EX_USAGE: i32 = 64;
+/// The mail or an address is not acceptable.
+const EX_DATAERR: i32 = 65;
+/// Nobody has that name.
+const EX_NOUSER: i32 = 67;
+/// Not now.
+const EX_TEMPFAIL: i32 = 75;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_greeting_says_whether_the_helper_is_ready() {
+        let greeting = |words: Option<&[u8]>| {
+            let (mine, theirs) = UnixStream::pair().unwrap();
+            let helper = std::thread::spawn({
+                let words = words.map(<[u8]>::to_vec);
+                move || {
+                    let identity = read_frame(&theirs, None).unwrap().unwrap();
+                    assert_eq!(Identity::decode(&identity), Some(Identity { uid: 1, gid: 2 }));
+                    words.map(|words| write_frame(&theirs, &words, None).unwrap())
+                }
+            });
+            let greeted = greet(&mine, Identity { uid: 1, gid: 2 });
+            helper.join().unwrap();
+            greeted
+        };
+        assert_eq!(greeting(Some(b"")), Ok(()));
+        assert_eq!(greeting(Some(b"cannot become user id 1: no")), Err("cannot become user id 1: no".into()));
+        assert_eq!(greeting(None), Err("it ended before it was ready".into()));
+    }
+
+    #[test]
+    fn only_line_ends_change_for_sendmail() {
+        assert_eq!(local_lines(b"a\r\n\r\nb\rc\nd\r\r\ne\r"), b"a\n\nb\rc\nd\r\ne\r");
+        assert_eq!(local_lines(b""), b"");
+    }
+
+    #[test]
+    fn no_line_means_anything_to_mailx() {
+        let safe = |text: &str| String::from_utf8(mailx_text(text)).unwrap();
+        assert_eq!(safe("a\n~!id\n.\n..\n\n ~b"), "a\n ~!id\n .\n..\n\n ~b\n");
+        assert_eq!(safe(""), "");
+        // A long line is broken between characters, and what begins a line then is safe, too.
+        let long = format!("{}é~x", "x".repeat(LINE - 1));
+        assert_eq!(safe(&long), format!("{}\né~x\n", "x".repeat(LINE - 1)));
+        assert_eq!(safe(&format!("{}~x", "x".repeat(LINE))), format!("{}\n ~x\n", "x".repeat(LINE)));
+    }
+
+    #[test]
+    fn a_subject_is_one_line_of_ascii() {
+        assert_eq!(encoded_subject("DOWN b/s1 on lb1"), "DOWN b/s1 on lb1");
+        assert_eq!(encoded_subject("Zürich = 1"), "=?UTF-8?Q?Z=C3=BCrich_=3D_1?=");
+        assert_eq!(encoded_subject("=?utf-8?q?x?="), "=?UTF-8?Q?=3D=3Futf-8=3Fq=3Fx=3F=3D?=");
+        assert_eq!(encoded_subject("a\r\nBcc: x@y"), "=?UTF-8?Q?a=0D=0ABcc=3A_x=40y?=");
+        assert_eq!(encoded_subject(""), "");
+        assert_eq!(encoded_subject(&"x".repeat(2000)), "x".repeat(LINE));
+    }
+
+    #[test]
+    fn a_long_subject_has_whole_characters_in_words_of_75() {
+        let subject = "日本語".repeat(200);
+        let encoded = encoded_subject(&subject);
+        assert!(encoded.len() <= LINE);
+        let mut decoded = String::new();
+        for word in encoded.split(' ') {
+            assert!(word.len() <= 75);
+            let text = word.strip_prefix(START_OF_WORD).unwrap().strip_suffix(END_OF_WORD).unwrap();
+            let bytes = text.split('=').skip(1).map(|hex| u8::from_str_radix(hex, 16).unwrap()).collect();
+            decoded.push_str(&String::from_utf8(bytes).unwrap());
+        }
+        assert!(decoded.len() > 200 && subject.starts_with(&decoded));
+    }
+
+    #[test]
+    fn output_becomes_one_line() {
+        assert_eq!(one_line(b"  a: no\r\n\n b \xff\n"), "a: no; b \u{fffd}");
+        assert_eq!(one_line(b"\n"), "");
     }
 }

@@ -1,4 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! HAProxy, a mail relay and servers that misbehave on request.
+//! What the end-to-end tests are made of: a HAProxy under control, servers behind it that fail on request, a mail
+//! relay that misbehaves by script, and readers for HAProxy's log and for the mails.
+//!
+//! Environment: `HAPROXY` is the HAProxy to test (default: the one that `make haproxy` builds);
+//! `HAPROXY_TEST_TIMEOUT` is how many seconds a test waits for something that must happen (default 20).
 
+pub mod backend;
+pub mod haproxy;
 pub mod header;
+pub mod http;
+pub mod mail;
+pub mod mda;
+pub mod port;
+pub mod processes;
+pub mod relay;
+pub mod setup;
+pub mod story;
+pub mod syslog;
+pub mod wait;
+
+pub use backend::Backend;
+pub use haproxy::{Haproxy, Judgement};
+pub use mail::ParsedMail;
+pub use mda::FakeProgram;
+pub use relay::{Act, Relay, Step};
+pub use setup::{Mode, Setup};
+pub use syslog::Syslog;
+pub use wait::{patience, until, until_true};

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A HAProxy that a test runs, watches, reloads and stops.
+
+use std::{
+    env,
+    fs::{self, File, OpenOptions, Permissions},
+    io::{Read, Write},
+    os::unix::{
+        fs::PermissionsExt,
+        net::{UnixDatagram, UnixStream},
+    },
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use nix::sys::signal::Signal;
+use nix::{sys::signal::kill, unistd::Pid};
+use tempfile::TempDir;
+
+use crate::{
+    http::{self, Answer},
+    processes::{self, Process},
+    setup::{Mode, Setup},
+    syslog::Syslog,
+    wait::{patience, until, until_true},
+};
+
+/// A running HAProxy with its own directory and log; everything it started ends with it.
+pub struct Haproxy {
+    home: Home,
+    mode: Mode,
+    /// The process to which signals go: the master, or the one that does the work.
+    pid: i32,
+    /// What we started ourselves, so what we must wait for.
+    children: Vec<Child>,
+    log: Syslog,
+}
+
+/// How a HAProxy ended.
+#[derive(Debug)]
+pub struct End {
+    /// Not known of a daemon: it is not our child.
+    pub status: Option<ExitStatus>,
+    /// Since the wait began.
+    pub took: Duration,
+}
+
+/// What `haproxy -c` says.
+#[derive(Debug)]
+pub struct Judgement {
+    /// Exit status.
+    pub status: Option<i32>,
+    /// Standard output and standard error.
+    pub output: String,
+    /// Name of the configuration file as HAProxy writes it.
+    pub file: String,
+    /// Files that were not there before.
+    pub files_made: Vec<String>,
+    /// Processes that are there afterwards.
+    pub processes_left: Vec<Process>,
+}
+
+/// A directory with a HAProxy in it, so that everything which runs from there is known to be ours.
+struct Home(TempDir);
+
+impl Haproxy {
+    /// Starts it and waits until it is at work.
+    #[track_caller]
+    pub fn start(setup: Setup) -> Self {
+        let (home, log) = (Home::furnish(), Syslog::start());
+        home.write_configuration(&setup, &log);
+        let mut haproxy = Haproxy { home, mode: setup.mode, pid: 0, children: Vec::new(), log };
+        haproxy.launch(&[]);
+        haproxy
+    }
+
+    /// `haproxy -c` of this configuration; nothing is left running.
+    #[track_caller]
+    pub fn judge(setup: Setup) -> Judgement {
+        let (home, log) = (Home::furnish(), Syslog::start());
+        home.write_configuration(&setup, &log);
+        let before = home.listing();
+        let output = home.command().arg("-c").output().expect("run haproxy -c");
+        let mut files_made = home.listing();
+        files_made.retain(|file| !before.contains(file));
+        Judgement {
+            status: output.status.code(),
+            output: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            file: home.file("haproxy.cfg").display().to_string(),
+            files_made,
+            processes_left: processes::of(home.path()),
+        }
+    }
+
+    #[track_caller]
+    fn launch(&mut self, arguments: &[&str]) {
+        let ready = (self.mode == Mode::Systemd).then(|| {
+            let _ = fs::remove_file(self.home.file("notify.sock"));
+            UnixDatagram::bind(self.home.file("notify.sock")).expect("a socket in systemd's place")
+        });
+        let mut command = self.home.command();
+        command.arg(self.mode.argument()).arg("-p").arg(self.home.file("haproxy.pid"));
+        command.args(arguments).stdin(Stdio::null());
+        let output = OpenOptions::new().append(true).create(true).open(self.home.file("output")).expect("a file");
+        command.stdout(output.try_clone().expect("a second handle")).stderr(output);
+        if ready.is_some() {
+            command.env("NOTIFY_SOCKET", self.home.file("notify.sock"));
+        }
+        let mut child = command.spawn().expect("run haproxy");
+        if self.mode == Mode::Daemon {
+            let status = child.wait().expect("wait for haproxy -D");
+            assert!(status.success(), "haproxy -D: {status}\n{}", self.story());
+            self.pid = until("the pid file", || {
+                let pids = fs::read_to_string(self.home.file("haproxy.pid")).ok()?;
+                pids.trim().parse().ok().filter(|pid| *pid != self.pid)
+            });
+        } else {
+            self.pid = child.id() as i32;
+            self.children.push(child);
+        }
+        until_true("HAProxy to answer on its socket", || {
+            assert!(self.is_running(), "HAProxy ended at once:\n{}", self.story());
+            let Some(worker) = self.try_worker() else { return false };
+            if self.mode.has_master() { self.is_child_of_master(worker) } else { worker == self.pid }
+        });
+        until_true("the master to wait for signals", || {
+            assert!(self.is_running(), "HAProxy ended at once:\n{}", self.story());
+            !self.mode.has_master() || self.master_takes_signals()
+        });
+        if let Some(socket) = ready {
+            wait_until_systemd_is_told(&socket);
+        }
+    }
+
+    /// HAProxy 2.6's master executes itself again once its worker runs; a signal before that may be lost.
+    fn master_takes_signals(&self) -> bool {
+        processes::has_in_environment(self.pid, "HAPROXY_MWORKER_WAIT_ONLY=1")
+            && processes::handles(self.pid, Signal::SIGUSR2)
+    }
+
+    fn is_child_of_master(&self, pid: i32) -> bool {
+        processes::children_of(self.pid).iter().any(|process| process.pid == pid)
+    }
+
+    /// The process that was started: with `-W` the master.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The process that serves traffic now.
+    #[track_caller]
+    pub fn worker(&self) -> i32 {
+        until("the worker to answer", || self.try_worker())
+    }
+
+    fn try_worker(&self) -> Option<i32> {
+        let info = self.try_cli("show info").ok()?;
+        info.lines().find_map(|line| line.strip_prefix("Pid: "))?.parse().ok()
+    }
+
+    /// What HAProxy's own commands answer.
+    #[track_caller]
+    pub fn cli(&self, command: &str) -> String {
+        let answer = self.try_cli(command);
+        answer.unwrap_or_else(|error| panic!("HAProxy's command {command:?}: {error}\n{}", self.story()))
+    }
+
+    /// A command that has nothing to answer when it succeeds.
+    #[track_caller]
+    pub fn cli_do(&self, command: &str) {
+        let answer = self.cli(command);
+        let is_fine = answer.trim().is_empty() || answer.contains("New server registered");
+        assert!(is_fine, "HAProxy's command {command:?} answers {answer:?}");
+    }
+
+    fn try_cli(&self, command: &str) -> std::io::Result<String> {
+        let mut socket = UnixStream::connect(self.home.file("cli.sock"))?;
+        socket.set_read_timeout(Some(patience()))?;
+        socket.write_all(format!("{command}\n").as_bytes())?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+
+    /// A request to the frontend.
+    pub fn get(&self) -> std::io::Result<Answer> {
+        http::get(&self.home.file("web.sock"))
+    }
+
+    /// What is in HAProxy's log.
+    pub fn log(&self) -> &Syslog {
+        &self.log
+    }
+
+    /// What HAProxy wrote to its standard error.
+    pub fn output(&self) -> String {
+        fs::read_to_string(self.home.file("output")).unwrap_or_default()
+    }
+
+    /// A place for the test's own files, which HAProxy sees too (but not from its jail).
+    pub fn directory(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Sends a signal to the process that was started.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        self.signal_process(self.pid, signal);
+    }
+
+    /// Sends a signal to one of HAProxy's processes.
+    #[track_caller]
+    pub fn signal_process(&self, pid: i32, signal: Signal) {
+        kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{signal} to {pid}: {error}"));
+    }
+
+    /// Replaces the running worker by a new one, as `systemctl reload` or `-sf` does; returns when the new one answers.
+    #[track_caller]
+    pub fn reload(&mut self) {
+        let old = self.worker();
+        if self.mode.has_master() {
+            self.signal(Signal::SIGUSR2);
+            until_true("a new worker", || self.try_worker().is_some_and(|worker| worker != old));
+            until_true("the master to wait for signals", || self.master_takes_signals());
+        } else {
+            self.launch(&["-sf", &old.to_string()]);
+        }
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait_for_end(&mut self) -> End {
+        let start = Instant::now();
+        let pid = self.pid;
+        let child = self.children.iter_mut().find(|child| child.id() as i32 == pid);
+        let status = match child {
+            Some(child) => until("HAProxy to end", || child.try_wait().expect("wait for haproxy").map(Some)),
+            None => until("HAProxy to end", || (!Process::is_running(pid)).then_some(None)),
+        };
+        End { status, took: start.elapsed() }
+    }
+
+    /// Whether the process that was started still is.
+    pub fn is_running(&self) -> bool {
+        Process::is_running(self.pid)
+    }
+
+    /// Everything that runs from this HAProxy's directory.
+    pub fn processes(&self) -> Vec<Process> {
+        processes::of(self.home.path())
+    }
+
+    /// Waits until `count` processes are left, helpers included.
+    #[track_caller]
+    pub fn wait_until_processes_are(&self, count: usize) {
+        let settled = crate::wait::within(patience(), || (self.processes().len() == count).then_some(()));
+        assert!(settled.is_some(), "expected {count} processes, but there are {:#?}", self.processes());
+    }
+
+    /// For those who read why a test failed.
+    pub fn story(&self) -> String {
+        format!("HAProxy's output:\n{}\nHAProxy's log:\n{}", self.output(), self.log.story())
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.story());
+        }
+        processes::end_all_of(self.home.path());
+        for child in &mut self.children {
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Home {
+    #[track_caller]
+    fn furnish() -> Self {
+        let directory = tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
+        // As an installed program would be: to be run by others than its owner too.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod");
+        let home = Home(directory);
+        let program = haproxy_to_test();
+        link_or_copy(&program, &home.file("haproxy"));
+        let library = program.with_file_name("libhaproxy_email_alert.so.1");
+        if library.exists() {
+            link_or_copy(&library, &home.file("libhaproxy_email_alert.so.1"));
+        }
+        fs::create_dir(home.file("jail")).expect("mkdir");
+        File::create(home.file("output")).expect("a file");
+        home
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    fn write_configuration(&self, setup: &Setup, log: &Syslog) {
+        fs::write(self.file("haproxy.cfg"), setup.text(self.path(), log.address())).expect("write haproxy.cfg");
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.file("haproxy"));
+        command.arg("-f").arg(self.file("haproxy.cfg")).current_dir(self.path());
+        command.env("TEST_DIRECTORY", self.path()).env_remove("NOTIFY_SOCKET");
+        command
+    }
+
+    fn listing(&self) -> Vec<String> {
+        fn walk(directory: &Path, files: &mut Vec<String>) {
+            for entry in fs::read_dir(directory).expect("our own directory").filter_map(Result::ok) {
+                files.push(entry.path().display().to_string());
+                if entry.path().is_dir() {
+                    walk(&entry.path(), files);
+                }
+            }
+        }
+        let mut files = Vec::new();
+        walk(self.path(), &mut files);
+        files
+    }
+}
+
+/// The program that the environment names, or else the one that `make haproxy` has built.
+#[track_caller]
+fn haproxy_to_test() -> PathBuf {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/haproxy-2.6/haproxy");
+    let program = env::var_os("HAPROXY").map_or(built, PathBuf::from);
+    program.canonicalize().unwrap_or_else(|_| {
+        panic!("there is no HAProxy at {}: run `make haproxy` first, or name one in HAPROXY", program.display())
+    })
+}
+
+fn link_or_copy(from: &Path, to: &Path) {
+    if fs::hard_link(from, to).is_err() {
+        fs::copy(from, to).unwrap_or_else(|error| panic!("copy {}: {error}", from.display()));
+    }
+}
+
+#[track_caller]
+fn wait_until_systemd_is_told(socket: &UnixDatagram) {
+    socket.set_read_timeout(Some(patience())).expect("a timeout");
+    let mut message = [0; 512];
+    loop {
+        let length = socket.recv(&mut message).expect("READY=1 for systemd");
+        if String::from_utf8_lossy(&message[..length]).contains("READY=1") {
+            return;
+        }
+    }
+}

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A mail relay that records what it is told and misbehaves by script.
+
+use std::{
+    io::{BufRead, BufReader, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    mail::ParsedMail,
+    port::Service,
+    wait::{patience, throughout, within},
+};
+
+/// Where in a session the relay can misbehave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Before anything was said.
+    Banner,
+    /// EHLO or HELO.
+    Ehlo,
+    /// MAIL FROM.
+    Mail,
+    /// RCPT TO.
+    Rcpt,
+    /// DATA.
+    Data,
+    /// The first line of the mail has come: too early for a reply.
+    Text,
+    /// The final dot has come.
+    Dot,
+    /// QUIT.
+    Quit,
+    /// RSET, NOOP and whatever else.
+    Other,
+}
+
+/// What the relay does instead of its duty.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Replies this; lines are separated by `\n`.
+    Reply(String),
+    /// Says nothing more and keeps the connection.
+    Hang,
+    /// Closes the connection.
+    Close,
+    /// Replies this, one byte each time.
+    Drip(String, Duration),
+    /// Does its duty after a while.
+    Wait(Duration),
+}
+
+impl Act {
+    const DUTY: Act = Act::Wait(Duration::ZERO);
+
+    /// Replies this; lines are separated by `\n`.
+    pub fn reply(text: &str) -> Self {
+        Act::Reply(text.to_owned())
+    }
+
+    /// Whether the client will hear the kind of reply that it hopes for.
+    fn replies(&self, kind: char) -> bool {
+        match self {
+            Act::Reply(text) | Act::Drip(text, _) => text.starts_with(kind),
+            Act::Wait(_) => true,
+            Act::Hang | Act::Close => false,
+        }
+    }
+}
+
+struct Rule {
+    step: Step,
+    /// Only when the command has this text.
+    about: String,
+    times_left: usize,
+    act: Act,
+}
+
+/// A mail as it came over the wire.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The number of the session.
+    pub session: usize,
+    /// Address in MAIL FROM.
+    pub from: String,
+    /// Address of each RCPT TO that was not refused.
+    pub recipients: Vec<String>,
+    /// The text without SMTP's extra dots, line ends untouched.
+    pub data: Vec<u8>,
+    /// When the relay took responsibility.
+    pub accepted: Instant,
+}
+
+impl Delivery {
+    /// The mail, if it is one that any relay and reader understands.
+    #[track_caller]
+    pub fn mail(&self) -> ParsedMail {
+        ParsedMail::of(&self.data)
+    }
+}
+
+/// What happened on one connection.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// When the connection was accepted.
+    pub began: Instant,
+    /// The commands, without line ends.
+    pub commands: Vec<String>,
+    /// How it ended, once it did.
+    pub end: Option<String>,
+}
+
+/// The relay; its port stays the same whatever it does.
+pub struct Relay {
+    service: Service,
+    book: Arc<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    rules: Mutex<Vec<Rule>>,
+    sessions: Mutex<Vec<Session>>,
+    deliveries: Mutex<Vec<Delivery>>,
+    closing: AtomicBool,
+}
+
+impl Relay {
+    /// A relay that accepts everything.
+    pub fn start() -> Self {
+        let book = Arc::new(Book::default());
+        let own = book.clone();
+        Relay { service: Service::start(move |connection| converse(connection, &own)), book }
+    }
+
+    /// Its host and port.
+    pub fn address(&self) -> SocketAddr {
+        self.service.address()
+    }
+
+    /// From now on, `act` is what happens at `step`.
+    pub fn at(&self, step: Step, act: Act) {
+        self.rule(step, "", usize::MAX, act);
+    }
+
+    /// The next `times` times, `act` is what happens at `step`.
+    pub fn at_first(&self, times: usize, step: Step, act: Act) {
+        self.rule(step, "", times, act);
+    }
+
+    /// `act` is what happens when RCPT TO names this recipient.
+    pub fn for_recipient(&self, recipient: &str, act: Act) {
+        self.rule(Step::Rcpt, recipient, usize::MAX, act);
+    }
+
+    fn rule(&self, step: Step, about: &str, times_left: usize, act: Act) {
+        self.book.rules.lock().unwrap().push(Rule { step, about: about.to_owned(), times_left, act });
+    }
+
+    /// Nothing is accepted, nothing is said: the connection is not even established.
+    pub fn is_unreachable(&self) {
+        self.service.hangs();
+    }
+
+    /// Connections are refused.
+    pub fn goes_away(&self) {
+        self.service.refuses();
+    }
+
+    /// Listens again and follows the protocol from now on.
+    pub fn behaves(&self) {
+        self.book.rules.lock().unwrap().clear();
+        self.service.listens();
+    }
+
+    /// What has been accepted so far.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.book.deliveries.lock().unwrap().clone()
+    }
+
+    /// What has been accepted so far, parsed.
+    #[track_caller]
+    pub fn mails(&self) -> Vec<ParsedMail> {
+        self.deliveries().iter().map(Delivery::mail).collect()
+    }
+
+    /// All connections so far.
+    pub fn sessions(&self) -> Vec<Session> {
+        self.book.sessions.lock().unwrap().clone()
+    }
+
+    /// Waits until there are `count` mails in all; more than that is a failure.
+    #[track_caller]
+    pub fn wait_for_mails(&self, count: usize) -> Vec<ParsedMail> {
+        self.wait_for_deliveries(count).iter().map(Delivery::mail).collect()
+    }
+
+    /// Waits until there are `count` mails in all; more than that is a failure.
+    #[track_caller]
+    pub fn wait_for_deliveries(&self, count: usize) -> Vec<Delivery> {
+        self.wait_for_deliveries_within(count, patience())
+    }
+
+    /// The same with another patience.
+    #[track_caller]
+    pub fn wait_for_deliveries_within(&self, count: usize, limit: Duration) -> Vec<Delivery> {
+        within(limit, || (self.book.deliveries.lock().unwrap().len() >= count).then_some(()));
+        let deliveries = self.deliveries();
+        assert!(deliveries.len() == count, "expected {count} mails, but {}", self.story());
+        deliveries
+    }
+
+    /// Nothing comes during this time but the `count` mails that are there.
+    #[track_caller]
+    pub fn expect_no_more_than(&self, count: usize, time: Duration) {
+        throughout(time, || {
+            let now = self.book.deliveries.lock().unwrap().len();
+            (now != count).then(|| format!("expected no more than {count} mails, but {}", self.story()))
+        });
+    }
+
+    /// Waits until somebody has connected `count` times.
+    #[track_caller]
+    pub fn wait_for_sessions(&self, count: usize) {
+        let seen = within(patience(), || (self.sessions().len() >= count).then_some(()));
+        assert!(seen.is_some(), "expected {count} sessions, but {}", self.story());
+    }
+
+    /// Waits until a session has got as far as `command`.
+    #[track_caller]
+    pub fn wait_for_command(&self, command: &str) {
+        let has_come = || {
+            let sessions = self.book.sessions.lock().unwrap();
+            sessions.iter().any(|s| s.commands.iter().any(|c| c.starts_with(command))).then_some(())
+        };
+        assert!(within(patience(), has_come).is_some(), "expected {command}, but {}", self.story());
+    }
+
+    /// What happened so far, for those who read why a test failed.
+    pub fn story(&self) -> String {
+        let mut story = String::from("this is what the relay saw:\n");
+        for (number, session) in self.sessions().iter().enumerate() {
+            let end = session.end.as_deref().unwrap_or("still open");
+            story += &format!("  session {number}: {} ({end})\n", session.commands.join(" | "));
+        }
+        for delivery in self.deliveries() {
+            let text = String::from_utf8_lossy(&delivery.data);
+            let subject = text.lines().find(|line| line.starts_with("Subject:")).unwrap_or("no subject");
+            story += &format!("  mail in session {}: {subject}\n", delivery.session);
+        }
+        story
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.book.closing.store(true, Ordering::Relaxed);
+    }
+}
+
+fn converse(connection: TcpStream, book: &Arc<Book>) {
+    let number = {
+        let mut sessions = book.sessions.lock().unwrap();
+        sessions.push(Session { began: Instant::now(), commands: Vec::new(), end: None });
+        sessions.len() - 1
+    };
+    let input = BufReader::new(connection.try_clone().expect("a second handle on the connection"));
+    let mut conversation = Conversation { number, book, input, output: connection, mail: None };
+    let end = match conversation.run() {
+        Ok(end) => end.to_owned(),
+        Err(error) => error.to_string(),
+    };
+    book.sessions.lock().unwrap()[number].end = Some(end);
+}
+
+struct Conversation<'a> {
+    number: usize,
+    book: &'a Arc<Book>,
+    input: BufReader<TcpStream>,
+    output: TcpStream,
+    /// What MAIL and RCPT have said since the last mail.
+    mail: Option<(String, Vec<String>)>,
+}
+
+/// Whether the conversation goes on, and if not, why.
+type Next = std::io::Result<Result<(), &'static str>>;
+
+const GOES_ON: Next = Ok(Ok(()));
+
+impl Conversation<'_> {
+    fn run(&mut self) -> std::io::Result<&'static str> {
+        self.input.get_ref().set_read_timeout(Some(Duration::from_millis(50)))?;
+        let mut next = self.answer(Step::Banner, "", "220 relay.test ESMTP");
+        loop {
+            if let Err(end) = next? {
+                return Ok(end);
+            }
+            let Some(line) = self.read_line()? else { return Ok("closed by the client") };
+            let command = String::from_utf8_lossy(&line).trim_end().to_owned();
+            self.book.sessions.lock().unwrap()[self.number].commands.push(command.clone());
+            next = self.obey(&command);
+        }
+    }
+
+    fn obey(&mut self, command: &str) -> Next {
+        let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
+        match verb.as_str() {
+            "EHLO" => self.answer(Step::Ehlo, command, "250-relay.test\n250-8BITMIME\n250 SIZE 10485760"),
+            "HELO" => self.answer(Step::Ehlo, command, "250 relay.test"),
+            "MAIL" => {
+                self.mail = Some((address_in(command), Vec::new()));
+                self.answer(Step::Mail, command, "250 2.1.0 sender ok")
+            }
+            "RCPT" => {
+                let act = self.book.act_at(Step::Rcpt, command);
+                if let Some((_, recipients)) = self.mail.as_mut().filter(|_| act.replies('2')) {
+                    recipients.push(address_in(command));
+                }
+                self.perform(act, "250 2.1.5 recipient ok")
+            }
+            "DATA" => self.take_mail(command),
+            "QUIT" => self.answer(Step::Quit, command, "221 2.0.0 bye").map(|_| Err("quit")),
+            "RSET" => {
+                self.mail = None;
+                self.answer(Step::Other, command, "250 2.0.0 reset")
+            }
+            "NOOP" => self.answer(Step::Other, command, "250 2.0.0 ok"),
+            _ => self.answer(Step::Other, command, "502 5.5.2 unknown command"),
+        }
+    }
+
+    fn take_mail(&mut self, command: &str) -> Next {
+        let Some((from, recipients)) = self.mail.take().filter(|(_, recipients)| !recipients.is_empty()) else {
+            return self.say("503 5.5.1 no valid recipients").map(Ok);
+        };
+        let act = self.book.act_at(Step::Data, command);
+        let invited = act.replies('3');
+        let next = self.perform(act, "354 go ahead")?;
+        if !invited || next.is_err() {
+            return Ok(next);
+        }
+        let mut data = Vec::new();
+        loop {
+            let Some(line) = self.read_line()? else { return Ok(Err("closed by the client during DATA")) };
+            if line == b".\r\n" {
+                break;
+            }
+            if data.is_empty() {
+                let act = self.book.act_at(Step::Text, "");
+                if let Err(end) = self.perform(act, "")? {
+                    return Ok(Err(end));
+                }
+            }
+            data.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        }
+        let act = self.book.act_at(Step::Dot, "");
+        if let Act::Wait(time) = act {
+            sleep(time);
+        }
+        if act.replies('2') {
+            let accepted = Instant::now();
+            let delivery = Delivery { session: self.number, from, recipients, data, accepted };
+            self.book.deliveries.lock().unwrap().push(delivery);
+        }
+        let act = if let Act::Wait(_) = act { Act::DUTY } else { act };
+        self.perform(act, "250 2.0.0 accepted")
+    }
+
+    fn answer(&mut self, step: Step, command: &str, duty: &str) -> Next {
+        let act = self.book.act_at(step, command);
+        self.perform(act, duty)
+    }
+
+    fn perform(&mut self, act: Act, duty: &str) -> Next {
+        match act {
+            Act::Reply(text) => self.say(&text)?,
+            Act::Wait(time) => {
+                sleep(time);
+                self.say(duty)?;
+            }
+            Act::Drip(text, pause) => {
+                for byte in wire_form(&text).bytes() {
+                    self.output.write_all(&[byte])?;
+                    sleep(pause);
+                }
+            }
+            Act::Close => return Ok(Err("closed by the script")),
+            Act::Hang => {
+                while self.patiently(|input| input.read(&mut [0; 512]))? > 0 {}
+                return Ok(Err("hung until the client left"));
+            }
+        }
+        GOES_ON
+    }
+
+    fn say(&mut self, text: &str) -> std::io::Result<()> {
+        self.output.write_all(wire_form(text).as_bytes())
+    }
+
+    fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        self.patiently(|input| input.read_until(b'\n', &mut line))?;
+        Ok((!line.is_empty()).then_some(line))
+    }
+
+    /// Reads as long as it takes, but no longer than the relay lives.
+    fn patiently<T>(
+        &mut self,
+        mut read: impl FnMut(&mut BufReader<TcpStream>) -> std::io::Result<T>,
+    ) -> std::io::Result<T> {
+        loop {
+            match read(&mut self.input) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock && !self.book.is_closing() => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl Book {
+    fn act_at(&self, step: Step, command: &str) -> Act {
+        let mut rules = self.rules.lock().unwrap();
+        let rule = rules.iter_mut().find(|r| r.step == step && r.times_left > 0 && command.contains(&r.about));
+        let Some(rule) = rule else { return Act::DUTY };
+        rule.times_left = rule.times_left.saturating_sub(1);
+        rule.act.clone()
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+}
+
+fn wire_form(text: &str) -> String {
+    text.lines().map(|line| format!("{line}\r\n")).collect()
+}
+
+fn address_in(command: &str) -> String {
+    let address = command.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    address.map(|(address, _)| address.to_owned()).unwrap_or_else(|| command.to_owned())
+}

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Alerts work in each way that HAProxy is run, and change nothing about how it starts, reloads and ends.
+
+use std::{
+    collections::BTreeMap,
+    io::Write,
+    os::unix::{net::UnixStream, process::ExitStatusExt},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use end_to_end::{
+    Act, Backend, Haproxy, Mode, Relay, Setup, Step,
+    haproxy::Signal,
+    processes::{self, Process},
+    setup::UNPRIVILEGED,
+    story::{expect_mails, news},
+    syslog::Line,
+    until_true,
+};
+
+const ALL_MODES: [Mode; 4] = [Mode::Foreground, Mode::Daemon, Mode::MasterWorker, Mode::Systemd];
+
+/// HAProxy promises to end this soon after SIGTERM with alerts pending.
+const TERM_BOUND: Duration = Duration::from_secs(1);
+/// HAProxy promises to end this soon after its last connection in a soft stop with alerts pending.
+const SOFT_STOP_BOUND: Duration = Duration::from_secs(5);
+/// What a busy machine may add to a bound.
+const SLACK: Duration = Duration::from_millis(1500);
+
+fn server(name: &str, backend: &Backend) -> String {
+    format!("server {name} {} check", backend.address())
+}
+
+fn one_server(relay: &Relay, backend: &Backend) -> Setup {
+    Setup::mailing_through(relay).frontend("servers").backend("servers", &[&server("server1", backend)])
+}
+
+/// One process, or a master and its worker.
+fn processes_of(mode: Mode) -> usize {
+    if mode.has_master() { 2 } else { 1 }
+}
+
+#[test]
+fn down_and_up_are_mailed_in_every_mode() {
+    let mut ways = Vec::new();
+    for mode in ALL_MODES {
+        for threads in [1, 4] {
+            for jailed in [false, true] {
+                ways.push((mode, threads, jailed));
+            }
+        }
+    }
+    // Four at a time: they mostly wait.
+    for some in ways.chunks(4) {
+        thread::scope(|scope| {
+            for (mode, threads, jailed) in some {
+                let name = format!("{mode:?}, {threads} threads, {}", if *jailed { "jailed" } else { "not jailed" });
+                let story = || down_and_up_are_mailed(*mode, *threads, *jailed);
+                thread::Builder::new().name(name).spawn_scoped(scope, story).expect("a thread");
+            }
+        });
+    }
+}
+
+fn down_and_up_are_mailed(mode: Mode, threads: u32, jailed: bool) {
+    let (relay, [first, second]) = (Relay::start(), [Backend::http(), Backend::http()]);
+    let mut haproxy = Setup::mailing_through(&relay)
+        .frontend("servers")
+        .backend("servers", &[&server("server1", &first), &server("server2", &second)])
+        .mode(mode)
+        .threads(threads)
+        .jailed_if(jailed)
+        .start();
+    if jailed {
+        assert_jailed(&haproxy);
+    }
+    second.goes_down();
+    let down = news("down", "servers/server2", "Server servers/server2 is DOWN, reason: Layer4 connection problem");
+    expect_mails(&haproxy, &relay, &[down]);
+    second.comes_back();
+    let up = news("up", "servers/server2", "Server servers/server2 is UP, reason: Layer4 check passed");
+    expect_mails(&haproxy, &relay, &[down, up]);
+    assert_eq!(haproxy.get().expect("an answer").status, 200);
+    assert_eq!(haproxy.processes().len(), processes_of(mode));
+    haproxy.signal(Signal::SIGUSR1);
+    haproxy.wait_for_end();
+    haproxy.wait_until_processes_are(0);
+}
+
+#[track_caller]
+fn assert_jailed(haproxy: &Haproxy) {
+    let worker = haproxy.worker();
+    let root = std::fs::read_link(format!("/proc/{worker}/root")).expect("the root of the worker");
+    assert_eq!(root, haproxy.directory().join("jail"), "these tests need root, for chroot and user");
+    let status = std::fs::read_to_string(format!("/proc/{worker}/status")).expect("the status of the worker");
+    assert!(status.contains(&format!("Uid:\t{UNPRIVILEGED}\t{UNPRIVILEGED}")), "{status}");
+}
+
+#[test]
+fn twenty_reloads_of_the_master_lose_and_repeat_nothing() {
+    twenty_reloads_lose_and_repeat_nothing(Mode::MasterWorker);
+}
+
+#[test]
+fn twenty_reloads_with_sf_lose_and_repeat_nothing() {
+    twenty_reloads_lose_and_repeat_nothing(Mode::Foreground);
+}
+
+#[test]
+fn twenty_reloads_of_a_daemon_lose_and_repeat_nothing() {
+    twenty_reloads_lose_and_repeat_nothing(Mode::Daemon);
+}
+
+fn twenty_reloads_lose_and_repeat_nothing(mode: Mode) {
+    let (relay, backends) = (Relay::start(), [Backend::tcp(), Backend::tcp(), Backend::tcp()]);
+    let servers = ["server1", "server2", "server3"].map(|name| name.to_owned());
+    let lines: Vec<_> = servers.iter().zip(&backends).map(|(name, backend)| server(name, backend)).collect();
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let mut haproxy =
+        Setup::mailing_through(&relay).backend("servers", &lines).mode(mode).threads(4).jailed().start();
+    let enough = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let _at_the_end = Announce(&enough);
+        scope.spawn(|| {
+            for backend in backends.iter().cycle() {
+                backend.goes_down();
+                // How long a server stays down is part of the story and not a synchronisation.
+                thread::sleep(Duration::from_millis(130));
+                if enough.load(Ordering::Relaxed) {
+                    return;
+                }
+                backend.comes_back();
+            }
+        });
+        for _ in 0..20 {
+            haproxy.reload();
+        }
+    });
+    backends.iter().for_each(Backend::goes_down);
+    haproxy.log().wait_for_count(1, "no server available!");
+    haproxy.wait_until_processes_are(processes_of(mode));
+
+    backends.iter().for_each(Backend::comes_back);
+    let worker = haproxy.worker();
+    let is_up = |name: &String| {
+        let up = format!("servers/{name} is UP");
+        haproxy.log().lines_with(&up).iter().any(|line| line.pid == worker)
+    };
+    until_true("the last worker to see all servers up", || servers.iter().all(is_up));
+    expect_one_mail_per_change(&haproxy, &relay);
+}
+
+/// Tells another thread that this one has left the scope, be it in a panic.
+struct Announce<'a>(&'a AtomicBool);
+
+impl Drop for Announce<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What each worker wrote before it was told to stop is mailed once; what it writes afterwards is not, or once: the new
+/// worker watches the servers then.
+#[track_caller]
+fn expect_one_mail_per_change(haproxy: &Haproxy, relay: &Relay) {
+    let mut owed: BTreeMap<String, usize> = BTreeMap::new();
+    let mut permitted: BTreeMap<String, usize> = BTreeMap::new();
+    let mut stopping = Vec::new();
+    let log = haproxy.log().lines();
+    for line in &log {
+        if line.text.starts_with("Proxy ") && line.text.contains(" stopped ") {
+            stopping.push(line.pid);
+        } else if Line::is_state_change(line) {
+            let count = if stopping.contains(&line.pid) { &mut permitted } else { &mut owed };
+            *count.entry(line.text.clone()).or_default() += 1;
+        }
+    }
+    let mails_of = || {
+        let mut mailed: BTreeMap<String, usize> = BTreeMap::new();
+        for mail in relay.mails().iter().filter(|mail| mail.event() != "backend-up") {
+            *mailed.entry(mail.first_line().to_owned()).or_default() += 1;
+        }
+        mailed
+    };
+    let enough = |mailed: &BTreeMap<String, usize>| owed.iter().all(|(line, n)| mailed.get(line) >= Some(n));
+    until_true("a mail for each line of the log", || enough(&mails_of()));
+    relay.expect_no_more_than(relay.deliveries().len(), Duration::from_millis(500));
+    for (line, mails) in mails_of() {
+        let most = owed.get(&line).unwrap_or(&0) + permitted.get(&line).unwrap_or(&0);
+        assert!(mails <= most, "{mails} mails, but {most} lines in the log: {line}\n{}", haproxy.log().story());
+    }
+    assert!(owed.len() > 4, "the servers hardly changed: {owed:?}");
+}
+
+/// Slow, but it would deliver well within each bound.
+fn slow_relay() -> Relay {
+    let relay = Relay::start();
+    relay.at(Step::Dot, Act::Wait(Duration::from_millis(250)));
+    relay
+}
+
+#[test]
+fn a_soft_stop_delivers_what_is_pending() {
+    for mode in ALL_MODES {
+        let (relay, backend) = (slow_relay(), Backend::http());
+        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+        backend.goes_down();
+        haproxy.log().wait_for("no server available!");
+        haproxy.signal(Signal::SIGUSR1);
+        let end = haproxy.wait_for_end();
+        assert_eq!(relay.deliveries().len(), 2, "{mode:?}: {}\n{}", relay.story(), haproxy.story());
+        assert!(end.took < SOFT_STOP_BOUND, "{mode:?}: {end:?}");
+        assert!(end.status.is_none_or(|status| status.success()), "{mode:?}: {end:?}");
+        haproxy.wait_until_processes_are(0);
+    }
+}
+
+#[test]
+fn sigterm_delivers_what_is_pending() {
+    for mode in ALL_MODES {
+        let (relay, backend) = (slow_relay(), Backend::http());
+        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+        backend.goes_down();
+        haproxy.log().wait_for("no server available!");
+        haproxy.signal(Signal::SIGTERM);
+        let end = haproxy.wait_for_end();
+        assert_eq!(relay.deliveries().len(), 2, "{mode:?}: {}\n{}", relay.story(), haproxy.story());
+        assert!(end.took < TERM_BOUND + SLACK, "{mode:?}: {end:?}");
+        assert_ended_by_sigterm(&haproxy, mode, end.status);
+        haproxy.wait_until_processes_are(0);
+    }
+}
+
+/// As HAProxy does without alerts.
+#[track_caller]
+fn assert_ended_by_sigterm(haproxy: &Haproxy, mode: Mode, status: Option<std::process::ExitStatus>) {
+    if mode.has_master() {
+        assert_eq!(status.expect("a child").code(), Some(MASTER_AFTER_SIGTERM), "{}", haproxy.story());
+        assert!(haproxy.output().contains("exited with code 143 (Terminated)"), "{}", haproxy.story());
+    } else if mode == Mode::Foreground {
+        assert_eq!(status.expect("a child").signal(), Some(Signal::SIGTERM as i32));
+    }
+}
+
+#[test]
+fn sigterm_with_nothing_pending_ends_at_once() {
+    for mode in ALL_MODES {
+        let (relay, backend) = (Relay::start(), Backend::http());
+        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+        backend.goes_down();
+        relay.wait_for_mails(2);
+        until_true("the session with the relay to end", || relay.sessions().iter().all(|s| s.end.is_some()));
+        haproxy.signal(Signal::SIGTERM);
+        let end = haproxy.wait_for_end();
+        assert!(end.took < Duration::from_millis(500), "{mode:?}: {end:?}");
+        assert_ended_by_sigterm(&haproxy, mode, end.status);
+        haproxy.wait_until_processes_are(0);
+    }
+}
+
+#[test]
+fn a_relay_that_hangs_does_not_keep_haproxy_alive_after_sigterm() {
+    for (mode, step) in ALL_MODES.into_iter().zip([Step::Banner, Step::Ehlo, Step::Dot, Step::Mail]) {
+        let (relay, backend) = (Relay::start(), Backend::http());
+        relay.at(step, Act::Hang);
+        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+        backend.goes_down();
+        haproxy.log().wait_for("no server available!");
+        relay.wait_for_sessions(1);
+        haproxy.signal(Signal::SIGTERM);
+        let end = haproxy.wait_for_end();
+        assert!(end.took < TERM_BOUND + SLACK, "{mode:?}: {end:?}");
+        assert_ended_by_sigterm(&haproxy, mode, end.status);
+        haproxy.wait_until_processes_are(0);
+    }
+}
+
+#[test]
+fn a_relay_that_hangs_delays_a_soft_stop_by_no_more_than_its_bound() {
+    thread::scope(|scope| {
+        for (mode, step) in ALL_MODES.into_iter().zip([Step::Banner, Step::Ehlo, Step::Dot, Step::Mail]) {
+            scope.spawn(move || {
+                let (relay, backend) = (Relay::start(), Backend::http());
+                relay.at(step, Act::Hang);
+                let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+                backend.goes_down();
+                haproxy.log().wait_for("no server available!");
+                relay.wait_for_sessions(1);
+                haproxy.signal(Signal::SIGUSR1);
+                let end = haproxy.wait_for_end();
+                assert!(end.took < SOFT_STOP_BOUND + SLACK, "{mode:?}: {end:?}");
+                assert!(end.status.is_none_or(|status| status.success()), "{mode:?}: {end:?}");
+                haproxy.wait_until_processes_are(0);
+            });
+        }
+    });
+}
+
+#[test]
+fn traffic_is_served_while_sigterm_waits_for_the_relay() {
+    let (relay, [first, second]) = (Relay::start(), [Backend::http(), Backend::http()]);
+    relay.at(Step::Dot, Act::Hang);
+    let mut haproxy = Setup::mailing_through(&relay)
+        .frontend("servers")
+        .backend("servers", &[&server("server1", &first), &server("server2", &second)])
+        .start();
+    second.goes_down();
+    relay.wait_for_command("DATA");
+    haproxy.signal(Signal::SIGTERM);
+    let start = Instant::now();
+    let mut last_served = Duration::ZERO;
+    while haproxy.is_running() && start.elapsed() < TERM_BOUND * 3 {
+        let asked = start.elapsed();
+        // The last one may meet the end.
+        if let Ok(answer) = haproxy.get() {
+            assert_eq!(answer.status, 200);
+            assert!(answer.took < Duration::from_millis(200), "{answer:?}");
+            last_served = asked;
+        }
+    }
+    assert!(last_served > TERM_BOUND / 2, "nothing was served later than {last_served:?} after SIGTERM");
+    assert!(start.elapsed() < TERM_BOUND + SLACK);
+    haproxy.wait_for_end();
+}
+
+#[test]
+fn hard_stop_after_still_ends_an_old_worker() {
+    let (relay, backend) = (Relay::start(), Backend::tcp());
+    let mut haproxy = one_server(&relay, &backend).global("hard-stop-after 500ms").mode(Mode::MasterWorker).start();
+    let old = haproxy.worker();
+    // A request that would keep the old worker for as long as its client likes.
+    let mut client = UnixStream::connect(haproxy.directory().join("web.sock")).expect("connect");
+    client.write_all(b"GET / HT").expect("half a request");
+    let has_one_session = |line: &str| line.starts_with("web,FRONTEND,") && line.split(',').nth(4) == Some("1");
+    until_true("HAProxy to take the connection", || haproxy.cli("show stat").lines().any(has_one_session));
+    haproxy.reload();
+    backend.goes_down();
+    relay.wait_for_mails(2);
+    let start = Instant::now();
+    until_true("the old worker to end", || !Process::is_running(old));
+    assert!(start.elapsed() < Duration::from_millis(500) + SLACK, "{:?}", start.elapsed());
+    haproxy.wait_until_processes_are(2);
+}
+
+#[test]
+fn hard_stop_after_ends_a_worker_whose_relay_hangs_within_the_bound() {
+    let (relay, backend) = (Relay::start(), Backend::http());
+    relay.at(Step::Banner, Act::Hang);
+    let mut haproxy = one_server(&relay, &backend).global("hard-stop-after 300ms").start();
+    backend.goes_down();
+    relay.wait_for_sessions(1);
+    haproxy.signal(Signal::SIGUSR1);
+    let end = haproxy.wait_for_end();
+    assert!(end.took < SOFT_STOP_BOUND + SLACK, "{end:?}");
+    assert!(end.status.expect("a child").success(), "{end:?}");
+}
+
+#[test]
+fn a_worker_that_is_killed_ends_the_master_as_ever() {
+    let (relay, backend) = (Relay::start(), Backend::http());
+    relay.at(Step::Banner, Act::Hang);
+    let mut haproxy = one_server(&relay, &backend).mode(Mode::MasterWorker).threads(4).jailed().start();
+    backend.goes_down();
+    relay.wait_for_sessions(1);
+    let worker = haproxy.worker();
+    haproxy.signal_process(worker, Signal::SIGKILL);
+    let end = haproxy.wait_for_end();
+    assert_eq!(end.status.expect("a child").code(), Some(137), "{}", haproxy.story());
+    let master = haproxy.pid();
+    let mut output = haproxy.output();
+    output.retain(|c| c != ' ');
+    for message in [
+        format!("[ALERT]({master}):Currentworker({worker})exitedwithcode137(Killed)\n"),
+        format!("[ALERT]({master}):exit-on-failure:killingeveryprocesseswithSIGTERM\n"),
+        format!("[WARNING]({master}):Allworkersexited.Exiting...(137)\n"),
+    ] {
+        assert!(output.contains(&message), "{}", haproxy.story());
+    }
+    haproxy.wait_until_processes_are(0);
+}
+
+#[test]
+fn the_worker_has_all_its_threads_and_the_master_none_of_ours() {
+    let (relay, backend) = (Relay::start(), Backend::http());
+    let haproxy = one_server(&relay, &backend).mode(Mode::MasterWorker).threads(2).jailed().start();
+    assert_eq!(processes::threads_of(haproxy.pid()).len(), 1, "{:?}", processes::threads_of(haproxy.pid()));
+    let threads = processes::threads_of(haproxy.worker());
+    let named_haproxy = threads.iter().filter(|name| *name == "haproxy").count();
+    assert_eq!((named_haproxy, threads.len()), (2, 4), "two of HAProxy, a collector and a mailer: {threads:?}");
+}
+
+/// What the master of HAProxy 2.6 returns when SIGTERM has ended its worker.
+const MASTER_AFTER_SIGTERM: i32 = 143;

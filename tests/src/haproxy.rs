@@ -103,7 +103,8 @@ impl Haproxy {
         let mut command = self.home.command();
         command.arg(self.mode.argument()).arg("-p").arg(self.home.file("haproxy.pid"));
         command.args(arguments).stdin(Stdio::null());
-        let output = OpenOptions::new().append(true).create(true).open(self.home.file("output")).expect("a file");
+        let output =
+            OpenOptions::new().append(true).create(true).open(self.home.file("output")).expect("a file");
         command.stdout(output.try_clone().expect("a second handle")).stderr(output);
         if ready.is_some() {
             command.env("NOTIFY_SOCKET", self.home.file("notify.sock"));
@@ -280,7 +281,8 @@ impl Drop for Haproxy {
 impl Home {
     #[track_caller]
     fn furnish() -> Self {
-        let directory = tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
+        let directory =
+            tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
         // As an installed program would be: to be run by others than its owner too.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod");
         let home = Home(directory);
@@ -304,7 +306,8 @@ impl Home {
     }
 
     fn write_configuration(&self, setup: &Setup, log: &Syslog) {
-        fs::write(self.file("haproxy.cfg"), setup.text(self.path(), log.address())).expect("write haproxy.cfg");
+        fs::write(self.file("haproxy.cfg"), setup.text(self.path(), log.address()))
+            .expect("write haproxy.cfg");
     }
 
     fn command(&self) -> Command {
@@ -335,7 +338,10 @@ fn haproxy_to_test() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/haproxy-2.6/haproxy");
     let program = env::var_os("HAPROXY").map_or(built, PathBuf::from);
     program.canonicalize().unwrap_or_else(|_| {
-        panic!("there is no HAProxy at {}: run `make haproxy` first, or name one in HAPROXY", program.display())
+        panic!(
+            "there is no HAProxy at {}: run `make haproxy` first, or name one in HAPROXY",
+            program.display()
+        )
     })
 }
 

@@ -48,7 +48,9 @@ impl ParsedMail {
     pub fn of(raw: &[u8]) -> Self {
         match Self::parse(raw) {
             Ok(mail) => mail,
-            Err(fault) => panic!("{fault}, in this mail:\n{}", raw.escape_ascii().to_string().replace("\\n", "\\n\n")),
+            Err(fault) => {
+                panic!("{fault}, in this mail:\n{}", raw.escape_ascii().to_string().replace("\\n", "\\n\n"))
+            }
         }
     }
 
@@ -139,7 +141,10 @@ fn headers_of(raw: &[u8]) -> Result<Vec<(String, String)>, String> {
     let mut headers: Vec<(String, String)> = Vec::new();
     for line in split_lines(raw).into_iter().take_while(|line| !line.is_empty()) {
         if !line.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
-            return Err(format!("the header line {:?} is not printable ASCII", line.escape_ascii().to_string()));
+            return Err(format!(
+                "the header line {:?} is not printable ASCII",
+                line.escape_ascii().to_string()
+            ));
         }
         let line = str::from_utf8(line).expect("printable ASCII");
         if line.starts_with([' ', '\t']) {

@@ -46,7 +46,8 @@ impl FakeProgram {
 
     /// A program that takes its input, and then does this in shell.
     pub fn that_does(name: &str, shell: &str) -> Self {
-        let directory = tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
+        let directory =
+            tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
         let calls = directory.path().join("calls");
         fs::create_dir(&calls).expect("mkdir");
         // The worker's user must be able to run the program and to leave its notes.
@@ -95,7 +96,8 @@ impl FakeProgram {
 
     /// The calls that have got all their input, in no order.
     pub fn calls(&self) -> Vec<Call> {
-        let entries = fs::read_dir(self.directory.path().join("calls")).expect("notes").filter_map(Result::ok);
+        let entries =
+            fs::read_dir(self.directory.path().join("calls")).expect("notes").filter_map(Result::ok);
         let complete = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
         complete.map(|entry| Call::read(&entry.path())).collect()
     }

@@ -105,7 +105,8 @@ impl Drop for Service {
 }
 
 fn bound_socket(address: SockaddrIn) -> OwnedFd {
-    let socket = socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
+    let socket =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
     setsockopt(&socket, sockopt::ReuseAddr, &true).expect("SO_REUSEADDR");
     // Several sockets share the port: the one that holds it and the one that listens.
     setsockopt(&socket, sockopt::ReusePort, &true).expect("SO_REUSEPORT");

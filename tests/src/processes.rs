@@ -79,7 +79,8 @@ pub fn handles(pid: i32, signal: Signal) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let has_bit = |name: &str| {
         let mask = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
-        mask.and_then(|mask| u64::from_str_radix(mask, 16).ok()).is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
+        mask.and_then(|mask| u64::from_str_radix(mask, 16).ok())
+            .is_some_and(|mask| mask >> (signal as i32 - 1) & 1 == 1)
     };
     has_bit("SigCgt") && !has_bit("SigBlk")
 }

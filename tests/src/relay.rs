@@ -335,7 +335,8 @@ impl Conversation<'_> {
     }
 
     fn take_mail(&mut self, command: &str) -> Next {
-        let Some((from, recipients)) = self.mail.take().filter(|(_, recipients)| !recipients.is_empty()) else {
+        let Some((from, recipients)) = self.mail.take().filter(|(_, recipients)| !recipients.is_empty())
+        else {
             return self.say("503 5.5.1 no valid recipients").map(Ok);
         };
         let act = self.book.act_at(Step::Data, command);
@@ -425,7 +426,8 @@ impl Conversation<'_> {
 impl Book {
     fn act_at(&self, step: Step, command: &str) -> Act {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules.iter_mut().find(|r| r.step == step && r.times_left > 0 && command.contains(&r.about));
+        let rule =
+            rules.iter_mut().find(|r| r.step == step && r.times_left > 0 && command.contains(&r.about));
         let Some(rule) = rule else { return Act::DUTY };
         rule.times_left = rule.times_left.saturating_sub(1);
         rule.act.clone()

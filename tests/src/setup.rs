@@ -83,6 +83,11 @@ impl Setup {
         self.global(&format!("email_alert.relay {name} {address}"))
     }
 
+    /// Alerts for `RECIPIENT` through this relay, which has to answer each step within this time.
+    pub fn mailing_within(relay: &Relay, time: &str) -> Self {
+        Self::with_alerts().global(&format!("email_alert.relay test {} timeout {time}", relay.address()))
+    }
+
     /// The kinds of events that are mailed, instead of the default ones.
     pub fn events(mut self, kinds: &str) -> Self {
         self.route = Some(format!("email_alert {RECIPIENT} {SENDER} events {kinds}"));

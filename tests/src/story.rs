@@ -75,7 +75,8 @@ fn matching_mails<'a>(relay: &Relay, expected: &'a [News<'a>]) -> Vec<(ParsedMai
     let mut mails = relay.wait_for_mails(expected.len());
     let match_of = |news: &'a News<'a>| {
         let Some(index) = mails.iter().position(|mail| news.fits(mail)) else {
-            let rest: Vec<_> = mails.iter().map(|mail| (mail.event(), about(mail), mail.first_line())).collect();
+            let rest: Vec<_> =
+                mails.iter().map(|mail| (mail.event(), about(mail), mail.first_line())).collect();
             panic!("no mail for {news:?} among {rest:#?}");
         };
         (mails.remove(index), news)
@@ -95,7 +96,12 @@ fn check_mail(mail: &ParsedMail, news: &News) {
     assert_eq!(mail.header("X-HAProxy-Host"), HOST);
     assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
     assert_eq!(mail.header("X-Auto-Response-Suppress"), "All");
-    assert!(mail.html.contains(news.state()), "the HTML part does not name {:?}: {}", news.state(), mail.html);
+    assert!(
+        mail.html.contains(news.state()),
+        "the HTML part does not name {:?}: {}",
+        news.state(),
+        mail.html
+    );
 }
 
 /// HAProxy writes nothing when a backend has a server again.

@@ -113,7 +113,10 @@ impl Syslog {
 
     /// The whole log, for those who read why a test failed.
     pub fn story(&self) -> String {
-        self.lines().iter().map(|line| format!("  <{}>[{}] {}\n", line.severity, line.pid, line.text)).collect()
+        self.lines()
+            .iter()
+            .map(|line| format!("  <{}>[{}] {}\n", line.severity, line.pid, line.text))
+            .collect()
     }
 }
 

@@ -56,7 +56,8 @@ fn down_and_up_are_mailed_in_every_mode() {
     for some in ways.chunks(4) {
         thread::scope(|scope| {
             for (mode, threads, jailed) in some {
-                let name = format!("{mode:?}, {threads} threads, {}", if *jailed { "jailed" } else { "not jailed" });
+                let name =
+                    format!("{mode:?}, {threads} threads, {}", if *jailed { "jailed" } else { "not jailed" });
                 let story = || down_and_up_are_mailed(*mode, *threads, *jailed);
                 thread::Builder::new().name(name).spawn_scoped(scope, story).expect("a thread");
             }
@@ -77,7 +78,8 @@ fn down_and_up_are_mailed(mode: Mode, threads: u32, jailed: bool) {
         assert_jailed(&haproxy);
     }
     second.goes_down();
-    let down = news("down", "servers/server2", "Server servers/server2 is DOWN, reason: Layer4 connection problem");
+    let down =
+        news("down", "servers/server2", "Server servers/server2 is DOWN, reason: Layer4 connection problem");
     expect_mails(&haproxy, &relay, &[down]);
     second.comes_back();
     let up = news("up", "servers/server2", "Server servers/server2 is UP, reason: Layer4 check passed");
@@ -189,7 +191,11 @@ fn expect_one_mail_per_change(haproxy: &Haproxy, relay: &Relay) {
     relay.expect_no_more_than(relay.deliveries().len(), Duration::from_millis(500));
     for (line, mails) in mails_of() {
         let most = owed.get(&line).unwrap_or(&0) + permitted.get(&line).unwrap_or(&0);
-        assert!(mails <= most, "{mails} mails, but {most} lines in the log: {line}\n{}", haproxy.log().story());
+        assert!(
+            mails <= most,
+            "{mails} mails, but {most} lines in the log: {line}\n{}",
+            haproxy.log().story()
+        );
     }
     assert!(owed.len() > 4, "the servers hardly changed: {owed:?}");
 }
@@ -328,12 +334,14 @@ fn traffic_is_served_while_sigterm_waits_for_the_relay() {
 #[test]
 fn hard_stop_after_still_ends_an_old_worker() {
     let (relay, backend) = (Relay::start(), Backend::tcp());
-    let mut haproxy = one_server(&relay, &backend).global("hard-stop-after 500ms").mode(Mode::MasterWorker).start();
+    let mut haproxy =
+        one_server(&relay, &backend).global("hard-stop-after 500ms").mode(Mode::MasterWorker).start();
     let old = haproxy.worker();
     // A request that would keep the old worker for as long as its client likes.
     let mut client = UnixStream::connect(haproxy.directory().join("web.sock")).expect("connect");
     client.write_all(b"GET / HT").expect("half a request");
-    let has_one_session = |line: &str| line.starts_with("web,FRONTEND,") && line.split(',').nth(4) == Some("1");
+    let has_one_session =
+        |line: &str| line.starts_with("web,FRONTEND,") && line.split(',').nth(4) == Some("1");
     until_true("HAProxy to take the connection", || haproxy.cli("show stat").lines().any(has_one_session));
     haproxy.reload();
     backend.goes_down();
@@ -388,7 +396,11 @@ fn the_worker_has_all_its_threads_and_the_master_none_of_ours() {
     assert_eq!(processes::threads_of(haproxy.pid()).len(), 1, "{:?}", processes::threads_of(haproxy.pid()));
     let threads = processes::threads_of(haproxy.worker());
     let named_haproxy = threads.iter().filter(|name| *name == "haproxy").count();
-    assert_eq!((named_haproxy, threads.len()), (2, 4), "two of HAProxy, a collector and a mailer: {threads:?}");
+    assert_eq!(
+        (named_haproxy, threads.len()),
+        (2, 4),
+        "two of HAProxy, a collector and a mailer: {threads:?}"
+    );
 }
 
 /// What the master of HAProxy 2.6 returns when SIGTERM has ended its worker.

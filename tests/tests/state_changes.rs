@@ -36,7 +36,8 @@ fn a_server_that_goes_down_and_comes_back_is_mailed_once_each() {
     let haproxy = Setup::mailing_through(&relay).backend("servers", &[&lines[0], &lines[1]]).start();
 
     second.goes_down();
-    let down = news("down", "servers/server2", "Server servers/server2 is DOWN, reason: Layer4 connection problem");
+    let down =
+        news("down", "servers/server2", "Server servers/server2 is DOWN, reason: Layer4 connection problem");
     expect_mails(&haproxy, &relay, &[down]);
     relay.expect_no_more_than(1, A_WHILE);
 
@@ -56,7 +57,8 @@ fn the_counts_and_durations_of_the_log_are_in_the_mail() {
     let words = "Connection refused\", check duration: 0ms. 1 active and 0 backup servers left. 0 sessions active, \
                  0 requeued, 0 remaining in queue.";
     let line = haproxy.log().wait_for("is DOWN").text;
-    let duration = line.split("duration: ").nth(1).and_then(|rest| rest.split("ms").next()).expect("a duration");
+    let duration =
+        line.split("duration: ").nth(1).and_then(|rest| rest.split("ms").next()).expect("a duration");
     let words = words.replace("duration: 0ms", &format!("duration: {duration}ms"));
     expect_mails(&haproxy, &relay, &[news("down", "servers/server2", &words)]);
 }
@@ -78,7 +80,8 @@ fn a_failing_http_check_is_mailed_with_its_code() {
     let haproxy =
         Setup::mailing_through(&relay).backend("servers", &["option httpchk", &lines[0], &lines[1]]).start();
     first.answers(503);
-    let down = "is DOWN, reason: Layer7 wrong status, code: 503, info: \"Service Unavailable\", check duration: ";
+    let down =
+        "is DOWN, reason: Layer7 wrong status, code: 503, info: \"Service Unavailable\", check duration: ";
     let down = news("down", "servers/server1", down);
     expect_mails(&haproxy, &relay, &[down]);
     first.answers(200);
@@ -189,7 +192,11 @@ fn the_last_server_of_a_backend_takes_the_backend_with_it() {
     expect_mails(&haproxy, &relay, &expected);
     relay.expect_no_more_than(4, A_WHILE);
     let events: Vec<_> = relay.mails().iter().map(|mail| mail.event().to_owned()).collect();
-    assert_eq!(events, ["down", "backend-down", "up", "backend-up"], "the server's mail comes before the backend's");
+    assert_eq!(
+        events,
+        ["down", "backend-down", "up", "backend-up"],
+        "the server's mail comes before the backend's"
+    );
 }
 
 #[test]
@@ -200,7 +207,11 @@ fn a_listen_section_is_called_as_in_the_log() {
         .start();
     last.goes_down();
     let down = news("down", "web/last", "Server web/last is DOWN");
-    expect_mails(&haproxy, &relay, &[down, news("backend-down", "web", "proxy web has no server available!")]);
+    expect_mails(
+        &haproxy,
+        &relay,
+        &[down, news("backend-down", "web", "proxy web has no server available!")],
+    );
 }
 
 #[test]
@@ -225,11 +236,19 @@ fn maintenance_and_drain_by_command_are_mailed_when_asked_for() {
         .start();
     wait_for_first_check(&haproxy, "servers/server1");
     let story = [
-        ("disable server servers/server1", "maint", "is going DOWN for maintenance. 1 active and 0 backup servers left."),
+        (
+            "disable server servers/server1",
+            "maint",
+            "is going DOWN for maintenance. 1 active and 0 backup servers left.",
+        ),
         ("enable server servers/server1", "ready", "is UP/READY (leaving forced maintenance)."),
         ("set server servers/server1 state maint", "maint", "is going DOWN for maintenance. 1 active"),
         ("set server servers/server1 state ready", "ready", "is UP/READY (leaving forced maintenance)."),
-        ("set server servers/server1 state drain", "drain", "enters drain state. 1 active and 0 backup servers online."),
+        (
+            "set server servers/server1 state drain",
+            "drain",
+            "enters drain state. 1 active and 0 backup servers online.",
+        ),
         ("set server servers/server1 state ready", "ready", "is UP (leaving forced drain)."),
         ("set server servers/server1 health down", "down", "is DOWN, changed from CLI. 1 active"),
         ("set server servers/server1 state maint", "maint", "was DOWN and now enters maintenance."),

@@ -146,7 +146,7 @@ fn headers_of(raw: &[u8]) -> Result<Vec<(String, String)>, String> {
                 line.escape_ascii().to_string()
             ));
         }
-        let line = str::from_utf8(line).expect("printable ASCII");
+        let line = std::str::from_utf8(line).expect("printable ASCII");
         if line.starts_with([' ', '\t']) {
             headers.last_mut().ok_or("it begins with a folded line")?.1.push_str(line);
             continue;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events in, mails out: who gets what. Pure: no I/O, no threads, the clock comes in.
 
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::settings::{PlannedRoute, Recipient};
 use lettre::Address;
+use std::collections::HashMap;
 use std::time::SystemTime;
 
 /// A mail to be: what it is about and who gets it. Its text is made when it is sent.
@@ -31,16 +32,24 @@ pub struct Engine {
     token: String,
     mails: u64,
     dropped: u64,
+    /// What was last said of each backend: `BackendDown` or `BackendUp`.
+    backends: HashMap<String, Kind>,
 }
 
 impl Engine {
     /// An engine for these routes. `token`: letters and digits that no other process on `host` uses.
     pub fn new(routes: Vec<PlannedRoute>, host: &str, token: String) -> Self {
-        Engine { routes, host: host.to_owned(), token, mails: 0, dropped: 0 }
+        Engine { routes, host: host.to_owned(), token, mails: 0, dropped: 0, backends: HashMap::new() }
     }
 
     /// The mails that `event` means at the time `now`: one a sender, and one copy a recipient, however many routes match.
     pub fn take(&mut self, event: Event, now: SystemTime) -> Vec<Outgoing> {
+        // Two servers that change at once, on two threads, may both find that theirs was the backend's last one.
+        if matches!(event.kind, Kind::BackendDown | Kind::BackendUp)
+            && self.backends.insert(event.proxy.clone(), event.kind) == Some(event.kind)
+        {
+            return Vec::new();
+        }
         let mut mails: Vec<Outgoing> = Vec::new();
         for n in 0..self.routes.len() {
             if !self.routes[n].kinds.has(event.kind) {
@@ -126,6 +135,20 @@ mod tests {
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].to.len(), 2);
         assert!(engine.take(event(Kind::Maint), SystemTime::UNIX_EPOCH).is_empty());
+    }
+
+    #[test]
+    fn a_backend_that_two_servers_report_is_told_once() {
+        let mut engine = Engine::new(
+            vec![route(&["a@example.com"], "lb@example.com", &[Kind::BackendDown, Kind::BackendUp])],
+            "lb1",
+            "t".into(),
+        );
+        let mut mails = |kind| engine.take(event(kind), SystemTime::UNIX_EPOCH).len();
+        for _ in 0..2 {
+            assert_eq!([mails(Kind::BackendDown), mails(Kind::BackendDown)], [1, 0]);
+            assert_eq!([mails(Kind::BackendUp), mails(Kind::BackendUp)], [1, 0]);
+        }
     }
 
     #[test]

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One SMTP session: commands out, replies in, a deadline for each step.
+//!
+//! lettre has a connection, too, but bounds each socket operation rather than the step (a relay that drips a byte a second
+//! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
+//! line of spaces. Its commands are used.
+
+use std::fmt::{self, Display};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Longest reply, in bytes: more than any relay has to say, EHLO included.
+const REPLY: usize = 16 * 1024;
+/// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
+const REPLY_LINE: usize = 2048;
+
+/// A reply of the relay (RFC 5321, 4.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// 200 to 599.
+    pub code: u16,
+    /// Its lines, without the code.
+    pub lines: Vec<String>,
+}
+
+impl Reply {
+    /// The command was done, or may go on.
+    pub fn is_positive(&self) -> bool {
+        self.code < 400
+    }
+
+    /// Refused, and not only for now.
+    pub fn is_permanent(&self) -> bool {
+        self.code >= 500
+    }
+}
+
+impl Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{} {}", self.code, self.lines.join(" "))
+    }
+}
+
+/// An open connection with a relay.
+pub struct Session {
+    stream: TcpStream,
+    /// Read, and not yet part of a reply.
+    read: Vec<u8>,
+    timeout: Duration,
+}
+
+impl Session {
+    /// Connects to the first of the addresses that answers. `timeout` bounds each attempt, and each later step.
+    ///
+    /// # Errors
+    ///
+    /// The system's words.
+    pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
+        let mut words = "no address to connect to".to_owned();
+        for address in addresses {
+            match TcpStream::connect_timeout(address, timeout) {
+                Ok(stream) => {
+                    // Without it a step may take longer, and is as good.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(Session { stream, read: Vec::new(), timeout });
+                }
+                Err(error) => words = words_of(&error, timeout),
+            }
+        }
+        Err(words)
+    }
+
+    /// Changes the bound of each step.
+    pub fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
+    /// Sends a command (or a mail) and reads the reply.
+    ///
+    /// # Errors
+    ///
+    /// The session is broken: the system's words, or what the relay did.
+    pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
+        let deadline = Instant::now() + self.timeout;
+        self.write(command.to_string().as_bytes(), deadline)
+            .map_err(|error| words_of(&error, self.timeout))?;
+        self.reply_until(deadline)
+    }
+
+    /// Reads a reply, such as the greeting.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Session::command`].
+    pub fn reply(&mut self) -> Result<Reply, String> {
+        self.reply_until(Instant::now() + self.timeout)
+    }
+
+    fn write(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        while !bytes.is_empty() {
+            self.stream.set_write_timeout(Some(left(deadline)?))?;
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn reply_until(&mut self, deadline: Instant) -> Result<Reply, String> {
+        let mut code = None;
+        let mut lines: Vec<String> = Vec::new();
+        let mut size = 0;
+        loop {
+            let line = self.line(deadline)?;
+            size += line.len();
+            if size > REPLY {
+                return Err(format!("the relay's reply is longer than {REPLY} bytes"));
+            }
+            let (number, is_last, text) = parse_line(&line)
+                .ok_or_else(|| format!("not an SMTP reply: {}", String::from_utf8_lossy(&line)))?;
+            if *code.get_or_insert(number) != number {
+                return Err(format!("a reply of two codes: {}", String::from_utf8_lossy(&line)));
+            }
+            lines.push(text);
+            if is_last {
+                return Ok(Reply { code: number, lines });
+            }
+        }
+    }
+
+    /// One line, without its end.
+    fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let mut line: Vec<u8> = self.read.drain(..=end).collect();
+                while line.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+                    line.pop();
+                }
+                return Ok(line);
+            }
+            if self.read.len() > REPLY_LINE {
+                return Err(format!("the relay sent a line of more than {REPLY_LINE} bytes"));
+            }
+            let mut buffer = [0; 1024];
+            let read = left(deadline)
+                .and_then(|left| self.stream.set_read_timeout(Some(left)))
+                .and_then(|()| self.stream.read(&mut buffer));
+            match read {
+                Ok(0) => return Err("the relay closed the connection".to_owned()),
+                Ok(count) => self.read.extend(buffer.iter().take(count)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(words_of(&error, self.timeout)),
+            }
+        }
+    }
+}
+
+/// Code, whether it is the last line of the reply, text.
+fn parse_line(line: &[u8]) -> Option<(u16, bool, String)> {
+    let (code, rest) = line.split_at_checked(3)?;
+    let code: u16 = std::str::from_utf8(code)
+        .ok()
+        .filter(|code| code.bytes().all(|b| b.is_ascii_digit()))?
+        .parse()
+        .ok()?;
+    if !(200..=599).contains(&code) {
+        return None;
+    }
+    let (is_last, text) = match rest.split_first() {
+        None => (true, rest),
+        Some((b' ', text)) => (true, text),
+        Some((b'-', text)) => (false, text),
+        Some(_) => return None,
+    };
+    Some((code, is_last, String::from_utf8_lossy(text).trim().to_owned()))
+}
+
+/// What is left until then; it is over: an error.
+fn left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+/// The system's words; a time-out in ours.
+fn words_of(error: &io::Error, timeout: Duration) -> String {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("no answer within {timeout:?}"),
+        _ => crate::helper::words_of(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    /// What a session makes of bytes that come in these pieces, before the relay closes.
+    fn reply_to(pieces: &[&[u8]]) -> Result<Reply, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("a session");
+                for piece in pieces {
+                    // The session may have ended already, and rightly so.
+                    let _ = stream.write_all(piece);
+                }
+            });
+            Session::connect(&[address], Duration::from_secs(10)).expect("connected").reply()
+        })
+    }
+
+    #[test]
+    fn replies_may_come_in_lines_and_pieces() {
+        let reply = |code, lines: &[&str]| {
+            Ok(Reply { code, lines: lines.iter().map(|line| line.to_string()).collect() })
+        };
+        assert_eq!(reply_to(&[b"220 mx1 ready\r\n"]), reply(220, &["mx1 ready"]));
+        assert_eq!(
+            reply_to(&[b"250-mx1\r\n250-   \r\n25", b"0 SIZE\r", b"\n"]),
+            reply(250, &["mx1", "", "SIZE"])
+        );
+        assert_eq!(reply_to(&[b"354\n"]), reply(354, &[""]));
+        assert_eq!(reply_to(&[b"554 5.7.1 \xff\x1b[2J\r\n"]), reply(554, &["5.7.1 \u{fffd}\u{1b}[2J"]));
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused_and_bounded() {
+        let flood = b"250-x\r\n".repeat(10_000);
+        let endless = vec![b'2'; 1_000_000];
+        for (bytes, part) in [
+            (&b""[..], "closed the connection"),
+            (b"220-mx1\r\n", "closed the connection"),
+            (b"hello\r\n", "not an SMTP reply: hello"),
+            (b"HTTP/1.1 400 Bad Request\r\n", "not an SMTP reply"),
+            (b"250x\r\n", "not an SMTP reply"),
+            (b"150 x\r\n", "not an SMTP reply"),
+            (b"+50 x\r\n", "not an SMTP reply"),
+            (b"250-a\r\n550 b\r\n", "a reply of two codes"),
+            (&flood, "longer than"),
+            (&endless, "a line of more than"),
+        ] {
+            let error = reply_to(&[bytes]).expect_err(part);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_relay_that_drips_does_not_hold_a_step() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("its address");
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("a session");
+                // Ends when the session does.
+                while stream.write_all(b"2").is_ok() && start.elapsed() < Duration::from_secs(30) {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let reply = Session::connect(&[address], Duration::from_millis(300)).expect("connected").reply();
+            assert_eq!(reply, Err("no answer within 300ms".to_owned()));
+        });
+        assert!(start.elapsed() < Duration::from_secs(20));
+    }
+}

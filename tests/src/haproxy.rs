@@ -56,10 +56,22 @@ pub struct Judgement {
     pub output: String,
     /// Name of the configuration file as HAProxy writes it.
     pub file: String,
+    /// The configuration.
+    pub configuration: String,
     /// Files that were not there before.
     pub files_made: Vec<String>,
     /// Processes that are there afterwards.
     pub processes_left: Vec<Process>,
+}
+
+impl Judgement {
+    /// Where this line of the configuration is; of several, the last.
+    #[track_caller]
+    pub fn line_number_of(&self, line: &str) -> usize {
+        let index =
+            self.configuration.lines().collect::<Vec<_>>().iter().rposition(|own| own.trim() == line.trim());
+        index.expect("a line of the configuration") + 1
+    }
 }
 
 /// A directory with a HAProxy in it, so that everything which runs from there is known to be ours.
@@ -89,6 +101,7 @@ impl Haproxy {
             status: output.status.code(),
             output: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
             file: home.file("haproxy.cfg").display().to_string(),
+            configuration: fs::read_to_string(home.file("haproxy.cfg")).expect("our own file"),
             files_made,
             processes_left: processes::of(home.path()),
         }

@@ -319,7 +319,8 @@ fn the_second_relay_takes_over_from_one_that_hangs() {
     site.first.comes_back();
     second.wait_for_mails(2);
     assert_eq!(first.sessions().len(), before, "{}", first.story());
-    assert_eq!(site.troubles("mx1").len(), 1);
+    site.haproxy.log().wait_for("email_alert: relay mx1: ");
+    assert_eq!(site.troubles("mx1").len(), 1, "{}", site.haproxy.log().story());
 }
 
 #[test]
@@ -391,7 +392,7 @@ fn a_relay_that_refuses_does_not_delay_the_end() {
     for signal in [end_to_end::haproxy::Signal::SIGUSR1, end_to_end::haproxy::Signal::SIGTERM] {
         let mut site = Site::with(Setup::mailing_through(&relay));
         site.first.goes_down();
-        site.haproxy.log().wait_for("Connection refused; ");
+        site.haproxy.log().wait_for("email_alert: relay test: connect to");
         site.haproxy.signal(signal);
         let end = site.haproxy.wait_for_end();
         assert!(end.took < Duration::from_millis(800), "{signal}: there is nobody to wait for: {end:?}");

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `haproxy -c` says of each wrong line where it is, which word is wrong and what was expected, and does nothing else.
+
+use end_to_end::{Backend, FakeProgram, Judgement, Relay, Setup};
+
+/// A wrong directive in `global`, and the whole message about it. Of several lines, the last one is wrong.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "email_alert",
+        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert \"\"",
+        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com,",
+        "'email_alert' recipient '' is empty; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ,ops@example.com",
+        "'email_alert' recipient '' is empty; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@",
+        "'email_alert' recipient 'ops@' has nothing behind the '@'; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert @example.com",
+        "'email_alert' recipient '@example.com' has nothing before the '@'; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@example..com",
+        "'email_alert' recipient 'ops@example..com' is not a mail address; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert \"ops @example.com\"",
+        "'email_alert' recipient 'ops @example.com' has the character ' '; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert <ops@example.com>",
+        "'email_alert' recipient '<ops@example.com>' has the character '<'; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert -oQ/tmp@example.com",
+        "'email_alert' recipient '-oQ/tmp@example.com' begins with a character that mail programs take for something else; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert |/bin/sh",
+        "'email_alert' recipient '|/bin/sh' begins with a character that mail programs take for something else; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops;rm",
+        "'email_alert' recipient 'ops;rm' has the character ';'; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert opß@example.com",
+        "'email_alert' recipient 'opß@example.com' has a character outside ASCII, which is not supported yet; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@müller.example",
+        "'email_alert' recipient 'ops@müller.example' has a character outside ASCII, which is not supported yet; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@example.com from@",
+        "'email_alert' sender 'from@' has nothing behind the '@'; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@example.com a@example.com b@example.com",
+        "'email_alert' unknown word 'b@example.com'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com a@example.com,b@example.com",
+        "'email_alert' sender 'a@example.com,b@example.com' has the character ','; expected an address such as ops@example.com, or a local name",
+    ),
+    (
+        "email_alert ops@example.com events",
+        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    (
+        "email_alert ops@example.com events \"\"",
+        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    (
+        "email_alert ops@example.com events down,upp",
+        "'email_alert' unknown kind 'upp', did you mean 'up'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    (
+        "email_alert ops@example.com events down,",
+        "'email_alert' unknown kind ''; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    ("email_alert ops@example.com events check", "'email_alert' kind 'check' is not supported yet"),
+    (
+        "email_alert ops@example.com events DOWN",
+        "'email_alert' unknown kind 'DOWN'; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    (
+        "email_alert ops@example.com events backend_down",
+        "'email_alert' unknown kind 'backend_down', did you mean 'backend-down'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    ),
+    (
+        "email_alert ops@example.com events down events up",
+        "'email_alert' 'events' is given twice; expected one list of kinds",
+    ),
+    (
+        "email_alert ops@example.com event down",
+        "'email_alert' unknown word 'event', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com evnets down",
+        "'email_alert' unknown word 'evnets', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com lb@example.com evens down",
+        "'email_alert' unknown word 'evens', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com for web",
+        "'email_alert' 'for' is not supported yet; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com level alert",
+        "'email_alert' 'level' is not supported yet; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com lb@example.com nonsense",
+        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alert ops@example.com events down nonsense",
+        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+    ),
+    (
+        "email_alerts ops@example.com",
+        "unknown keyword 'email_alerts' in 'global' section; did you mean 'email_alert' maybe ?",
+    ),
+    (
+        "email_alert.rely mx1 localhost",
+        "unknown keyword 'email_alert.rely' in 'global' section; did you mean 'email_alert.relay' maybe ?",
+    ),
+    (
+        "email_alert.hostname lb1",
+        "unknown keyword 'email_alert.hostname' in 'global' section; did you mean 'email_alert.host-name' maybe ?",
+    ),
+    ("email_alert.spool /var/spool/x", "'email_alert.spool' is not supported yet; remove this line"),
+    ("email_alert.digest 5s", "'email_alert.digest' is not supported yet; remove this line"),
+    ("email_alert.flap 6/10m", "'email_alert.flap' is not supported yet; remove this line"),
+    ("email_alert.remind 4h", "'email_alert.remind' is not supported yet; remove this line"),
+    ("email_alert.retry 3d", "'email_alert.retry' is not supported yet; remove this line"),
+    ("email_alert.queue 4096", "'email_alert.queue' is not supported yet; remove this line"),
+    ("email_alert.subject x", "'email_alert.subject' is not supported yet; remove this line"),
+    ("email_alert.native on", "'email_alert.native' is not supported yet; remove this line"),
+    (
+        "email_alert.relay",
+        "'email_alert.relay' expects a name and a place: email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1",
+        "'email_alert.relay' relay 'mx1' has no place; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>], or sendmail, mailx or file",
+    ),
+    (
+        "email_alert.relay \"mx 1\" localhost",
+        "'email_alert.relay' relay name 'mx 1' may have letters, digits, '-', '_', '.' and ':' only",
+    ),
+    (
+        "email_alert.relay mx1 localhost:0",
+        "'email_alert.relay' 'localhost:0' has the port '0', which is not a number from 1 to 65535; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 localhost:99999",
+        "'email_alert.relay' 'localhost:99999' has the port '99999', which is not a number from 1 to 65535; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 localhost:smtp",
+        "'email_alert.relay' 'localhost:smtp' has the port 'smtp', which is not a number from 1 to 65535; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 localhost:",
+        "'email_alert.relay' 'localhost:' has the port '', which is not a number from 1 to 65535; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 :25",
+        "'email_alert.relay' ':25' has no host; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 [::1",
+        "'email_alert.relay' '[::1' has no ']' behind its address; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 [::1]25",
+        "'email_alert.relay' '[::1]25' has something other than ':<port>' behind its ']'; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 [localhost]:25",
+        "'email_alert.relay' '[localhost]:25' has no IPv6 address between its brackets; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 ex!ample",
+        "'email_alert.relay' 'ex!ample' is not a host name or address; expected <host>[:<port>], such as localhost:25 or [::1]:25",
+    ),
+    (
+        "email_alert.relay mx1 mail.example.com",
+        "'email_alert.relay' relay 'mx1': mails to 'mail.example.com' would cross the network unencrypted ('tls' and 'starttls' are not supported yet); expected a loopback address, or 'insecure-plaintext' if everyone on the way may read and change them",
+    ),
+    (
+        "email_alert.relay mx1 192.0.2.1:587",
+        "'email_alert.relay' relay 'mx1': mails to '192.0.2.1' would cross the network unencrypted ('tls' and 'starttls' are not supported yet); expected a loopback address, or 'insecure-plaintext' if everyone on the way may read and change them",
+    ),
+    (
+        "email_alert.relay mx1 localhost tls",
+        "'email_alert.relay' 'tls' is not supported yet; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost starttls",
+        "'email_alert.relay' 'starttls' is not supported yet; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost tsl",
+        "'email_alert.relay' unknown word 'tsl', did you mean 'tls'?; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost user bob",
+        "'email_alert.relay' 'user' is not supported yet; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost password-file /etc/x",
+        "'email_alert.relay' 'password-file' is not supported yet; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    ("email_alert.relay mx1 localhost timeout", "'email_alert.relay' 'timeout' expects a time, such as 10s"),
+    (
+        "email_alert.relay mx1 localhost timeout abc",
+        "'email_alert.relay' 'timeout' value 'abc' does not begin with a number; expected a time, such as 10s",
+    ),
+    (
+        "email_alert.relay mx1 localhost timeout 0",
+        "'email_alert.relay' 'timeout' value '0' is out of range; expected 100ms to 1h",
+    ),
+    (
+        "email_alert.relay mx1 localhost timeout 1ms",
+        "'email_alert.relay' 'timeout' value '1ms' is out of range; expected 100ms to 1h",
+    ),
+    (
+        "email_alert.relay mx1 localhost timeout 2h",
+        "'email_alert.relay' 'timeout' value '2h' is out of range; expected 100ms to 1h",
+    ),
+    ("email_alert.relay mx1 localhost timeout 1s timeout 2s", "'email_alert.relay' 'timeout' is given twice"),
+    (
+        "email_alert.relay mx1 localhost timout 1s",
+        "'email_alert.relay' unknown word 'timout', did you mean 'timeout'?; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost insecure-plaintxt",
+        "'email_alert.relay' unknown word 'insecure-plaintxt', did you mean 'insecure-plaintext'?; expected email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay mx1 localhost\n    email_alert.relay mx1 localhost:26",
+        "'email_alert.relay' there is a relay 'mx1' already; expected another name",
+    ),
+    (
+        "email_alert.relay local sendmail relative/path",
+        "'email_alert.relay' 'relative/path' is not an absolute path; expected email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay local sendmail /nonexistent/sendmail",
+        "'email_alert.relay' relay 'local': '/nonexistent/sendmail' is not a program; expected the path of a sendmail",
+    ),
+    (
+        "email_alert.relay local sendmail /bin/true /bin/true",
+        "'email_alert.relay' unknown word '/bin/true'; expected email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay local sendmail /bin/true tls",
+        "'email_alert.relay' 'tls' has no meaning for sendmail; expected email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]",
+    ),
+    (
+        "email_alert.relay files file",
+        "'email_alert.relay' relay 'files': 'file' expects a directory: email_alert.relay <name> file <directory>",
+    ),
+    (
+        "email_alert.relay files file /nonexistent",
+        "'email_alert.relay' relay 'files': '/nonexistent' is not a directory; expected email_alert.relay <name> file <directory>",
+    ),
+    (
+        "email_alert.relay files file /tmp timeout 1s",
+        "'email_alert.relay' unknown word 'timeout'; expected email_alert.relay <name> file <directory>",
+    ),
+    ("email_alert.host-name", "'email_alert.host-name' expects a name: email_alert.host-name <name>"),
+    (
+        "email_alert.host-name bad_name!",
+        "'email_alert.host-name' 'bad_name!' is not a host name; expected letters, digits, '-' and '.'",
+    ),
+    (
+        "email_alert.host-name -lb1",
+        "'email_alert.host-name' '-lb1' is not a host name; expected letters, digits, '-' and '.'",
+    ),
+    (
+        "email_alert.host-name lb1 lb2",
+        "'email_alert.host-name' unknown word 'lb2'; expected email_alert.host-name <name>",
+    ),
+    (
+        "email_alert.host-name lb1\n    email_alert.host-name lb2",
+        "'email_alert.host-name' was set to 'lb1' already; expected only once",
+    ),
+    (
+        "email_alert.host-name lb..example.com",
+        "'email_alert.host-name' 'lb..example.com' is not a host name; expected letters, digits, '-' and '.'",
+    ),
+];
+
+/// Slips of one letter or word, and the word that was meant.
+const SLIPS: &[(&str, &str)] = &[
+    ("email_alrt ops@example.com", "email_alert"),
+    ("email_alert.rely mx1 localhost", "email_alert.relay"),
+    ("email_alert.hostname lb1", "email_alert.host-name"),
+    ("email_alert ops@example.com event down", "events"),
+    ("email_alert ops@example.com lb1@example.com eventss down", "events"),
+    ("email_alert ops@example.com events dwn", "down"),
+    ("email_alert ops@example.com events down,maintt", "maint"),
+    ("email_alert ops@example.com events backend_down", "backend-down"),
+    ("email_alert.relay mx1 localhost timeuot 1s", "timeout"),
+    ("email_alert.relay mx1 mx.example.com insecure-plaintex", "insecure-plaintext"),
+    ("email_alert.relay local sendmial", "sendmail"),
+    ("email_alert.relay local sendmail /bin/true timeot 1s", "timeout"),
+];
+
+/// Lines that HAProxy takes.
+const RIGHT: &[&str] = &[
+    "email_alert ops@example.com",
+    "email_alert root",
+    "email_alert ops@example.com lb1@example.com",
+    "email_alert ops@example.com,boss@example.org,root lb1@example.com events down,up",
+    "email_alert ops@example.com events down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    "email_alert ops+haproxy@mail-1.example.com",
+    "email_alert ops@example.com\n    email_alert.relay mx1 localhost",
+    "email_alert ops@example.com\n    email_alert.relay mx1 127.0.0.1:2525 timeout 500ms",
+    "email_alert ops@example.com\n    email_alert.relay mx1 [::1]:2525",
+    "email_alert ops@example.com\n    email_alert.relay mx1 192.0.2.25 insecure-plaintext",
+    "email_alert ops@example.com\n    email_alert.relay mx1 localhost\n    email_alert.relay mx2 localhost:26",
+    "email_alert ops@example.com\n    email_alert.host-name lb1.example.com",
+    "email_alert ops@example.com\n    email_alert.relay files file \"${TEST_DIRECTORY}/jail\"",
+];
+
+fn judge(line: &str) -> Judgement {
+    Setup::without_alerts().frontend("servers").global(line).backend("servers", &[]).judge()
+}
+
+/// What a wrong configuration must not do, or `None`.
+fn side_effect_of(judgement: &Judgement) -> Option<String> {
+    if !judgement.files_made.is_empty() {
+        return Some(format!("files were made: {:?}", judgement.files_made));
+    }
+    (!judgement.processes_left.is_empty())
+        .then(|| format!("processes are left: {:?}", judgement.processes_left))
+}
+
+#[test]
+fn each_wrong_configuration_is_refused_with_its_message() {
+    let mut faults = String::new();
+    for (directive, message) in WRONG {
+        let judgement = judge(directive);
+        let last_line = directive.lines().last().expect("a line");
+        let expected =
+            format!("parsing [{}:{}] : {message}\n", judgement.file, judgement.line_number_of(last_line));
+        let fault = match side_effect_of(&judgement) {
+            Some(effect) => effect,
+            None if judgement.status != Some(1) => format!("the exit status is {:?}", judgement.status),
+            None if !judgement.output.contains(&expected) => {
+                format!("expected {expected}  got {}", judgement.output)
+            }
+            None => continue,
+        };
+        faults += &format!("{directive:?}: {fault}\n");
+    }
+    assert!(WRONG.len() >= 40);
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+#[test]
+fn a_slip_gets_the_word_that_was_meant() {
+    let mut faults = String::new();
+    for (directive, meant) in SLIPS {
+        let judgement = judge(directive);
+        let is_suggested = judgement.output.contains(&format!("did you mean '{meant}'"));
+        if judgement.status != Some(1) || !is_suggested {
+            faults += &format!("{directive:?}: {}\n", judgement.output);
+        }
+    }
+    assert!(faults.is_empty(), "\n{faults}");
+}
+
+#[test]
+fn a_kind_without_the_word_events_is_not_taken_for_a_sender() {
+    for kind in ["down", "up", "down,up", "backend-down"] {
+        let judgement = judge(&format!("email_alert ops@example.com {kind}"));
+        assert_eq!(judgement.status, Some(1), "{kind}: {}", judgement.output);
+        assert!(judgement.output.contains("'events'"), "{kind}: {}", judgement.output);
+    }
+}
+
+#[test]
+fn relays_without_a_recipient_are_an_error() {
+    let judgement = judge("email_alert.relay mx1 localhost");
+    assert_eq!(judgement.status, Some(1), "{}", judgement.output);
+    let message = "email_alert: there are 'email_alert.*' lines but no 'email_alert <to>' line: nobody would get a mail; \
+                   add one, such as: email_alert ops@example.com\n";
+    assert!(judgement.output.contains(message), "{}", judgement.output);
+}
+
+#[test]
+fn all_errors_are_told_at_once() {
+    let judgement = judge("email_alert\n    email_alert.relay mx1\n    email_alert.host-name");
+    assert_eq!(judgement.status, Some(1));
+    assert_eq!(judgement.output.matches("] : 'email_alert").count(), 3, "{}", judgement.output);
+}
+
+#[test]
+fn right_configurations_are_taken_in_silence_and_do_nothing() {
+    for directive in RIGHT {
+        let judgement = judge(directive);
+        assert_eq!(judgement.status, Some(0), "{directive}: {}", judgement.output);
+        assert_eq!(judgement.output, "Configuration file is valid\n", "{directive}");
+        assert_eq!(side_effect_of(&judgement), None, "{directive}");
+    }
+}
+
+#[test]
+fn checking_a_configuration_sends_nothing_and_starts_nothing() {
+    let (relay, program, backend) = (Relay::start(), FakeProgram::that_succeeds("sendmail"), Backend::tcp());
+    backend.goes_down();
+    let judgement = Setup::mailing_through(&relay)
+        .global(&format!("email_alert.relay local sendmail {}", program.path().display()))
+        .frontend("servers")
+        .backend("servers", &[&format!("server server1 {} check", backend.address())])
+        .jailed()
+        .judge();
+    assert_eq!(judgement.status, Some(0), "{}", judgement.output);
+    assert_eq!(side_effect_of(&judgement), None);
+    assert!(relay.sessions().is_empty());
+    assert!(program.calls().is_empty());
+}
+
+#[test]
+fn a_directive_outside_global_is_refused() {
+    for section in ["defaults", "frontend other", "backend other"] {
+        let directive = "email_alert ops@example.com";
+        let setup = Setup::without_alerts().frontend("servers").backend("servers", &[]);
+        let judgement = setup.section(section, &[directive]).judge();
+        assert_eq!(judgement.status, Some(1), "{section}: {}", judgement.output);
+        let place = format!("parsing [{}:{}]", judgement.file, judgement.line_number_of(directive));
+        assert!(judgement.output.contains(&place), "{}", judgement.output);
+    }
+}

@@ -81,7 +81,7 @@ impl Haproxy {
     /// Starts it and waits until it is at work.
     #[track_caller]
     pub fn start(setup: Setup) -> Self {
-        let (home, log) = (Home::furnish(), Syslog::start());
+        let (home, log) = (Home::furnish(&setup), Syslog::start());
         home.write_configuration(&setup, &log);
         let mut haproxy = Haproxy { home, mode: setup.mode, pid: 0, children: Vec::new(), log };
         haproxy.launch(&[]);
@@ -91,7 +91,7 @@ impl Haproxy {
     /// `haproxy -c` of this configuration; nothing is left running.
     #[track_caller]
     pub fn judge(setup: Setup) -> Judgement {
-        let (home, log) = (Home::furnish(), Syslog::start());
+        let (home, log) = (Home::furnish(&setup), Syslog::start());
         home.write_configuration(&setup, &log);
         let before = home.listing();
         let output = home.command().arg("-c").output().expect("run haproxy -c");
@@ -293,13 +293,13 @@ impl Drop for Haproxy {
 
 impl Home {
     #[track_caller]
-    fn furnish() -> Self {
+    fn furnish(setup: &Setup) -> Self {
         let directory =
             tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
         // As an installed program would be: to be run by others than its owner too.
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("chmod");
         let home = Home(directory);
-        let program = haproxy_to_test();
+        let program = setup.program.clone().unwrap_or_else(haproxy_to_test);
         link_or_copy(&program, &home.file("haproxy"));
         let library = program.with_file_name("libhaproxy_email_alert.so.1");
         if library.exists() {

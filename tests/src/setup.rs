@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! HAProxy's configuration for one test.
 
-use std::{net::SocketAddr, path::Path};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     haproxy::{Haproxy, Judgement},
@@ -52,6 +55,7 @@ impl Mode {
 #[derive(Clone)]
 pub struct Setup {
     pub(crate) mode: Mode,
+    pub(crate) program: Option<PathBuf>,
     threads: u32,
     jailed: bool,
     route: Option<String>,
@@ -63,7 +67,15 @@ impl Setup {
     /// Without any alert.
     pub fn without_alerts() -> Self {
         let (mode, threads) = (Mode::Foreground, 1);
-        Setup { mode, threads, jailed: false, route: None, globals: Vec::new(), sections: Vec::new() }
+        Setup {
+            mode,
+            program: None,
+            threads,
+            jailed: false,
+            route: None,
+            globals: Vec::new(),
+            sections: Vec::new(),
+        }
     }
 
     /// Alerts for `RECIPIENT`; the test names the relays.
@@ -144,6 +156,12 @@ impl Setup {
     /// With or without chroot, user and group.
     pub fn jailed_if(mut self, jailed: bool) -> Self {
         self.jailed = jailed;
+        self
+    }
+
+    /// Another HAProxy than the one to test.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = Some(path.to_owned());
         self
     }
 

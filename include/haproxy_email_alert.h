@@ -338,7 +338,7 @@ uint32_t haproxy_email_alert_abi(void);
  * is kept. One thread, before haproxy_email_alert_check().
  *
  * Returns OK, or CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
- * wanted), or INVALID for NULL, or NOT_RUNNING once prepared. Nothing is opened or started.
+ * wanted), or INVALID for NULL, or NOT_RUNNING once checked. Nothing is opened or started.
  */
 enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *words,
                                                           size_t count,
@@ -354,7 +354,7 @@ bool haproxy_email_alert_configured(void);
  * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
  * for "haproxy -c" too. One thread.
  *
- * Returns OK (also after a directive that was refused: its error is enough), CONFIG with a message (see
+ * Returns OK (also without any directive, and after one that was refused: its error is enough), CONFIG with a message (see
  * haproxy_email_alert_parse()), or INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert_check(const struct haproxy_email_alert_process *process,
@@ -374,7 +374,7 @@ enum haproxy_email_alert_result haproxy_email_alert_prepare(const struct haproxy
                                                             size_t size);
 
 /**
- * How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once prepared; 0 before.
+ * How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
  */
 uint32_t haproxy_email_alert_descriptors(void);
 
@@ -389,7 +389,7 @@ enum haproxy_email_alert_result haproxy_email_alert_start(void);
  * Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
  * (a wake-up) at most. The caller keeps <event> and its texts.
  *
- * Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start, or INVALID.
+ * Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start and after the stop, or INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_alert_event *event);
 

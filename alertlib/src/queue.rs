@@ -33,6 +33,8 @@ pub struct Queue {
     head: Line<AtomicU64>,
     /// True while the collector sleeps or is about to: the pusher that clears it wakes the collector.
     asleep: Line<AtomicBool>,
+    /// Nothing more will come: the collector need not sleep again.
+    closed: AtomicBool,
     collector: OnceLock<Thread>,
     capacity: u64,
     slots: Box<[AtomicU64]>,
@@ -80,6 +82,7 @@ impl Queue {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
             asleep: Line(AtomicBool::new(false)),
+            closed: AtomicBool::new(false),
             collector: OnceLock::new(),
             capacity: capacity as u64,
             slots: bytemuck::zeroed_slice_box(capacity * SLOT_WORDS),
@@ -127,11 +130,23 @@ impl Queue {
         Ok(())
     }
 
+    /// Says that nothing more will come, and wakes the collector so that it can end. Any thread.
+    pub fn close(&self) {
+        self.closed.store(true, Release);
+        self.wake();
+    }
+
+    /// Was it closed? What is still in it can be popped.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
     /// Wakes the collector if it sleeps.
-    pub fn wake(&self) {
-        // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees our record.
+    fn wake(&self) {
+        // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         std::sync::atomic::fence(SeqCst);
-        if self.asleep.0.load(Relaxed) && self.asleep.0.swap(false, Relaxed) {
+        // Acquire: who sees the collector asleep sees who it is.
+        if self.asleep.0.load(Relaxed) && self.asleep.0.swap(false, Acquire) {
             if let Some(collector) = self.collector.get() {
                 collector.unpark();
             }
@@ -170,14 +185,14 @@ impl Queue {
         let _ = self.collector.set(std::thread::current());
     }
 
-    /// Sleeps until something is pushed, [`Queue::wake`] is called or `timeout` has passed. Collector thread only.
+    /// Sleeps until something is pushed, [`Queue::close`] was called or `timeout` has passed. Collector thread only.
     pub fn sleep_until_pushed(&self, timeout: Option<std::time::Duration>) {
-        self.asleep.0.store(true, Relaxed);
+        self.asleep.0.store(true, Release);
         std::sync::atomic::fence(SeqCst);
         if !self.is_empty() {
             // A pusher has its slot and is not through with it yet: let it run.
             std::thread::yield_now();
-        } else {
+        } else if !self.is_closed() {
             match timeout {
                 Some(timeout) => std::thread::park_timeout(timeout),
                 None => std::thread::park(),
@@ -266,8 +281,9 @@ mod tests {
                             std::thread::yield_now();
                         }
                     }
-                    done.fetch_add(1, SeqCst);
-                    queue.wake();
+                    if done.fetch_add(1, SeqCst) + 1 == THREADS {
+                        queue.close();
+                    }
                     refused
                 })
             })
@@ -277,7 +293,7 @@ mod tests {
         let mut seen: Vec<Vec<u64>> = vec![Vec::new(); THREADS as usize];
         let mut record = Vec::new();
         loop {
-            let last_round = done.load(SeqCst) == THREADS;
+            let last_round = queue.is_closed();
             while queue.pop(&mut record) {
                 assert_eq!(record[2], !(record[0] ^ record[1]), "torn record");
                 seen[record[0] as usize].push(record[1]);
@@ -285,7 +301,7 @@ mod tests {
             if last_round {
                 break;
             }
-            queue.sleep_until_pushed(Some(std::time::Duration::from_millis(50)));
+            queue.sleep_until_pushed(None);
         }
         for (thread, pusher) in pushers.into_iter().enumerate() {
             let refused = pusher.join().expect("pusher");
@@ -314,5 +330,14 @@ mod tests {
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
         thread.join().expect("pusher");
+    }
+
+    /// A soft stop took its whole bound: the stop came while the collector was at work, and it then slept.
+    #[test]
+    fn a_closed_queue_lets_nobody_sleep() {
+        let queue = Queue::new(1);
+        queue.collect_here();
+        queue.close();
+        queue.sleep_until_pushed(None);
     }
 }

@@ -119,7 +119,6 @@ pub struct Service {
     counters: Arc<Counters>,
     /// The collector has taken something from the queue that is not in the outbox yet.
     in_hand: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
     /// Disconnected when both threads have ended.
     ended: Receiver<()>,
 }
@@ -138,7 +137,6 @@ impl Service {
             outbox: Arc::new(Outbox::new(OUTBOX)),
             counters: Arc::default(),
             in_hand: Arc::default(),
-            stopping: Arc::default(),
             ended,
         };
         let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
@@ -148,7 +146,6 @@ impl Service {
             outbox: service.outbox.clone(),
             counters: service.counters.clone(),
             in_hand: service.in_hand.clone(),
-            stopping: service.stopping.clone(),
             engine: Engine::new(plan.routes, &plan.host, token),
             drops: Drops::default(),
         };
@@ -167,8 +164,7 @@ impl Service {
         });
         if let Err(error) = started {
             // Half a service is none: the collector ends.
-            service.stopping.store(true, SeqCst);
-            service.queue.wake();
+            service.queue.close();
             return Err(error);
         }
         Ok(service)
@@ -187,6 +183,11 @@ impl Service {
             Err(Full) => self.counters.dropped.one(),
         }
         pushed
+    }
+
+    /// Does it take no more events? Any thread; never blocks.
+    pub fn is_stopped(&self) -> bool {
+        self.queue.is_closed()
     }
 
     /// What was done so far.
@@ -210,9 +211,8 @@ impl Service {
     /// Returns how many events and mails were left; the log has their number.
     pub fn stop(&self, bound: Duration) -> u64 {
         let deadline = Instant::now() + bound;
-        self.stopping.store(true, SeqCst);
         self.outbox.drain();
-        self.queue.wake();
+        self.queue.close();
         // Nothing is ever sent through it: it ends when both threads have.
         let ended = self.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected);
         self.outbox.abandon();
@@ -266,7 +266,6 @@ struct Collector {
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
     in_hand: Arc<AtomicBool>,
-    stopping: Arc<AtomicBool>,
     engine: Engine,
     drops: Drops,
 }
@@ -285,16 +284,17 @@ impl Collector {
         self.queue.collect_here();
         let mut record = Vec::new();
         loop {
-            let stopping = self.stopping.load(SeqCst);
+            let stopping = self.queue.is_closed();
             self.in_hand.store(true, SeqCst);
             while self.queue.pop(&mut record) {
                 self.take(&record);
             }
             self.in_hand.store(false, SeqCst);
-            let untold = self.count_drops();
             if stopping && self.queue.is_empty() {
+                self.count_drops(Duration::ZERO);
                 return self.outbox.close();
             }
+            let untold = self.count_drops(DROPS_TOLD_EVERY);
             self.queue.sleep_until_pushed(untold);
         }
     }
@@ -306,7 +306,7 @@ impl Collector {
         };
         #[cfg(feature = "fault-injection")]
         assert!(change.server != "panic-in-the-collector", "asked for");
-        self.count_drops();
+        self.count_drops(DROPS_TOLD_EVERY);
         for event in change.events() {
             for mail in self.engine.take(event, SystemTime::now()) {
                 let copies = mail.to.len() as u64;
@@ -318,8 +318,9 @@ impl Collector {
         }
     }
 
-    /// Tells the engine and the log what was dropped; returns when to look again, if something is still to be told.
-    fn count_drops(&mut self) -> Option<Duration> {
+    /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is
+    /// still to be told.
+    fn count_drops(&mut self, interval: Duration) -> Option<Duration> {
         let drops = &mut self.drops;
         let dropped = self.counters.dropped.get();
         let new = dropped - drops.seen;
@@ -331,9 +332,9 @@ impl Collector {
         if drops.untold == 0 && drops.mails == 0 {
             return None;
         }
-        let since = drops.told.map_or(DROPS_TOLD_EVERY, |told| told.elapsed());
-        if since < DROPS_TOLD_EVERY {
-            return Some(DROPS_TOLD_EVERY - since);
+        let since = drops.told.map_or(interval, |told| told.elapsed());
+        if since < interval {
+            return Some(interval - since);
         }
         if drops.untold > 0 {
             log::error!(

@@ -244,7 +244,7 @@ pub extern "C" fn haproxy_email_alert_abi() -> u32 {
 /// is kept. One thread, before haproxy_email_alert_check().
 ///
 /// Returns OK, or CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
-/// wanted), or INVALID for NULL, or NOT_RUNNING once prepared. Nothing is opened or started.
+/// wanted), or INVALID for NULL, or NOT_RUNNING once checked. Nothing is opened or started.
 ///
 /// # Safety
 ///
@@ -292,7 +292,7 @@ pub extern "C" fn haproxy_email_alert_configured() -> bool {
 /// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
 /// for "haproxy -c" too. One thread.
 ///
-/// Returns OK (also after a directive that was refused: its error is enough), CONFIG with a message (see
+/// Returns OK (also without any directive, and after one that was refused: its error is enough), CONFIG with a message (see
 /// haproxy_email_alert_parse()), or INVALID.
 ///
 /// # Safety
@@ -309,8 +309,9 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
         // SAFETY: as the caller promises, see above.
         let Some(process) = (unsafe { read_sized(process) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
         let mut setup = setup();
-        if setup.refused {
-            return HAPROXY_EMAIL_ALERT_OK;
+        if setup.refused || !setup.configured {
+            // SAFETY: as the caller promises, see above.
+            return unsafe { answer(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
         }
         let plan = setup.settings.plan(&machine_name());
         let checked =
@@ -344,7 +345,8 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
         let version = unsafe { string(process.haproxy_version) };
         let version = version.map(|version| crate::text::visible(&version.to_string_lossy()));
         let mut setup = setup();
-        let Some(plan) = setup.plan.clone().filter(|_| setup.prepared.is_none()) else {
+        let is_first = setup.prepared.is_none() && SERVICE.get().is_none();
+        let Some(plan) = setup.plan.clone().filter(|_| is_first) else {
             return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
         };
         let (outcome, result) = match Prepared::open(plan, user(&process), version) {
@@ -360,7 +362,7 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
     })
 }
 
-/// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once prepared; 0 before.
+/// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
     // A session or a directory and a file for each relay, the helper's socket, and what the resolver opens.
@@ -388,7 +390,7 @@ pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
 /// Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
 /// (a wake-up) at most. The caller keeps <event> and its texts.
 ///
-/// Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start, or INVALID.
+/// Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start and after the stop, or INVALID.
 ///
 /// # Safety
 ///
@@ -398,7 +400,9 @@ pub unsafe extern "C" fn haproxy_email_alert(
     event: *const haproxy_email_alert_event,
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
-        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
+        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
+            return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
+        };
         // SAFETY: as the caller promises, see above.
         let Some(event) = (unsafe { read_sized(event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
         // SAFETY: the texts are borrowed for this call, as their type describes.

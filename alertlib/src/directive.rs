@@ -134,6 +134,11 @@ fn route(mut line: Line) -> Result<Route, String> {
     if let Some(&word) = line.rest.first() {
         // A word that all but is an option, and has one behind it, is a slip and not a sender.
         let is_slip = line.rest.len() > 1 && !word.contains('@') && nearest(word, &all).is_some();
+        if word.split(',').all(|kind| Kind::from_word(kind).is_some()) {
+            return Err(line.error(format!(
+                "'{word}' is not a sender; did you forget 'events' before it? expected {ROUTE}"
+            )));
+        }
         if !all.contains(&word) && !is_slip {
             line.next();
             route.from = Some(address(line, word, "sender")?);
@@ -251,7 +256,8 @@ fn smtp(mut line: Line, name: &str, place: &str) -> Result<Relay, String> {
     if !plaintext && !is_loopback(&host) {
         return Err(line.error(format!(
             "relay '{name}': mails to '{host}' would cross the network unencrypted ('tls' and 'starttls' are not supported \
-             yet); expected a loopback address, or 'insecure-plaintext' if everyone on the way may read and change them"
+             yet){}; expected a loopback address, or 'insecure-plaintext' if everyone on the way may read and change them",
+            did_you_mean(&host, &["sendmail", "mailx", "file"])
         )));
     }
     Ok(Relay {

@@ -9,7 +9,10 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::wait::{patience, within};
+use crate::{
+    processes,
+    wait::{patience, within},
+};
 
 /// A program and its notes.
 pub struct FakeProgram {
@@ -84,6 +87,21 @@ impl FakeProgram {
         fs::rename(&next, &self.path).expect("rename a script");
     }
 
+    /// Another program beside it, which is exactly this script.
+    pub fn another_that_is(&self, name: &str, script: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::write(&path, script).expect("write a script");
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("chmod");
+        path
+    }
+
+    /// Another program beside it: as it runs from this directory, it can be told from others of its kind.
+    pub fn another_that_is_a_copy_of(&self, original: &str, name: &str) -> PathBuf {
+        let path = self.directory.path().join(name);
+        fs::copy(original, &path).expect("copy a program");
+        path
+    }
+
     /// For `email_alert.relay`.
     pub fn path(&self) -> &Path {
         &self.path
@@ -109,6 +127,12 @@ impl FakeProgram {
         let calls = self.calls();
         assert!(calls.len() == count, "expected {count} calls, but there were {}: {calls:#?}", calls.len());
         calls
+    }
+}
+
+impl Drop for FakeProgram {
+    fn drop(&mut self) {
+        processes::end_all_of(self.directory.path());
     }
 }
 

@@ -66,6 +66,11 @@ pub fn children_of(pid: i32) -> Vec<Process> {
     all().into_iter().filter(|process| process.parent == pid).collect()
 }
 
+/// Who runs this test.
+pub fn own_uid() -> u32 {
+    nix::unistd::getuid().as_raw()
+}
+
 /// The names of a process's threads.
 pub fn threads_of(pid: i32) -> Vec<String> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };

@@ -191,7 +191,7 @@ impl Setup {
             text += &format!("    {line}\n");
         }
         text += "defaults\n    log global\n    mode http\n    timeout connect 1s\n    timeout client 10s\n    \
-                 timeout server 10s\n    default-server inter 100ms fall 1 rise 1\n";
+                 timeout server 10s\n    timeout check 5s\n    default-server inter 100ms fall 1 rise 1\n";
         text + &self.sections.concat()
     }
 }

@@ -10,7 +10,7 @@ fn three_hundred_single_changes_are_three_hundred_mails() {
     const CHANGES: usize = 300;
     let (relay, [changing, steady]) = (Relay::start(), [Backend::http(), Backend::http()]);
     let server =
-        |name: &str, backend: &Backend| format!("server {name} {} check inter 10ms", backend.address());
+        |name: &str, backend: &Backend| format!("server {name} {} check inter 30ms", backend.address());
     let haproxy = Setup::mailing_through(&relay)
         .backend("servers", &["option httpchk", &server("changing", &changing), &server("steady", &steady)])
         .threads(4)

@@ -62,12 +62,12 @@ const PASSING_TROUBLES: [Trouble; 22] = [
     Trouble {
         name: "no greeting",
         begins: |relay| relay.at(Step::Banner, Act::Hang),
-        words: "greeting of {relay}: no answer within 1s",
+        words: "greeting at {relay}: no answer within 1s",
     },
     Trouble {
         name: "silence after EHLO",
         begins: |relay| relay.at(Step::Ehlo, Act::Hang),
-        words: "greeting of {relay}: no answer within 1s",
+        words: "EHLO at {relay}: no answer within 1s",
     },
     Trouble {
         name: "silence after MAIL",
@@ -92,17 +92,17 @@ const PASSING_TROUBLES: [Trouble; 22] = [
     Trouble {
         name: "a busy relay",
         begins: |relay| relay.at(Step::Banner, Act::reply("421 4.3.2 mx.example.com too busy")),
-        words: "greeting of {relay}: 421 4.3.2 mx.example.com too busy",
+        words: "greeting at {relay}: 421 4.3.2 mx.example.com too busy",
     },
     Trouble {
         name: "a relay that does not serve us",
         begins: |relay| relay.at(Step::Banner, Act::reply("554 5.7.1 go away")),
-        words: "greeting of {relay}: 554 5.7.1 go away",
+        words: "greeting at {relay}: 554 5.7.1 go away",
     },
     Trouble {
         name: "trouble at EHLO and HELO",
         begins: |relay| relay.at(Step::Ehlo, Act::reply("451 4.7.1 who are you")),
-        words: "greeting of {relay}: 451 4.7.1 who are you",
+        words: "EHLO at {relay}: 451 4.7.1 who are you",
     },
     Trouble {
         name: "sender deferred",
@@ -127,7 +127,7 @@ const PASSING_TROUBLES: [Trouble; 22] = [
     Trouble {
         name: "closes before the greeting",
         begins: |relay| relay.at(Step::Banner, Act::Close),
-        words: "greeting of {relay}: the relay closed the connection",
+        words: "greeting at {relay}: the relay closed the connection",
     },
     Trouble {
         name: "closes after MAIL",
@@ -152,7 +152,7 @@ const PASSING_TROUBLES: [Trouble; 22] = [
     Trouble {
         name: "speaks something else",
         begins: |relay| relay.at(Step::Banner, Act::reply("SSH-2.0-OpenSSH_9.2")),
-        words: "greeting of {relay}: not an SMTP reply",
+        words: "greeting at {relay}: not an SMTP reply",
     },
     Trouble {
         name: "drips for ever",

@@ -267,20 +267,19 @@ const _: () = {
 impl RawChange<'_> {
     /// Writes the record that [`Change::read`] reads. `now`: since the Unix epoch.
     pub fn write(&self, now: Duration, writer: &mut Writer) {
-        writer.word(now.as_nanos() as u64);
-        for number in self.numbers {
-            writer.word(number as u64);
-        }
         // The lengths before cutting, 16 bits each: the reader sees that something was cut.
         let mut lengths = [0u64; 3];
         for (n, text) in self.texts.iter().enumerate() {
             lengths[n / 4] |= (text.len().min(0xffff) as u64) << (n % 4 * 16);
         }
-        for word in lengths {
-            writer.word(word);
-        }
+        // The longest record fits, see above.
+        writer.word(now.as_nanos() as u64);
+        writer.words(self.numbers.map(|number| number as u64));
+        writer.words(lengths);
         for (text, limit) in self.texts.iter().zip(Text::LIMITS) {
-            writer.bytes(&text[..text.len().min(limit)]);
+            if !text.is_empty() {
+                writer.bytes(&text[..text.len().min(limit)]);
+            }
         }
     }
 }

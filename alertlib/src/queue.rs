@@ -46,31 +46,48 @@ struct Line<T>(T);
 
 /// Writes one record into its slot, word by word. What does not fit is left out, and said in the return value.
 pub struct Writer<'a> {
-    words: &'a [AtomicU64],
-    used: usize,
+    /// The words of the slot that are still free.
+    room: &'a [AtomicU64],
 }
 
 impl Writer<'_> {
     /// Appends one word; false: no room.
     pub fn word(&mut self, word: u64) -> bool {
-        let Some(slot) = self.words.get(self.used) else { return false };
+        let Some((slot, room)) = self.room.split_first() else { return false };
         slot.store(word, Relaxed);
-        self.used += 1;
+        self.room = room;
         true
     }
 
-    /// Words that still fit.
-    pub fn room(&self) -> usize {
-        self.words.len() - self.used
+    /// Appends all of these words; false: no room, and none was appended.
+    pub fn words<const COUNT: usize>(&mut self, words: [u64; COUNT]) -> bool {
+        let Some((slots, room)) = self.room.split_at_checked(COUNT) else { return false };
+        for (slot, word) in slots.iter().zip(&words) {
+            slot.store(*word, Relaxed);
+        }
+        self.room = room;
+        true
     }
 
-    /// Appends bytes, padded with zeros to whole words; the caller has made sure that they fit (see [`Writer::room`]).
-    pub fn bytes(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.word(u64::from_le_bytes(word));
+    /// Appends bytes, padded with zeros to whole words; false: no room, and none was appended.
+    pub fn bytes(&mut self, bytes: &[u8]) -> bool {
+        let Some((slots, room)) = self.room.split_at_checked(bytes.len().div_ceil(8)) else { return false };
+        let chunks = bytes.chunks_exact(8);
+        let rest = chunks.remainder();
+        for (slot, chunk) in slots.iter().zip(chunks) {
+            // A chunk has 8 bytes, so this never is the default.
+            slot.store(chunk.try_into().map(u64::from_le_bytes).unwrap_or_default(), Relaxed);
         }
+        if let (Some(last), false) = (slots.last(), rest.is_empty()) {
+            let word = match bytes.last_chunk() {
+                // The bytes before the rest are shifted out.
+                Some(chunk) => u64::from_le_bytes(*chunk) >> (8 * (8 - rest.len())),
+                None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+            };
+            last.store(word, Relaxed);
+        }
+        self.room = room;
+        true
     }
 }
 
@@ -107,9 +124,9 @@ impl Queue {
             if seen == free {
                 match self.tail.0.compare_exchange_weak(ticket, ticket + 1, Relaxed, Relaxed) {
                     Ok(_) => {
-                        let mut writer = Writer { words: &words[1..], used: 0 };
+                        let mut writer = Writer { room: &words[1..] };
                         fill(&mut writer);
-                        words[0].store(writer.used as u64, Relaxed);
+                        words[0].store((RECORD_WORDS - writer.room.len()) as u64, Relaxed);
                         stamp.store(free + 1, Release);
                         break;
                     }
@@ -244,16 +261,15 @@ mod tests {
         let queue = Queue::new(1);
         queue
             .push(|w| {
-                w.bytes(b"0123456789");
-                assert_eq!(w.room(), RECORD_WORDS - 2);
+                assert!(w.bytes(b"0123456789") && w.words([1, 2]) && w.bytes(b""));
                 while w.word(7) {}
-                assert_eq!(w.room(), 0);
-                w.bytes(b"beyond the end");
+                assert!(!w.bytes(b"beyond the end") && !w.words([8]));
             })
             .expect("room");
         let record = words(&queue).expect("a record");
         assert_eq!(record[0].to_le_bytes(), *b"01234567");
         assert_eq!(record[1].to_le_bytes(), *b"89\0\0\0\0\0\0");
+        assert_eq!(record[2..5], [1, 2, 7]);
         assert_eq!(record.len(), RECORD_WORDS);
     }
 

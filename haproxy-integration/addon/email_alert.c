@@ -23,6 +23,7 @@
 #include <haproxy/cfgparse.h>
 #include <haproxy/check.h>
 #include <haproxy/cli.h>
+#include <haproxy/clock.h>
 #include <haproxy/errors.h>
 #include <haproxy/global.h>
 #include <haproxy/init.h>
@@ -306,26 +307,30 @@ static int email_alert_start()
  */
 static void email_alert_stop()
 {
-	int left = EMAIL_ALERT_STOP_DELAY;
+	int deadline;
 
 	if (tid != 0 || !email_alert.task)
 		return;
 
-	if (tick_isset(email_alert.terminate))
-		left = tick_remain(now_ms, email_alert.terminate);
+	/* nothing updates the date any more */
+	clock_update_date(0, 1);
+	deadline = tick_isset(email_alert.terminate) ? email_alert.terminate
+	                                             : tick_add(now_ms, EMAIL_ALERT_STOP_DELAY);
 
 	haproxy_email_alert_drain();
-	while (left > 0 && haproxy_email_alert_pending()) {
-		if (signal_state[SIGTERM].count && left > EMAIL_ALERT_TERM_DELAY)
-			left = EMAIL_ALERT_TERM_DELAY;
+	while (haproxy_email_alert_pending() && !tick_is_expired(deadline, now_ms)) {
+		if (signal_state[SIGTERM].count && !tick_isset(email_alert.terminate)) {
+			email_alert.terminate = tick_add(now_ms, EMAIL_ALERT_TERM_DELAY);
+			deadline = tick_first(deadline, email_alert.terminate);
+		}
 		usleep(EMAIL_ALERT_POLL_INTERVAL * 1000);
-		left -= EMAIL_ALERT_POLL_INTERVAL;
+		clock_update_date(0, 1);
 	}
 
 	if (tick_isset(email_alert.terminate) || signal_state[SIGTERM].count)
 		email_alert_die();
 
-	haproxy_email_alert_stop(MAX(left, 0));
+	haproxy_email_alert_stop(tick_remain(now_ms, deadline));
 	email_alert_log();
 	task_destroy(email_alert.task);
 	email_alert.task = NULL;

@@ -141,15 +141,13 @@ fn twenty_reloads_lose_and_repeat_nothing(mode: Mode) {
         }
     });
     backends.iter().for_each(Backend::goes_down);
-    haproxy.log().wait_for_count(1, "no server available!");
+    let worker = haproxy.worker();
+    let has_logged = |text: &str| haproxy.log().lines_with(text).iter().any(|line| line.pid == worker);
+    until_true("the last worker to see no server", || has_logged("backend servers has no server available!"));
     haproxy.wait_until_processes_are(processes_of(mode));
 
     backends.iter().for_each(Backend::comes_back);
-    let worker = haproxy.worker();
-    let is_up = |name: &String| {
-        let up = format!("servers/{name} is UP");
-        haproxy.log().lines_with(&up).iter().any(|line| line.pid == worker)
-    };
+    let is_up = |name: &String| has_logged(&format!("servers/{name} is UP"));
     until_true("the last worker to see all servers up", || servers.iter().all(is_up));
     expect_one_mail_per_change(&haproxy, &relay);
 }

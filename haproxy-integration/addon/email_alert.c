@@ -307,30 +307,29 @@ static int email_alert_start()
  */
 static void email_alert_stop()
 {
-	int deadline;
+	uint64_t start = now_mono_time();
+	unsigned int bound = EMAIL_ALERT_STOP_DELAY;
+	unsigned int passed = 0;
 
 	if (tid != 0 || !email_alert.task)
 		return;
 
-	/* nothing updates the date any more */
-	clock_update_date(0, 1);
-	deadline = tick_isset(email_alert.terminate) ? email_alert.terminate
-	                                             : tick_add(now_ms, EMAIL_ALERT_STOP_DELAY);
+	if (tick_isset(email_alert.terminate))
+		bound = tick_remain(now_ms, email_alert.terminate);
 
 	haproxy_email_alert_drain();
-	while (haproxy_email_alert_pending() && !tick_is_expired(deadline, now_ms)) {
-		if (signal_state[SIGTERM].count && !tick_isset(email_alert.terminate)) {
-			email_alert.terminate = tick_add(now_ms, EMAIL_ALERT_TERM_DELAY);
-			deadline = tick_first(deadline, email_alert.terminate);
-		}
+	while (passed < bound && haproxy_email_alert_pending()) {
+		if (signal_state[SIGTERM].count)
+			bound = MIN(bound, passed + EMAIL_ALERT_TERM_DELAY);
 		usleep(EMAIL_ALERT_POLL_INTERVAL * 1000);
-		clock_update_date(0, 1);
+		/* now_ms is not updated any more */
+		passed = (now_mono_time() - start) / 1000000;
 	}
 
 	if (tick_isset(email_alert.terminate) || signal_state[SIGTERM].count)
 		email_alert_die();
 
-	haproxy_email_alert_stop(tick_remain(now_ms, deadline));
+	haproxy_email_alert_stop(bound - MIN(passed, bound));
 	email_alert_log();
 	task_destroy(email_alert.task);
 	email_alert.task = NULL;

@@ -6,9 +6,11 @@
 //! `HAPROXY_TEST_TIMEOUT` is how many seconds a test waits for something that must happen (default 20).
 
 pub mod backend;
+pub mod calls;
 pub mod haproxy;
 pub mod header;
 pub mod http;
+pub mod library;
 pub mod mail;
 pub mod mda;
 pub mod port;

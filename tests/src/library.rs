@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The shared library as a C program finds it: built for release, put in its place by `make install`, named by
+//! pkg-config. And C programs (those of `tests/c`) that are compiled against it.
+
+use crate::header::project;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+/// Where Debian has libraries, and other distributions something like it: not the default of `make install`.
+const LIBDIR: &str = "/usr/lib/somewhere";
+
+/// The library, as users get it.
+static RELEASE: LazyLock<PathBuf> = LazyLock::new(|| build(&["--release"], "", "release"));
+
+/// The library with the names that make it panic.
+static WITH_FAULTS: LazyLock<PathBuf> =
+    LazyLock::new(|| build(&["--features", "fault-injection"], "fault-injection", "debug"));
+
+/// Builds the library below `directory` of the target directory.
+fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+    let target = project().join(target).join(directory);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert", "--target-dir"]);
+    succeed(command.arg(&target).args(arguments).current_dir(project()));
+    target.join(profile).join("libhaproxy_email_alert.so")
+}
+
+/// An installation below a directory of its own, which goes with it.
+pub struct Library {
+    root: tempfile::TempDir,
+}
+
+impl Library {
+    /// The library as users get it.
+    pub fn release() -> Self {
+        Self::install(&RELEASE)
+    }
+
+    /// The library that panics when it is asked to.
+    pub fn with_faults() -> Self {
+        Self::install(&WITH_FAULTS)
+    }
+
+    fn install(library: &Path) -> Self {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut make = Command::new("make");
+        make.args(["--silent", "--no-print-directory", "install", "PREFIX=/usr"]).current_dir(project());
+        make.arg(format!("LIBDIR={LIBDIR}")).arg(format!("LIBRARY={}", library.display()));
+        // A make that runs this test has variables for its own children.
+        make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").arg(format!("DESTDIR={}", root.path().display()));
+        succeed(&mut make);
+        Library { root }
+    }
+
+    /// The directory that has the installed library and its links.
+    pub fn directory(&self) -> PathBuf {
+        self.root.path().join(LIBDIR.trim_start_matches('/'))
+    }
+
+    /// The installed library, by the name that programs ask for when they start.
+    pub fn file(&self) -> PathBuf {
+        self.directory().join("libhaproxy_email_alert.so.1")
+    }
+
+    /// The installed header.
+    pub fn header(&self) -> PathBuf {
+        self.root.path().join("usr/include/haproxy_email_alert.h")
+    }
+
+    /// An empty directory for the mails of one process. It goes with the library.
+    pub fn mail_directory(&self) -> PathBuf {
+        tempfile::tempdir_in(self.root.path()).expect("a directory").keep()
+    }
+
+    /// What pkg-config says of the installed library.
+    pub fn pkg_config(&self, question: &str) -> Vec<String> {
+        let output = succeed(
+            Command::new("pkg-config")
+                .args([question, "haproxy-email-alert"])
+                .env("PKG_CONFIG_SYSROOT_DIR", self.root.path())
+                .env("PKG_CONFIG_LIBDIR", self.directory().join("pkgconfig")),
+        );
+        let words = String::from_utf8(output.stdout).expect("UTF-8");
+        words.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Compiles `<program>.c` of `tests/c`.
+    pub fn compile(&self, program: &str, flags: &[&str]) -> PathBuf {
+        let sources = project().join("tests/c");
+        let made = tempfile::Builder::new().prefix(program).tempfile_in(self.root.path()).expect("a file");
+        // The compiler makes a file of its own, that can be executed.
+        let made = made.into_temp_path().to_path_buf();
+        let mut cc = Command::new("cc");
+        cc.args(["-g", "-pthread", "-Wall", "-Wextra", "-Werror"]).args(flags);
+        cc.args([sources.join(format!("{program}.c")), sources.join("common.c")]).arg("-o").arg(&made);
+        succeed(cc.args(self.pkg_config("--cflags")).args(self.pkg_config("--libs")));
+        made
+    }
+
+    /// The command that runs `program` with this library, under `tool` (which may be empty).
+    pub fn run(&self, tool: &[&str], program: &Path, arguments: &[&dyn AsRef<OsStr>]) -> Command {
+        let words: Vec<&OsStr> = tool.iter().map(OsStr::new).chain([program.as_os_str()]).collect();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]).args(arguments).env("LD_LIBRARY_PATH", self.directory());
+        command
+    }
+}
+
+/// Runs a command that must exit with 0.
+#[track_caller]
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{:?}: {error}; you probably forgot to run: ci/setup test", command.get_program())
+    });
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// What a program of `tests/c` printed: `<word> <value>` in each line.
+pub struct Facts(Vec<(String, String)>);
+
+impl Facts {
+    /// Those of an output.
+    pub fn of(output: &Output) -> Self {
+        let text = String::from_utf8_lossy(&output.stdout);
+        let facts = text.lines().filter_map(|line| line.split_once(' '));
+        Facts(facts.map(|(word, value)| (word.to_owned(), value.to_owned())).collect())
+    }
+
+    /// All values of that word.
+    pub fn all<'a>(&'a self, word: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(own, _)| own == word).map(|(_, value)| value.as_str())
+    }
+
+    /// The only value of that word, a number.
+    #[track_caller]
+    pub fn number(&self, word: &str) -> u64 {
+        let values: Vec<&str> = self.all(word).collect();
+        match values.as_slice() {
+            [value] => value.parse().unwrap_or_else(|_| panic!("{word} {value} is no number")),
+            _ => panic!("{word} is there {} times in {:?}", values.len(), self.0),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 
 use crate::engine::Outgoing;
 use crate::event::{Change, Event, Kind, State};
+use crate::text::bounded;
 use askama::Template;
 use jiff::tz::TimeZone;
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -205,9 +206,12 @@ fn colour(kind: Kind) -> &'static str {
 /// A header with this value, encoded where it is not ASCII.
 ///
 /// A value that looks like an encoded word (RFC 2047) would be decoded by the reader to something else than was written:
-/// its beginning is made visible.
+/// its beginning is made visible. A value without a space cannot be folded, and a line has 998 characters at most (RFC
+/// 5322, 2.1.1): a longer one is cut.
 fn header(name: &'static str, value: &str) -> HeaderValue {
-    HeaderValue::new(HeaderName::new_from_ascii_str(name), value.replace("=?", "=<U+003F>"))
+    const LONGEST: usize = 900;
+    let value = bounded(value.replace("=?", "=<U+003F>"), LONGEST);
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
 }
 
 #[cfg(test)]
@@ -267,6 +271,19 @@ mod tests {
             .expect("a mail");
         let last = mail.text.lines().last().expect("a line");
         assert_eq!(last, "Delivered 14 min late: relay mx1: connect to mx1:25: Connection refused");
+    }
+
+    /// Strict relays refuse a mail with a longer line.
+    #[test]
+    fn no_line_is_longer_than_998_characters() {
+        for piece in ["A", "=?", "<U+000D>", "ü"] {
+            let name = piece.repeat(2000);
+            let mail = composer()
+                .compose(&outgoing(event(&name, &name)), SystemTime::UNIX_EPOCH, None)
+                .expect("a mail");
+            let longest = mail.bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
+            assert!(longest <= Some(999), "{longest:?} with {piece}");
+        }
     }
 
     #[test]

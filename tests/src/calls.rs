@@ -83,7 +83,8 @@ impl Calls {
             &output,
         ];
         let (facts, said) = self.run(&tool, collector, texts);
-        let collected = said.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind's sum").1;
+        let collected =
+            said.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind's sum").1;
         let collected: f64 = collected.trim().parse().expect("a number");
         collected / facts.number("all-calls") as f64
     }

@@ -51,7 +51,9 @@ impl Library {
         make.args(["--silent", "--no-print-directory", "install", "PREFIX=/usr"]).current_dir(project());
         make.arg(format!("LIBDIR={LIBDIR}")).arg(format!("LIBRARY={}", library.display()));
         // A make that runs this test has variables for its own children.
-        make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL").arg(format!("DESTDIR={}", root.path().display()));
+        make.env_remove("MAKEFLAGS")
+            .env_remove("MAKELEVEL")
+            .arg(format!("DESTDIR={}", root.path().display()));
         succeed(&mut make);
         Library { root }
     }

@@ -5,7 +5,9 @@ use end_to_end::calls::{Calls, Collector, Texts};
 
 fn main() {
     let calls = Calls::default();
-    println!("One call of haproxy_email_alert(), on average of 500 (bars: 1000 instructions for a typical event,");
+    println!(
+        "One call of haproxy_email_alert(), on average of 500 (bars: 1000 instructions for a typical event,"
+    );
     println!("no allocation, at most one wake-up, no other system call):\n");
     println!("collector  texts    instructions allocations wake-ups other system calls");
     for collector in [Collector::Idle, Collector::Busy] {

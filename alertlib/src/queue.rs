@@ -12,11 +12,23 @@
 //! sleeps in it.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
-use std::thread::Thread;
+use std::sync::atomic::Ordering::*;
+
+#[cfg(not(loom))]
+use std::{
+    sync::atomic::{AtomicBool, AtomicU64, fence},
+    thread::{Thread, current, park, park_timeout, yield_now},
+};
+
+// In the model of `tests/loom`, which tries every order in which the threads' steps can happen.
+#[cfg(loom)]
+use loom::{
+    sync::atomic::{AtomicBool, AtomicU64, fence},
+    thread::{Thread, current, park, yield_now},
+};
 
 /// Words (of 8 bytes) in a slot: its stamp, the record's length, the record.
-const SLOT_WORDS: usize = 256;
+const SLOT_WORDS: usize = if cfg!(loom) { 4 } else { 256 };
 
 /// Most words that one record can have.
 pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
@@ -102,7 +114,7 @@ impl Queue {
             closed: AtomicBool::new(false),
             collector: OnceLock::new(),
             capacity: capacity as u64,
-            slots: bytemuck::zeroed_slice_box(capacity * SLOT_WORDS),
+            slots: zeros(capacity * SLOT_WORDS),
         }
     }
 
@@ -161,9 +173,11 @@ impl Queue {
     /// Wakes the collector if it sleeps.
     fn wake(&self) {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
-        std::sync::atomic::fence(SeqCst);
+        fence(SeqCst);
         // Acquire: who sees the collector asleep sees who it is.
-        if self.asleep.0.load(Relaxed) && self.asleep.0.swap(false, Acquire) {
+        if self.asleep.0.load(Relaxed)
+            && self.asleep.0.compare_exchange(true, false, Acquire, Relaxed).is_ok()
+        {
             if let Some(collector) = self.collector.get() {
                 collector.unpark();
             }
@@ -199,27 +213,43 @@ impl Queue {
     /// Names the calling thread as the one that pops. Before the first push that must wake it.
     pub fn collect_here(&self) {
         // A second call would be a second collector: the first one stays.
-        let _ = self.collector.set(std::thread::current());
+        let _ = self.collector.set(current());
     }
 
     /// Sleeps until something is pushed, [`Queue::close`] was called or `timeout` has passed. Collector thread only.
     pub fn sleep_until_pushed(&self, timeout: Option<std::time::Duration>) {
         self.asleep.0.store(true, Release);
-        std::sync::atomic::fence(SeqCst);
+        fence(SeqCst);
         if !self.is_empty() {
             // A pusher has its slot and is not through with it yet: let it run.
-            std::thread::yield_now();
+            yield_now();
         } else if !self.is_closed() {
             match timeout {
-                Some(timeout) => std::thread::park_timeout(timeout),
-                None => std::thread::park(),
+                Some(timeout) => park_timeout(timeout),
+                None => park(),
             }
         }
         self.asleep.0.store(false, Relaxed);
     }
 }
 
-#[cfg(test)]
+#[cfg(not(loom))]
+fn zeros(count: usize) -> Box<[AtomicU64]> {
+    bytemuck::zeroed_slice_box(count)
+}
+
+#[cfg(loom)]
+fn zeros(count: usize) -> Box<[AtomicU64]> {
+    (0..count).map(|_| AtomicU64::new(0)).collect()
+}
+
+/// The model has no time: a wake-up that is lost shows, it is not made up for by a time-out.
+#[cfg(loom)]
+fn park_timeout(_: std::time::Duration) {
+    park();
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use std::sync::Arc;

@@ -20,13 +20,18 @@ static WITH_FAULTS: LazyLock<PathBuf> =
 
 /// Builds the library below `directory` of the target directory.
 fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-    let target = project().join(target).join(directory);
+    let target = target_directory().join(directory);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert", "--target-dir"]);
     succeed(command.arg(&target).args(arguments).current_dir(project()));
     target.join(profile).join("libhaproxy_email_alert.so")
+}
+
+/// Where Cargo puts what it builds.
+pub fn target_directory() -> PathBuf {
+    // A relative one is relative to the project.
+    project().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// An installation below a directory of its own, which goes with it.

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The library's queue with loom's atomics in the place of the processor's: each test runs in every order of the
+//! threads' steps that the memory model allows, with up to `PREEMPTIONS` switches that no thread asked for.
+//!
+//! It fails (all of this was tried) without either fence, with either stamp stored relaxed, and with a sleeper that does
+//! not look whether the queue was closed.
+
+#[path = "../../../alertlib/src/queue.rs"]
+pub mod queue;
+
+#[cfg(test)]
+mod tests {
+    use crate::queue::Queue;
+    use loom::sync::Arc;
+    use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    const PREEMPTIONS: usize = 2;
+
+    /// What the collector and the pushers of the library do: whatever the order, what was accepted comes out once, whole,
+    /// and the collector ends. (If it slept for ever, loom would say "deadlock".)
+    fn in_every_order(pushers: usize, pushes: u64, capacity: usize) {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(PREEMPTIONS);
+        model.check(move || {
+            let queue = Arc::new(Queue::new(capacity));
+            let pushing = Arc::new(AtomicUsize::new(pushers));
+            let pushers: Vec<_> = (0..pushers as u64)
+                .map(|pusher| {
+                    let (queue, pushing) = (queue.clone(), pushing.clone());
+                    loom::thread::spawn(move || {
+                        let name = |n| pusher * 100 + n;
+                        let push = |n| queue.push(|writer| assert!(writer.words([name(n), !name(n)]))).is_ok();
+                        let accepted: Vec<u64> = (0..pushes).filter(|n| push(*n)).map(name).collect();
+                        if pushing.fetch_sub(1, SeqCst) == 1 {
+                            queue.close();
+                        }
+                        accepted
+                    })
+                })
+                .collect();
+
+            queue.collect_here();
+            let (mut record, mut seen) = (Vec::new(), Vec::new());
+            loop {
+                let closed = queue.is_closed();
+                while queue.pop(&mut record) {
+                    assert_eq!(record[..], [record[0], !record[0]], "torn");
+                    seen.push(record[0]);
+                }
+                if closed && queue.is_empty() {
+                    break;
+                }
+                queue.sleep_until_pushed(None);
+            }
+            let mut accepted: Vec<u64> =
+                pushers.into_iter().flat_map(|pusher| pusher.join().expect("a pusher")).collect();
+            accepted.sort();
+            seen.sort();
+            assert_eq!(seen, accepted, "lost or doubled");
+        });
+    }
+
+    #[test]
+    fn one_thread_pushes() {
+        in_every_order(1, 2, 2);
+    }
+
+    #[test]
+    fn one_thread_pushes_into_a_full_queue() {
+        in_every_order(1, 3, 1);
+    }
+
+    #[test]
+    fn two_threads_push() {
+        in_every_order(2, 1, 2);
+    }
+
+    #[test]
+    fn two_threads_push_into_a_full_queue() {
+        in_every_order(2, 1, 1);
+    }
+}

@@ -224,6 +224,14 @@ impl Relay {
         });
     }
 
+    /// Waits until no mail has come for this time.
+    #[track_caller]
+    pub fn wait_until_quiet_for(&self, time: Duration) {
+        let last = || self.book.deliveries.lock().unwrap().last().map(|delivery| delivery.accepted);
+        let is_quiet = || last().is_none_or(|last| last.elapsed() >= time).then_some(());
+        assert!(within(patience(), is_quiet).is_some(), "mails come and come: {}", self.story());
+    }
+
     /// Waits until somebody has connected `count` times.
     #[track_caller]
     pub fn wait_for_sessions(&self, count: usize) {

@@ -113,10 +113,13 @@ impl Syslog {
 
     /// The whole log, for those who read why a test failed.
     pub fn story(&self) -> String {
-        self.lines()
-            .iter()
-            .map(|line| format!("  <{}>[{}] {}\n", line.severity, line.pid, line.text))
-            .collect()
+        let lines = self.lines();
+        let Some(first) = lines.first() else { return String::new() };
+        let since_first = |line: &Line| line.received.duration_since(first.received).as_secs_f64();
+        let told = lines.iter().map(|line| {
+            format!("  {:9.6} s <{}>[{}] {}\n", since_first(line), line.severity, line.pid, line.text)
+        });
+        told.collect()
     }
 }
 

@@ -141,19 +141,25 @@ fn twenty_reloads_lose_and_repeat_nothing(mode: Mode) {
         for _ in 0..20 {
             haproxy.reload();
             let worker = haproxy.worker();
-            let changes = || haproxy.log().state_changes();
-            until_true("the new worker to see a change", || changes().iter().any(|line| line.pid == worker));
+            let has_seen_two_changes = || {
+                let changes = haproxy.log().state_changes();
+                changes.iter().filter(|line| line.pid == worker).count() >= 2
+            };
+            until_true("the new worker to see two changes", has_seen_two_changes);
         }
     });
     backends.iter().for_each(Backend::goes_down);
     let worker = haproxy.worker();
-    let has_logged = |text: &str| haproxy.log().lines_with(text).iter().any(|line| line.pid == worker);
-    until_true("the last worker to see no server", || has_logged("backend servers has no server available!"));
+    let state_of = |name: &str| {
+        let lines = haproxy.log().lines_with(&format!("Server servers/{name} is "));
+        let last = lines.into_iter().rfind(|line| line.pid == worker);
+        last.map(|line| if line.text.contains(" is UP") { "UP" } else { "DOWN" })
+    };
+    let all_are = |state: &'static str| servers.iter().all(|name| state_of(name) == Some(state));
+    until_true("the last worker to see all servers down", || all_are("DOWN"));
     haproxy.wait_until_processes_are(processes_of(mode));
-
     backends.iter().for_each(Backend::comes_back);
-    let is_up = |name: &String| has_logged(&format!("servers/{name} is UP"));
-    until_true("the last worker to see all servers up", || servers.iter().all(is_up));
+    until_true("the last worker to see all servers up", || all_are("UP"));
     expect_one_mail_per_change(&haproxy, &relay);
 }
 

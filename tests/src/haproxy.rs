@@ -24,7 +24,7 @@ use crate::{
     processes::{self, Process},
     setup::{Mode, Setup},
     syslog::Syslog,
-    wait::{patience, until, until_true},
+    wait::{patience, until, until_true, within},
 };
 
 /// A running HAProxy with its own directory and log; everything it started ends with it.
@@ -47,7 +47,7 @@ pub struct End {
     pub took: Duration,
 }
 
-/// What `haproxy -c` says.
+/// What a HAProxy says that does not stay: `haproxy -c`, or one that cannot start.
 #[derive(Debug)]
 pub struct Judgement {
     /// Exit status.
@@ -91,19 +91,41 @@ impl Haproxy {
     /// `haproxy -c` of this configuration; nothing is left running.
     #[track_caller]
     pub fn judge(setup: Setup) -> Judgement {
+        Self::run_to_its_end(setup, "-c")
+    }
+
+    /// Runs it in the foreground, where it ends at once.
+    #[track_caller]
+    pub fn start_in_vain(setup: Setup) -> Judgement {
+        Self::run_to_its_end(setup, "-db")
+    }
+
+    #[track_caller]
+    fn run_to_its_end(setup: Setup, argument: &str) -> Judgement {
         let (home, log) = (Home::furnish(&setup), Syslog::start());
         home.write_configuration(&setup, &log);
         let before = home.listing();
-        let output = home.command().arg("-c").output().expect("run haproxy -c");
+        let output = File::create(home.file("output")).expect("a file");
+        let mut command = home.command();
+        command.arg(argument).stdin(Stdio::null());
+        command.stdout(output.try_clone().expect("a second handle")).stderr(output);
+        let mut child = command.spawn().expect("run haproxy");
+        let output = || fs::read_to_string(home.file("output")).expect("our own file");
+        let Some(status) = within(patience(), || child.try_wait().expect("wait for haproxy")) else {
+            processes::end_all_of(home.path());
+            panic!("haproxy {argument} did not end:\n{}", output());
+        };
         let mut files_made = home.listing();
         files_made.retain(|file| !before.contains(file));
+        let processes_left = processes::of(home.path());
+        processes::end_all_of(home.path());
         Judgement {
-            status: output.status.code(),
-            output: String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            status: status.code(),
+            output: output(),
             file: home.file("haproxy.cfg").display().to_string(),
             configuration: fs::read_to_string(home.file("haproxy.cfg")).expect("our own file"),
             files_made,
-            processes_left: processes::of(home.path()),
+            processes_left,
         }
     }
 
@@ -269,7 +291,7 @@ impl Haproxy {
     /// Waits until `count` processes are left, helpers included.
     #[track_caller]
     pub fn wait_until_processes_are(&self, count: usize) {
-        let settled = crate::wait::within(patience(), || (self.processes().len() == count).then_some(()));
+        let settled = within(patience(), || (self.processes().len() == count).then_some(()));
         assert!(settled.is_some(), "expected {count} processes, but there are {:#?}", self.processes());
     }
 

@@ -177,6 +177,12 @@ impl Setup {
         Haproxy::judge(self)
     }
 
+    /// Runs what cannot start, and returns what it says.
+    #[track_caller]
+    pub fn start_in_vain(self) -> Judgement {
+        Haproxy::start_in_vain(self)
+    }
+
     pub(crate) fn text(&self, directory: &Path, log: SocketAddr) -> String {
         let directory = directory.display();
         let mut text = format!(

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use end_to_end::{
-    Backend, Haproxy, Relay, Setup,
+    Backend, Haproxy, Nameserver, Relay, Setup,
     story::{expect_mails, expect_mails_beyond_the_log, news},
     until_true,
 };
@@ -393,4 +393,69 @@ fn each_mail_has_an_id_of_its_own() {
     let ids: Vec<_> = relay.mails().iter().map(|mail| mail.header("Message-ID").to_owned()).collect();
     assert_ne!(ids[0], ids[1]);
     assert!(ids.iter().all(|id| id.starts_with('<') && id.ends_with("@lb1.example.com>")), "{ids:?}");
+}
+
+#[test]
+fn one_line_with_a_recipient_is_enough() {
+    let (relay, backends) = (Relay::start(), [Backend::tcp(), Backend::tcp()]);
+    let lines = [server("server1", &backends[0]), server("server2", &backends[1])];
+    let _haproxy = Setup::without_alerts()
+        .global("email_alert to@email.com")
+        .relay("test", relay.address())
+        .backend("servers", &[&lines[0], &lines[1]])
+        .start();
+    backends[0].goes_down();
+    let delivery = relay.wait_for_deliveries(1).remove(0);
+    let mail = delivery.mail();
+    let host = mail.header("X-HAProxy-Host");
+    let own_name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("the name of this machine");
+    assert!(host.starts_with(own_name.trim()), "{host:?} is not {own_name:?}");
+    assert_eq!((&*delivery.from, &*mail.from), (&*format!("haproxy@{host}"), &*format!("haproxy@{host}")));
+    assert_eq!(delivery.recipients, ["to@email.com"]);
+}
+
+#[test]
+fn the_counters_tell_what_was_done() {
+    let (relay, last) = (Relay::start(), Backend::tcp());
+    let haproxy = Setup::mailing_through(&relay).backend("servers", &[&server("last", &last)]).start();
+    let counters = || haproxy.cli("show email-alert").trim().replace('\n', ", ");
+    assert_eq!(counters(), "accepted: 0, dropped: 0, waiting: 0, delivered: 0, failed: 0, retried: 0");
+    last.goes_down();
+    relay.wait_for_mails(2);
+    let done = "accepted: 1, dropped: 0, waiting: 0, delivered: 2, failed: 0, retried: 0";
+    until_true("the counters", || counters() == done);
+}
+
+#[test]
+fn a_server_whose_name_no_longer_resolves_is_in_maintenance_until_it_does() {
+    let (relay, backends, names) = (Relay::start(), [Backend::tcp(), Backend::tcp()], Nameserver::start());
+    let port = backends[0].address().port();
+    let named = format!("server named app.example.test:{port} check resolvers names init-addr none");
+    let nameserver = format!("nameserver test {}", names.address());
+    let fast = [
+        "hold valid 100ms",
+        "hold nx 100ms",
+        "hold other 100ms",
+        "timeout resolve 100ms",
+        "timeout retry 100ms",
+    ];
+    let haproxy = Setup::mailing_through(&relay)
+        .events(ALL_KINDS)
+        .section("resolvers names", &[&[&*nameserver], &fast[..]].concat())
+        .backend("servers", &[&named, &server("other", &backends[1])])
+        .start();
+    let again = "Server servers/named ('app.example.test') is UP/READY (resolves again).";
+    let mut expected = vec![news("ready", "servers/named", again)];
+    expect_mails(&haproxy, &relay, &expected);
+    names.forget();
+    expected.push(news(
+        "maint",
+        "servers/named",
+        "Server servers/named is going DOWN for maintenance (DNS NX status)",
+    ));
+    expect_mails(&haproxy, &relay, &expected);
+    names.remember();
+    expected.push(news("ready", "servers/named", again));
+    expect_mails(&haproxy, &relay, &expected);
+    relay.expect_no_more_than(3, A_WHILE);
 }

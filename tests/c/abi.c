@@ -403,7 +403,7 @@ static void buffers(const char *directory)
 	EXPECT(haproxy_email_alert_start(), OK);
 	EXPECT(rmdir(directory), 0);
 	EXPECT(haproxy_email_alert(&event), OK);
-	EXPECT(haproxy_email_alert_stop(300), PENDING);
+	EXPECT(haproxy_email_alert_stop(3000), PENDING);
 	exact = malloc(5);
 	if (!exact)
 		abort();

@@ -183,6 +183,11 @@ impl Relay {
         self.book.deliveries.lock().unwrap().clone()
     }
 
+    /// How many mails have been accepted so far.
+    pub fn mail_count(&self) -> usize {
+        self.book.deliveries.lock().unwrap().len()
+    }
+
     /// What has been accepted so far, parsed.
     #[track_caller]
     pub fn mails(&self) -> Vec<ParsedMail> {

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The HAProxies that are compared.
+
+use std::{env, path::PathBuf};
+
+use end_to_end::{
+    Relay, Setup,
+    setup::{RECIPIENT, SENDER},
+};
+
+/// A HAProxy, and who sends its mails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// The patched HAProxy without an `email_alert` line.
+    Silent,
+    /// The patched HAProxy with the library at work.
+    EmailAlert,
+    /// The unpatched HAProxy with its own mailers.
+    Native,
+}
+
+impl Contender {
+    /// In the order in which they take turns.
+    pub const ALL: [Self; 3] = [Self::Silent, Self::EmailAlert, Self::Native];
+
+    /// For the tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "no mails",
+            Self::EmailAlert => "email_alert",
+            Self::Native => "native mailers",
+        }
+    }
+
+    /// A configuration without backends that mails to this relay.
+    pub fn setup(self, relay: &Relay) -> Setup {
+        let setup = match self {
+            Self::Silent => Setup::without_alerts(),
+            Self::EmailAlert => Setup::mailing_through(relay),
+            Self::Native => {
+                let mailer = format!("mailer test {}", relay.address());
+                Setup::without_alerts().program(&unpatched()).section("mailers relays", &[&mailer])
+            }
+        };
+        // As a daemon: nobody reads its standard error.
+        setup.global("quiet")
+    }
+
+    /// What each backend needs for its changes to be mailed.
+    pub fn backend_lines(self) -> Vec<String> {
+        match self {
+            Self::Silent | Self::EmailAlert => Vec::new(),
+            Self::Native => vec![
+                "email-alert mailers relays".into(),
+                format!("email-alert from {SENDER}"),
+                format!("email-alert to {RECIPIENT}"),
+                // As the log: with the default level there is no mail when a server comes back.
+                "email-alert level notice".into(),
+            ],
+        }
+    }
+}
+
+/// HAProxy as it comes, to compare with.
+pub fn unpatched() -> PathBuf {
+    env::var_os("HAPROXY_UNPATCHED").expect("HAPROXY_UNPATCHED names the HAProxy to compare with").into()
+}

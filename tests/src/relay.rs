@@ -128,6 +128,7 @@ struct Book {
     sessions: Mutex<Vec<Session>>,
     deliveries: Mutex<Vec<Delivery>>,
     closing: AtomicBool,
+    pipelining: AtomicBool,
 }
 
 impl Relay {
@@ -136,6 +137,11 @@ impl Relay {
         let book = Arc::new(Book::default());
         let own = book.clone();
         Relay { service: Service::start(move |connection| converse(connection, &own)), book }
+    }
+
+    /// From now on several commands may come at once, as most relays permit it.
+    pub fn takes_commands_at_once(&self) {
+        self.book.pipelining.store(true, Ordering::Relaxed);
     }
 
     /// Its host and port.
@@ -308,6 +314,8 @@ const GOES_ON: Next = Ok(Ok(()));
 impl Conversation<'_> {
     fn run(&mut self) -> std::io::Result<&'static str> {
         self.input.get_ref().set_read_timeout(Some(Duration::from_millis(50)))?;
+        // Replies to commands that came at once must not wait for each other's acknowledgement.
+        self.output.set_nodelay(true)?;
         let mut next = self.answer(Step::Banner, "", "220 relay.test ESMTP");
         loop {
             if let Err(end) = next? {
@@ -323,11 +331,17 @@ impl Conversation<'_> {
     fn obey(&mut self, command: &str) -> Next {
         let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         match verb.as_str() {
-            "EHLO" => self.answer(Step::Ehlo, command, "250-relay.test\n250-8BITMIME\n250 SIZE 10485760"),
+            "EHLO" => {
+                let pipelining =
+                    if self.book.pipelining.load(Ordering::Relaxed) { "250-PIPELINING\n" } else { "" };
+                let extensions = format!("250-relay.test\n{pipelining}250-8BITMIME\n250 SIZE 10485760");
+                self.answer(Step::Ehlo, command, &extensions)
+            }
             "HELO" => self.answer(Step::Ehlo, command, "250 relay.test"),
             "MAIL" => {
-                self.mail = Some((address_in(command), Vec::new()));
-                self.answer(Step::Mail, command, "250 2.1.0 sender ok")
+                let act = self.book.act_at(Step::Mail, command);
+                self.mail = act.replies('2').then(|| (address_in(command), Vec::new()));
+                self.perform(act, "250 2.1.0 sender ok")
             }
             "RCPT" => {
                 let act = self.book.act_at(Step::Rcpt, command);

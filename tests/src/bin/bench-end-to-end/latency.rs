@@ -38,6 +38,7 @@ struct Subject {
 impl Subject {
     fn start(contender: Contender) -> Self {
         let (relay, server, other_server) = (Relay::start(), Backend::tcp(), Backend::tcp());
+        relay.takes_commands_at_once();
         let mut lines = contender.backend_lines();
         lines.push("default-server inter 50ms".into());
         lines.push(format!("server s1 {} check", server.address()));

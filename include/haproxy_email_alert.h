@@ -354,15 +354,15 @@ bool haproxy_email_alert_configured(void);
  * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
  * for "haproxy -c" too. One thread.
  *
- * Returns OK (also without any directive, and after one that was refused: its error is enough), CONFIG with a message (see
- * haproxy_email_alert_parse()), or INVALID.
+ * Returns OK (also without any directive, and after one that was refused: its error is enough), WARNING (it works, and the
+ * administrator should know the risk) or CONFIG with a message (see haproxy_email_alert_parse()), or INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert_check(const struct haproxy_email_alert_process *process,
                                                           char *message,
                                                           size_t size);
 
 /**
- * Opens what needs root, the file system or the resolver, and starts the helper process if a relay is a command: before
+ * Opens what needs root, the file system or the resolver, and starts the helper process if a relay needs it: before
  * HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
  * haproxy_email_alert_check().
  *
@@ -433,7 +433,7 @@ uint64_t haproxy_email_alert_pending(void);
 enum haproxy_email_alert_result haproxy_email_alert_stop(uint32_t bound_ms);
 
 /**
- * The whole program of the helper process, which runs sendmail and mailx. haproxy_email_alert_prepare() starts
+ * The whole program of the helper process, which runs sendmail and mailx and resolves names. haproxy_email_alert_prepare() starts
  * /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses the library looks for that variable
  * first of all, and if it is there does nothing but exit with what this function returns. Standard input is the socket.
  */

@@ -6,23 +6,30 @@
 //! puts file and line before it.
 
 use crate::event::{Kind, Kinds};
+use crate::files::closed_to_others;
 use crate::settings::*;
 use crate::text::visible;
+use crate::transport::smtp::{login, tls};
 use lettre::Address;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 const ROUTE: &str = "email_alert <to>[,<to>...] [<from>] [events <kind>,...]";
-const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [insecure-plaintext] [timeout <time>]";
+const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [tls | starttls | insecure-plaintext] [ca-file <pem>] [crt <pem>] \
+     [sni <name>] [insecure-no-verify] [user <user> password-file <file>] [oauth-token-file <file>] [timeout <time>] \
+     [helo <name>]";
 const COMMAND: &str = "email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]";
 const FILE: &str = "email_alert.relay <name> file <directory>";
 const HOST_NAME: &str = "email_alert.host-name <name>";
 
 /// Words that the contract has, and this version has not.
 const LATER_ROUTE: &[&str] = &["for", "level"];
-const LATER_SMTP: &[&str] = &[
+/// The words behind an SMTP relay's place.
+const SMTP_WORDS: &[&str] = &[
     "tls",
     "starttls",
+    "insecure-plaintext",
     "ca-file",
     "crt",
     "sni",
@@ -30,6 +37,7 @@ const LATER_SMTP: &[&str] = &[
     "user",
     "password-file",
     "oauth-token-file",
+    "timeout",
     "helo",
 ];
 const LATER: &[&str] = &[
@@ -42,6 +50,9 @@ const LATER: &[&str] = &[
     "email_alert.subject",
     "email_alert.native",
 ];
+
+const RECIPIENT: &str = "recipient";
+const SENDER: &str = "sender";
 
 /// Longest domain name (RFC 1035, 2.3.4).
 const DOMAIN_LENGTH: usize = 253;
@@ -107,6 +118,15 @@ impl<'a> Line<'a> {
             .ok_or_else(|| self.error(format!("'{option}' expects {expected}")))
     }
 
+    /// Takes the word behind an option that may be given once.
+    fn set(&mut self, option: &str, place: &mut Option<&'a str>, expected: &str) -> Result<(), String> {
+        if place.is_some() {
+            return Err(self.error(format!("'{option}' is given twice")));
+        }
+        *place = Some(self.value(option, expected)?);
+        Ok(())
+    }
+
     /// The error for a word that has no meaning here.
     fn unknown(&self, word: &str, known: &[&str], later: &[&str], usage: &str) -> String {
         if later.contains(&word) {
@@ -123,7 +143,7 @@ fn route(mut line: Line) -> Result<Route, String> {
     };
     let mut to: Vec<Name> = Vec::new();
     for word in list.split(',') {
-        let name = address(line, word, "recipient")?;
+        let name = address(line, word, RECIPIENT)?;
         if !to.contains(&name) {
             to.push(name);
         }
@@ -141,7 +161,7 @@ fn route(mut line: Line) -> Result<Route, String> {
         }
         if !all.contains(&word) && !is_slip {
             line.next();
-            route.from = Some(address(line, word, "sender")?);
+            route.from = Some(address(line, word, SENDER)?);
         }
     }
     let mut seen = false;
@@ -209,11 +229,12 @@ fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
     if domain.is_empty() {
         return wrong("has nothing behind the '@'");
     }
-    if !word.is_ascii() {
-        return wrong("has a character outside ASCII, which is not supported yet");
+    if !user.is_ascii() && role == SENDER {
+        // It would stand in headers that every relay and reader has to understand.
+        return wrong("has a character outside ASCII before the '@'");
     }
-    match Address::new(user, domain) {
-        Ok(address) if domain.len() <= DOMAIN_LENGTH => Ok(Name::Address(address)),
+    match in_ascii(domain).map(|domain| Address::new(user, domain)) {
+        Some(Ok(address)) if address.domain().len() <= DOMAIN_LENGTH => Ok(Name::Address(address)),
         _ => wrong("is not a mail address"),
     }
 }
@@ -242,32 +263,179 @@ fn relay(mut line: Line) -> Result<Relay, String> {
     }
 }
 
-fn smtp(mut line: Line, name: &str, place: &str) -> Result<Relay, String> {
-    let (host, port) = host_and_port(line, place)?;
-    let known = ["insecure-plaintext", "timeout"];
-    let (mut plaintext, mut timeout) = (false, None);
-    while let Some(word) = line.next() {
-        match word {
-            "insecure-plaintext" => plaintext = true,
-            "timeout" => set_timeout(&mut timeout, &mut line)?,
-            _ => return Err(line.unknown(word, &known, LATER_SMTP, SMTP)),
+/// The words behind an SMTP relay's place, as written.
+#[derive(Default)]
+struct SmtpWords<'a> {
+    tls: bool,
+    starttls: bool,
+    insecure_plaintext: bool,
+    insecure_no_verify: bool,
+    ca_file: Option<&'a str>,
+    crt: Option<&'a str>,
+    sni: Option<&'a str>,
+    user: Option<&'a str>,
+    password_file: Option<&'a str>,
+    oauth_token_file: Option<&'a str>,
+    helo: Option<&'a str>,
+    timeout: Option<Duration>,
+}
+
+impl<'a> SmtpWords<'a> {
+    fn read(mut line: Line<'a>) -> Result<Self, String> {
+        const PEM: &str = "a PEM file";
+        const FILE: &str = "a file";
+        let mut words = Self::default();
+        while let Some(word) = line.next() {
+            match word {
+                "tls" => words.tls = true,
+                "starttls" => words.starttls = true,
+                "insecure-plaintext" => words.insecure_plaintext = true,
+                "insecure-no-verify" => words.insecure_no_verify = true,
+                "ca-file" => line.set(word, &mut words.ca_file, PEM)?,
+                "crt" => line.set(word, &mut words.crt, PEM)?,
+                "sni" => line.set(word, &mut words.sni, "a name")?,
+                "user" => line.set(word, &mut words.user, "a user")?,
+                "password-file" => line.set(word, &mut words.password_file, FILE)?,
+                "oauth-token-file" => line.set(word, &mut words.oauth_token_file, FILE)?,
+                "helo" => line.set(word, &mut words.helo, "a name")?,
+                "timeout" => set_timeout(&mut words.timeout, &mut line)?,
+                _ => return Err(line.unknown(word, SMTP_WORDS, &[], SMTP)),
+            }
+        }
+        words.fit_together().map_err(|why| line.error(why))?;
+        Ok(words)
+    }
+
+    fn fit_together(&self) -> Result<(), String> {
+        let exclude =
+            |one, other| Err(format!("'{one}' and '{other}' exclude each other; expected one of them"));
+        let encrypted = self.tls || self.starttls;
+        match () {
+            () if self.tls && self.starttls => return exclude("tls", "starttls"),
+            () if self.tls && self.insecure_plaintext => return exclude("tls", "insecure-plaintext"),
+            () if self.starttls && self.insecure_plaintext => {
+                return exclude("starttls", "insecure-plaintext");
+            }
+            () if self.insecure_no_verify && self.ca_file.is_some() => {
+                return exclude("insecure-no-verify", "ca-file");
+            }
+            () if self.password_file.is_some() && self.oauth_token_file.is_some() => {
+                return exclude("password-file", "oauth-token-file");
+            }
+            () if self.user.is_some() && self.password_file.is_none() && self.oauth_token_file.is_none() => {
+                return Err("'user' needs 'password-file <file>' or 'oauth-token-file <file>'".to_owned());
+            }
+            () if self.password_file.is_some() && self.user.is_none() => {
+                return Err("'password-file' needs 'user <user>'".to_owned());
+            }
+            () => {}
+        }
+        let needs_tls = [
+            ("ca-file", self.ca_file.is_some()),
+            ("crt", self.crt.is_some()),
+            ("sni", self.sni.is_some()),
+            ("insecure-no-verify", self.insecure_no_verify),
+        ];
+        match needs_tls.iter().find(|(_, is_there)| *is_there && !encrypted) {
+            Some((word, _)) => {
+                Err(format!("'{word}' has no meaning without encryption; expected 'tls' or 'starttls'"))
+            }
+            None => Ok(()),
         }
     }
-    if !plaintext && !is_loopback(&host) {
-        return Err(line.error(format!(
-            "relay '{name}': mails to '{host}' would cross the network unencrypted ('tls' and 'starttls' are not supported \
-             yet){}; expected a loopback address, or 'insecure-plaintext' if everyone on the way may read and change them",
+
+    fn security(&self) -> Security {
+        let tls = Tls {
+            trust: match self.ca_file {
+                _ if self.insecure_no_verify => Trust::Anybody,
+                Some(path) => Trust::File(path.into()),
+                None => Trust::System,
+            },
+            identity: self.crt.map(PathBuf::from),
+            name: self.sni.map(str::to_owned),
+        };
+        match (self.tls, self.starttls) {
+            (true, _) => Security::Tls(tls),
+            (_, true) => Security::StartTls(tls),
+            _ => Security::Plaintext,
+        }
+    }
+
+    fn login(&self) -> Option<Login> {
+        let secret = match (self.password_file, self.oauth_token_file) {
+            (Some(path), _) => SecretFile::Password(path.into()),
+            (_, Some(path)) => SecretFile::Token(path.into()),
+            _ => return None,
+        };
+        Some(Login { user: self.user.map(str::to_owned), secret })
+    }
+
+    /// Looks at the files, so that what is wrong with them has the line's number.
+    fn check_files(&self) -> Result<(), String> {
+        let about = |word, path: &str, judged: Result<(), String>| {
+            judged.map_err(|why| format!("'{word}' file '{}' {why}", visible(path)))
+        };
+        if let Some(path) = self.ca_file {
+            about("ca-file", path, tls::roots(path.as_ref()).map(drop))?;
+        }
+        if let Some(path) = self.crt {
+            let judged = tls::identity(path.as_ref()).and_then(|_| closed_to_others(path.as_ref()));
+            about("crt", path, judged)?;
+        }
+        if let Some(path) = self.password_file {
+            about("password-file", path, login::check(&SecretFile::Password(path.into())))?;
+        }
+        if let Some(path) = self.oauth_token_file {
+            about("oauth-token-file", path, login::check(&SecretFile::Token(path.into())))?;
+        }
+        Ok(())
+    }
+}
+
+fn smtp(line: Line, name: &str, place: &str) -> Result<Relay, String> {
+    let (host, port) = host_and_port(line, place)?;
+    let words = SmtpWords::read(line)?;
+    let wrong = |why: String| line.error(format!("relay '{name}': {why}"));
+    let is_private = words.tls || words.starttls || words.insecure_plaintext || is_loopback(&host);
+    if !is_private {
+        let what = match words.login() {
+            Some(_) => "mails and the secret of 'user'",
+            None => "mails",
+        };
+        return Err(wrong(format!(
+            "{what} to '{host}' would cross the network unencrypted{}; expected 'tls' or 'starttls', a loopback address, or \
+             'insecure-plaintext' if everyone on the way may read and change them",
             did_you_mean(&host, &["sendmail", "mailx", "file"])
         )));
     }
+    for (word, name) in [("sni", words.sni), ("helo", words.helo)] {
+        if let Some(name) = name.filter(|name| !is_host_name(name) && name.parse::<IpAddr>().is_err()) {
+            return Err(wrong(format!("'{word}' value '{}' is not a host name or address", visible(name))));
+        }
+    }
+    if let Some(user) = words.user.filter(|user| user.chars().any(char::is_control)) {
+        return Err(wrong(format!("'user' value '{}' has a control character", visible(user))));
+    }
+    words.check_files().map_err(wrong)?;
+    let default_port = match (words.tls, words.starttls) {
+        (true, _) => TLS_PORT,
+        (_, true) => STARTTLS_PORT,
+        _ => SMTP_PORT,
+    };
     Ok(Relay {
         name: name.to_owned(),
-        way: Way::Smtp { host, port },
-        timeout: timeout.unwrap_or(SMTP_TIMEOUT),
+        way: Way::Smtp(Smtp {
+            host,
+            port: port.unwrap_or(default_port),
+            security: words.security(),
+            login: words.login(),
+            helo: words.helo.map(str::to_owned),
+        }),
+        timeout: words.timeout.unwrap_or(SMTP_TIMEOUT),
     })
 }
 
-fn host_and_port(line: Line, place: &str) -> Result<(String, u16), String> {
+fn host_and_port(line: Line, place: &str) -> Result<(String, Option<u16>), String> {
     let shown = visible(place);
     let wrong = |why: &str| {
         line.error(format!("'{shown}' {why}; expected <host>[:<port>], such as localhost:25 or [::1]:25"))
@@ -291,9 +459,9 @@ fn host_and_port(line: Line, place: &str) -> Result<(String, u16), String> {
         }
     };
     let port = match port {
-        None => SMTP_PORT,
+        None => None,
         Some(port) => match port.parse::<u16>() {
-            Ok(number @ 1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => number,
+            Ok(number @ 1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(number),
             _ => {
                 return Err(wrong(&format!(
                     "has the port '{}', which is not a number from 1 to 65535",
@@ -305,10 +473,13 @@ fn host_and_port(line: Line, place: &str) -> Result<(String, u16), String> {
     if host.is_empty() {
         return Err(wrong("has no host"));
     }
-    if host.parse::<std::net::Ipv6Addr>().is_err() && !is_host_name(host) {
-        return Err(wrong("is not a host name or address"));
+    if host.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok((host.to_owned(), port));
     }
-    Ok((host.to_owned(), port))
+    match in_ascii(host) {
+        Some(host) if is_host_name(&host) => Ok((host, port)),
+        _ => Err(wrong("is not a host name or address")),
+    }
 }
 
 fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String> {
@@ -318,7 +489,7 @@ fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String
         match word {
             "timeout" => set_timeout(&mut timeout, &mut line)?,
             _ if word.starts_with('/') && path.is_none() => path = Some(PathBuf::from(word)),
-            _ if LATER_SMTP.contains(&word) || word == "insecure-plaintext" => {
+            _ if SMTP_WORDS.contains(&word) => {
                 return Err(
                     line.error(format!("'{word}' has no meaning for {}; expected {COMMAND}", flavour.word()))
                 );
@@ -385,6 +556,15 @@ fn host_name(mut line: Line) -> Result<String, String> {
         )));
     }
     Ok(name.to_owned())
+}
+
+/// The form in which a name travels (RFC 5890, 2.3.2.1): `müller.example` is `xn--mller-kva.example`.
+fn in_ascii(name: &str) -> Option<String> {
+    match name.is_ascii() {
+        // As it is: the standard's rules know no underscore.
+        true => Some(name.to_owned()),
+        false => idna::domain_to_ascii(name).ok(),
+    }
 }
 
 /// Letters, digits and inner hyphens between dots (RFC 1123, 2.1); underscores, since machines have such names.
@@ -470,7 +650,7 @@ mod tests {
         assert_eq!(plan.routes[0].to[0].address.to_string(), "ops@example.com");
         assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1.example.com");
         assert_eq!(plan.routes[0].kinds, Kinds::usual());
-        assert_eq!(plan.relays[0].way, Way::Smtp { host: "localhost".into(), port: 25 });
+        assert_eq!(plan.relays[0].way, Way::Smtp(Smtp::plain("localhost", 25)));
     }
 
     #[test]
@@ -512,8 +692,43 @@ mod tests {
             ("::1", "::1", 25),
         ] {
             let settings = parsed(&format!("email_alert.relay mx {place}")).expect(place);
-            assert_eq!(settings.relays[0].way, Way::Smtp { host: host.into(), port }, "{place}");
+            assert_eq!(settings.relays[0].way, Way::Smtp(Smtp::plain(host, port)), "{place}");
         }
+    }
+
+    #[test]
+    fn ports_follow_the_protection() {
+        for (words, port) in [("", 25), (" starttls", 587), (" tls", 465), (" insecure-plaintext", 25)] {
+            let settings = parsed(&format!("email_alert.relay mx localhost{words}")).expect(words);
+            let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("{words}") };
+            assert_eq!(smtp.port, port, "{words}");
+        }
+        let settings =
+            parsed("email_alert.relay mx mx1.example.com:25 starttls sni mx.example.com").expect("good");
+        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let tls = Tls { trust: Trust::System, identity: None, name: Some("mx.example.com".into()) };
+        assert_eq!((smtp.port, &smtp.security), (25, &Security::StartTls(tls)));
+    }
+
+    #[test]
+    fn names_outside_ascii_get_the_form_in_which_they_travel() {
+        let settings =
+            parsed("email_alert ops@müller.example,jörg@example.com bot@müller.example").expect("good");
+        let addresses: Vec<String> = settings.routes[0]
+            .to
+            .iter()
+            .chain(&settings.routes[0].from)
+            .map(|name| match name {
+                Name::Address(address) => address.to_string(),
+                Name::Local(user) => user.clone(),
+            })
+            .collect();
+        let ascii = ["ops@xn--mller-kva.example", "jörg@example.com", "bot@xn--mller-kva.example"];
+        assert_eq!(addresses, ascii);
+        parsed("email_alert ops@example.com jörg@example.com").expect_err("a sender in every header");
+        let settings = parsed("email_alert.relay mx smtp.müller.example tls").expect("good");
+        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        assert_eq!(smtp.host, "smtp.xn--mller-kva.example");
     }
 
     #[test]

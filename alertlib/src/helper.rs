@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The helper process: runs `sendmail` and `mailx` for a worker that cannot.
+//! The helper process: runs `sendmail` and `mailx`, and resolves names, for a worker that cannot.
 //!
-//! HAProxy's worker lives in a chroot, without privileges, and may not start processes. So the library starts this one
-//! before all that ([`crate::transport::command::Helper`]): HAProxy's own program once more, which the add-on turns into
+//! HAProxy's worker lives in a chroot, without privileges, and may not start processes; a resolver finds nothing there. So the library starts this one
+//! before all that ([`client::Helper`]): HAProxy's own program once more, which the add-on turns into
 //! [`run`] at once. It belongs to init, not to HAProxy, has the worker's user, and waits on a socket for commands; the
 //! other end is the worker's alone. When that closes, however the worker ends, the helper ends.
 
+pub mod client;
 pub mod frame;
 mod program;
+mod resolver;
 
 use crate::ffi::process::wait_for_children;
-use frame::{Identity, Request, read_frame, write_frame};
+use frame::{Identity, Order, read_frame, write_frame};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
@@ -94,17 +96,21 @@ fn become_user(wanted: Identity) -> Result<(), String> {
         .map_err(|error| format!("cannot become user id {uid}, group id {gid}: {}", error.desc()))
 }
 
-/// Runs one command after the other, until the other end closes. A command that runs then still has its time.
+/// Obeys one order after the other, until the other end closes. A command that runs then still has its time.
 ///
 /// # Errors
 ///
-/// What came is not a request, or the socket failed: nothing is guessed, nothing was run for it.
+/// What came is not an order, or the socket failed: nothing is guessed, nothing was run for it.
 pub fn serve(socket: &UnixStream) -> io::Result<()> {
+    let resolver = resolver::Resolver::default();
     while let Some(frame) = read_frame(socket, None)? {
-        let request = Request::decode(&frame).ok_or(ErrorKind::InvalidData)?;
+        let order = Order::decode(&frame).ok_or(ErrorKind::InvalidData)?;
         drop(frame);
-        let answer = program::run(&request);
-        match write_frame(socket, &answer.encode(), None) {
+        let answer = match order {
+            Order::Run(request) => program::run(&request).encode(),
+            Order::Resolve(lookup) => resolver.find(lookup).encode(),
+        };
+        match write_frame(socket, &answer, None) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }

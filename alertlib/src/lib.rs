@@ -19,6 +19,7 @@ pub mod engine;
 pub mod event;
 #[allow(unsafe_code)] // the C boundary: the one place for it
 pub mod ffi;
+pub mod files;
 pub mod helper;
 pub mod logging;
 pub mod mailer;

@@ -9,6 +9,7 @@
 use crate::counters::Counters;
 use crate::engine::Engine;
 use crate::event::{Change, RawChange};
+use crate::helper::client::{Helper, SharedHelper};
 use crate::mailer::{Mailer, Station};
 use crate::message::Composer;
 use crate::outbox::Outbox;
@@ -50,19 +51,23 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Looks whether `plan` could be carried out, and leaves no trace.
+/// Looks whether `plan` could be carried out, and leaves no trace. Gives what the administrator should see nevertheless.
 ///
 /// # Errors
 ///
 /// What could not work, for the administrator.
-pub fn check(plan: &Plan, user: User) -> Result<(), String> {
+pub fn check(plan: &Plan, user: User) -> Result<Vec<String>, String> {
+    let mut warnings = Vec::new();
     for relay in &plan.relays {
-        if let Way::File { directory } = &relay.way {
-            file::File::open(directory, user.uid, user.gid)
-                .map_err(|why| format!("relay '{}': {why}", relay.name))?;
-        }
+        let judged = match &relay.way {
+            Way::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
+            Way::Smtp(place) => smtp::check(place, user),
+            Way::Command { .. } => Ok(None),
+        };
+        let warning = judged.map_err(|why| format!("relay '{}': {why}", relay.name))?;
+        warnings.extend(warning.map(|warning| format!("relay '{}': {warning}", relay.name)));
     }
-    Ok(())
+    Ok(warnings)
 }
 
 impl Prepared {
@@ -89,27 +94,38 @@ fn open(
     relay: &Relay,
     host: &str,
     user: User,
-    helper: &mut Option<command::SharedHelper>,
+    helper: &mut Option<SharedHelper>,
     warnings: &mut Vec<String>,
 ) -> Result<Box<dyn Transport>, String> {
     Ok(match &relay.way {
-        Way::Smtp { host: place, port } => {
-            let mut smtp = smtp::Smtp::new(place, *port, relay.timeout, host);
+        Way::Smtp(place) => {
+            let mut smtp = smtp::Smtp::new(place, relay.timeout, host)?;
             if let Err(why) = smtp.resolve() {
                 warnings
                     .push(format!("relay '{}': {why}; its mails wait until it can be resolved", relay.name));
             }
+            if place.has_name() {
+                match the_helper(helper, user) {
+                    Ok(helper) => smtp.resolve_with(helper),
+                    Err(why) => warnings
+                        .push(format!("relay '{}': {why}; its name is not resolved again", relay.name)),
+                }
+            }
             Box::new(smtp)
         }
         Way::Command { flavour, path } => {
-            let helper = match helper {
-                Some(helper) => helper.clone(),
-                None => helper.insert(command::Helper::start(user.uid, user.gid)?).clone(),
-            };
-            Box::new(command::Command::new(*flavour, path, relay.timeout, helper))
+            Box::new(command::Command::new(*flavour, path, relay.timeout, the_helper(helper, user)?))
         }
         Way::File { directory } => Box::new(file::File::open(directory, user.uid, user.gid)?),
     })
+}
+
+/// The helper process, which is started when the first relay needs it.
+fn the_helper(helper: &mut Option<SharedHelper>, user: User) -> Result<SharedHelper, String> {
+    match helper {
+        Some(helper) => Ok(helper.clone()),
+        None => Ok(helper.insert(Helper::start(user.uid, user.gid)?).clone()),
+    }
 }
 
 /// A running service: the queue that HAProxy's threads push into, and the two threads behind it.

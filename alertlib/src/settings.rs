@@ -19,6 +19,10 @@ pub const QUEUE: usize = 4096;
 pub const OUTBOX: usize = 10_000;
 /// Where SMTP listens (RFC 5321, 4.5.4.2).
 pub const SMTP_PORT: u16 = 25;
+/// Where submission listens, which begins unencrypted (RFC 6409, 3.1).
+pub const STARTTLS_PORT: u16 = 587;
+/// Where submission listens that begins with TLS (RFC 8314, 7.3).
+pub const TLS_PORT: u16 = 465;
 
 /// The directives of one configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +69,12 @@ impl Recipient {
     pub fn for_command(&self) -> &str {
         if self.is_local { self.address.user() } else { self.address.as_ref() }
     }
+
+    /// Only relays that know SMTPUTF8 (RFC 6531) take it.
+    pub fn is_international(&self) -> bool {
+        let address: &str = self.address.as_ref();
+        !address.is_ascii()
+    }
 }
 
 /// One `email_alert.relay` line.
@@ -81,13 +91,8 @@ pub struct Relay {
 /// How a relay takes mails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Way {
-    /// SMTP without encryption.
-    Smtp {
-        /// Name or address, as written.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
+    /// A server that speaks SMTP.
+    Smtp(Smtp),
     /// A program of this machine.
     Command {
         /// How it is called.
@@ -100,6 +105,84 @@ pub enum Way {
         /// An existing directory.
         directory: PathBuf,
     },
+}
+
+/// A server that speaks SMTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Smtp {
+    /// Name or address, as written; a name in its ASCII form.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How its sessions are protected.
+    pub security: Security,
+    /// How it is told who we are.
+    pub login: Option<Login>,
+    /// The name that it is greeted with, if it is not this machine's.
+    pub helo: Option<String>,
+}
+
+impl Smtp {
+    /// SMTP without anything else.
+    pub fn plain(host: &str, port: u16) -> Self {
+        Smtp { host: host.to_owned(), port, security: Security::Plaintext, login: None, helo: None }
+    }
+
+    /// Its address may change while HAProxy runs: it is a name that is looked up.
+    pub fn has_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err() && !is_loopback(&self.host)
+    }
+}
+
+/// How the sessions with a relay are protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    Plaintext,
+    /// From the STARTTLS command on, before any mail; a relay without it is of no use (RFC 3207).
+    StartTls(Tls),
+    /// From the first byte on (RFC 8314, 3.3).
+    Tls(Tls),
+}
+
+/// What TLS needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Whose certificates are good.
+    pub trust: Trust,
+    /// PEM file with our own certificate and its key.
+    pub identity: Option<PathBuf>,
+    /// The name in the relay's certificate, if it is not the host.
+    pub name: Option<String>,
+}
+
+/// Whose certificates are good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// Those of the authorities that this machine trusts.
+    System,
+    /// Those of the authorities in this PEM file.
+    File(PathBuf),
+    /// Everybody's.
+    Anybody,
+}
+
+/// How a relay is told who we are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The account, if it is not the sender's address.
+    pub user: Option<String>,
+    /// Where its secret is.
+    pub secret: SecretFile,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretFile {
+    /// A file with a password: read once.
+    Password(PathBuf),
+    /// A file with an OAuth token: read for each session, since another program refreshes it.
+    Token(PathBuf),
 }
 
 /// How a program that sends mail is called.
@@ -207,7 +290,7 @@ fn unusable_host(host: &str) -> String {
 fn usual_relays() -> Vec<Relay> {
     let local = Relay {
         name: "localhost".to_owned(),
-        way: Way::Smtp { host: "localhost".to_owned(), port: SMTP_PORT },
+        way: Way::Smtp(Smtp::plain("localhost", SMTP_PORT)),
         timeout: SMTP_TIMEOUT,
     };
     let sendmail = Flavour::Sendmail.find().map(|path| Relay {

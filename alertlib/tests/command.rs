@@ -2,11 +2,12 @@
 //! `sendmail` and `mailx` relays, and the helper that runs them, with programs of all kinds at the end. The helper's loop
 //! runs in a thread here; `helper_process.rs` has the real process.
 
+use haproxy_email_alert::helper::client::Helper;
 use haproxy_email_alert::helper::frame::{Answer, Outcome, Request, read_frame, write_frame};
 use haproxy_email_alert::helper::serve;
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{Flavour, Recipient};
-use haproxy_email_alert::transport::command::{Command, Helper};
+use haproxy_email_alert::transport::command::Command;
 use haproxy_email_alert::transport::{Letter, Transport, Trouble, Verdict};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};

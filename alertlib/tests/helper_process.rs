@@ -3,9 +3,10 @@
 //! which does what the add-on does in HAProxy.
 
 use haproxy_email_alert::helper;
+use haproxy_email_alert::helper::client::{Helper, SharedHelper};
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{Flavour, Recipient};
-use haproxy_email_alert::transport::command::{Command, Helper, SharedHelper};
+use haproxy_email_alert::transport::command::Command;
 use haproxy_email_alert::transport::{Letter, Transport, Verdict};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};

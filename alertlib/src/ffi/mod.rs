@@ -292,8 +292,8 @@ pub extern "C" fn haproxy_email_alert_configured() -> bool {
 /// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
 /// for "haproxy -c" too. One thread.
 ///
-/// Returns OK (also without any directive, and after one that was refused: its error is enough), CONFIG with a message (see
-/// haproxy_email_alert_parse()), or INVALID.
+/// Returns OK (also without any directive, and after one that was refused: its error is enough), WARNING (it works, and the
+/// administrator should know the risk) or CONFIG with a message (see haproxy_email_alert_parse()), or INVALID.
 ///
 /// # Safety
 ///
@@ -314,14 +314,22 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
             return unsafe { answer(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
         }
         let plan = setup.settings.plan(&machine_name());
-        let checked =
-            plan.and_then(|plan| service::check(&plan, user(&process)).map(|()| setup.plan = Some(plan)));
+        let checked = plan.and_then(|plan| {
+            let warnings = service::check(&plan, user(&process))?;
+            setup.plan = Some(plan);
+            Ok(warnings.join("; "))
+        });
+        let (outcome, result) = match checked {
+            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_CONFIG),
+            Ok(warnings) if warnings.is_empty() => (Ok(()), HAPROXY_EMAIL_ALERT_OK),
+            Ok(warnings) => (Err(warnings), HAPROXY_EMAIL_ALERT_WARNING),
+        };
         // SAFETY: as the caller promises, see above.
-        unsafe { answer(checked, HAPROXY_EMAIL_ALERT_CONFIG, message, size) }
+        unsafe { answer(outcome, result, message, size) }
     })
 }
 
-/// Opens what needs root, the file system or the resolver, and starts the helper process if a relay is a command: before
+/// Opens what needs root, the file system or the resolver, and starts the helper process if a relay needs it: before
 /// HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
 /// haproxy_email_alert_check().
 ///
@@ -365,9 +373,9 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
 /// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
-    // A session or a directory and a file for each relay, the helper's socket, and what the resolver opens.
+    // For each relay a session, a directory and a file in it; the helper's socket, and what the resolver opens.
     const SHARED: u32 = 4;
-    guarded(0, || setup().plan.as_ref().map_or(0, |plan| SHARED + 2 * plan.relays.len() as u32))
+    guarded(0, || setup().plan.as_ref().map_or(0, |plan| SHARED + 3 * plan.relays.len() as u32))
 }
 
 /// Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
@@ -512,7 +520,7 @@ pub extern "C" fn haproxy_email_alert_stop(bound_ms: u32) -> haproxy_email_alert
     })
 }
 
-/// The whole program of the helper process, which runs sendmail and mailx. haproxy_email_alert_prepare() starts
+/// The whole program of the helper process, which runs sendmail and mailx and resolves names. haproxy_email_alert_prepare() starts
 /// /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses the library looks for that variable
 /// first of all, and if it is there does nothing but exit with what this function returns. Standard input is the socket.
 #[unsafe(no_mangle)]

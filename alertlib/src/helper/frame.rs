@@ -8,6 +8,7 @@
 use nix::sys::socket::{MsgFlags, send};
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Read};
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
@@ -18,8 +19,32 @@ use std::time::{Duration, Instant};
 pub const INPUT_MAX: usize = 8 << 20;
 /// Most arguments of a command.
 pub const ARGUMENTS_MAX: usize = 1000;
+/// Most addresses of a name.
+pub const ADDRESSES_MAX: usize = 100;
 /// Longest frame, in bytes: the input, and the arguments beside it.
 pub const FRAME_MAX: usize = INPUT_MAX + (1 << 20);
+
+/// What the helper is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Order {
+    /// Run a command; its answer is an [`Answer`].
+    Run(Request),
+    /// Look a name up; its answer is a [`Found`].
+    Resolve(Lookup),
+}
+
+/// A name to look up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// The name.
+    pub host: String,
+    /// When the answer is to be there; whole milliseconds count.
+    pub deadline: Duration,
+}
+
+/// The addresses of a name, or the resolver's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found(pub Result<Vec<IpAddr>, String>);
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,10 +90,71 @@ pub struct Identity {
     pub gid: u32,
 }
 
+const RUN: u32 = 0;
+const RESOLVE: u32 = 1;
+
 const EXIT: u32 = 0;
 const SIGNAL: u32 = 1;
 const DEADLINE: u32 = 2;
 const NOT_STARTED: u32 = 3;
+
+impl Order {
+    /// `None`: it is not an order.
+    pub fn decode(frame: &[u8]) -> Option<Order> {
+        let mut fields = Fields(frame);
+        match fields.number()? {
+            RUN => Request::read(fields).map(Order::Run),
+            RESOLVE => Lookup::read(fields).map(Order::Resolve),
+            _ => None,
+        }
+    }
+}
+
+impl Lookup {
+    /// The frame's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut frame = Vec::new();
+        put_number(&mut frame, RESOLVE);
+        put_number(&mut frame, u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX));
+        put_bytes(&mut frame, self.host.as_bytes());
+        frame
+    }
+
+    fn read(mut fields: Fields) -> Option<Lookup> {
+        let deadline = Duration::from_millis(fields.number()?.into());
+        let host = fields.text()?;
+        fields.end(Lookup { host, deadline })
+    }
+}
+
+impl Found {
+    /// The frame's bytes: the words, and the addresses as text.
+    pub fn encode(&self) -> Vec<u8> {
+        let (words, addresses) = match &self.0 {
+            Ok(addresses) => ("", addresses.as_slice()),
+            Err(words) => (words.as_str(), &[][..]),
+        };
+        let mut frame = Vec::new();
+        put_bytes(&mut frame, words.as_bytes());
+        put_number(&mut frame, addresses.len() as u32);
+        for address in addresses {
+            put_bytes(&mut frame, address.to_string().as_bytes());
+        }
+        frame
+    }
+
+    /// `None`: it is not such an answer.
+    pub fn decode(frame: &[u8]) -> Option<Found> {
+        let mut fields = Fields(frame);
+        let words = fields.text()?;
+        let count = fields.number()? as usize;
+        if count > ADDRESSES_MAX {
+            return None;
+        }
+        let addresses = (0..count).map(|_| fields.text()?.parse().ok()).collect::<Option<Vec<IpAddr>>>()?;
+        fields.end(Found(if words.is_empty() { Ok(addresses) } else { Err(words) }))
+    }
+}
 
 impl Request {
     /// # Errors
@@ -82,6 +168,7 @@ impl Request {
             return Err(format!("{} arguments, more than {ARGUMENTS_MAX}", self.arguments.len()));
         }
         let mut frame = Vec::with_capacity(self.input.len() + 1024);
+        put_number(&mut frame, RUN);
         put_number(&mut frame, u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX));
         put_bytes(&mut frame, self.program.as_os_str().as_bytes());
         put_number(&mut frame, self.arguments.len() as u32);
@@ -95,9 +182,7 @@ impl Request {
         Ok(frame)
     }
 
-    /// `None`: it is not a request.
-    pub fn decode(frame: &[u8]) -> Option<Request> {
-        let mut fields = Fields(frame);
+    fn read(mut fields: Fields) -> Option<Request> {
         let deadline = Duration::from_millis(fields.number()?.into());
         let program = PathBuf::from(OsStr::from_bytes(fields.bytes()?));
         let count = fields.number()? as usize;
@@ -279,6 +364,38 @@ mod tests {
         }
     }
 
+    fn decoded(frame: &[u8]) -> Option<Request> {
+        match Order::decode(frame)? {
+            Order::Run(request) => Some(request),
+            Order::Resolve(lookup) => panic!("{lookup:?}"),
+        }
+    }
+
+    fn found() -> [Found; 3] {
+        let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        [Found(Ok(addresses)), Found(Ok(Vec::new())), Found(Err("no such name".into()))]
+    }
+
+    #[test]
+    fn look_ups_and_their_answers_are_what_they_were() {
+        let lookup = Lookup { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
+        let frame = lookup.encode();
+        assert_eq!(Order::decode(&frame), Some(Order::Resolve(lookup)));
+        for length in 0..frame.len() {
+            assert_eq!(Order::decode(&frame[..length]), None, "{length} bytes");
+        }
+        for found in found() {
+            let frame = found.encode();
+            for length in 0..frame.len() {
+                assert_eq!(Found::decode(&frame[..length]), None, "{length} bytes");
+            }
+            assert_eq!(Found::decode(&[&frame[..], b"x"].concat()), None);
+            assert_eq!(Found::decode(&frame), Some(found));
+        }
+        let many = Found(Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]));
+        assert_eq!(Found::decode(&many.encode()), None);
+    }
+
     fn answers() -> [Answer; 5] {
         let answer = |outcome, output: &[u8]| Answer { outcome, output: output.to_vec() };
         [
@@ -293,7 +410,7 @@ mod tests {
     #[test]
     fn what_is_decoded_is_what_was_encoded() {
         let frame = request().encode().unwrap();
-        assert_eq!(Request::decode(&frame), Some(request()));
+        assert_eq!(decoded(&frame), Some(request()));
         for answer in answers() {
             assert_eq!(Answer::decode(&answer.encode()), Some(answer));
         }
@@ -305,9 +422,9 @@ mod tests {
     fn a_frame_cut_anywhere_or_with_more_behind_it_is_refused() {
         let frame = request().encode().unwrap();
         for length in 0..frame.len() {
-            assert_eq!(Request::decode(&frame[..length]), None, "{length} bytes");
+            assert_eq!(decoded(&frame[..length]), None, "{length} bytes");
         }
-        assert_eq!(Request::decode(&[&frame[..], b"x"].concat()), None);
+        assert_eq!(decoded(&[&frame[..], b"x"].concat()), None);
         for answer in answers() {
             let frame = answer.encode();
             for length in 0..frame.len() {
@@ -325,9 +442,14 @@ mod tests {
                 let mut wrong = frame.clone();
                 wrong[place] = value;
                 // Whatever it says now, its parts are no larger than it is.
-                if let Some(request) = Request::decode(&wrong) {
-                    assert!(request.input.len() <= wrong.len() && request.arguments.len() <= wrong.len());
+                match Order::decode(&wrong) {
+                    Some(Order::Run(request)) => {
+                        assert!(request.input.len() <= wrong.len() && request.arguments.len() <= wrong.len());
+                    }
+                    Some(Order::Resolve(lookup)) => assert!(lookup.host.len() <= wrong.len()),
+                    None => {}
                 }
+                Found::decode(&wrong);
                 Answer::decode(&wrong);
                 Identity::decode(&wrong);
             }
@@ -338,21 +460,21 @@ mod tests {
     fn limits_hold_at_both_ends() {
         let mut large = request();
         large.input = vec![b'x'; INPUT_MAX];
-        assert_eq!(Request::decode(&large.encode().unwrap()), Some(large.clone()));
+        assert_eq!(decoded(&large.encode().unwrap()), Some(large.clone()));
         large.input.push(b'x');
         assert_eq!(large.encode().unwrap_err(), "the mail has 8388609 bytes, more than 8388608");
 
         let mut many = request();
         many.arguments = vec![String::new(); ARGUMENTS_MAX];
         let frame = many.encode().unwrap();
-        assert_eq!(Request::decode(&frame), Some(many.clone()));
+        assert_eq!(decoded(&frame), Some(many.clone()));
         many.arguments.push(String::new());
         assert_eq!(many.encode().unwrap_err(), "1001 arguments, more than 1000");
         // The same number of arguments in a frame that somebody else made.
-        let count_at = 4 + 4 + "/usr/sbin/sendmail".len();
+        let count_at = 4 + 4 + 4 + "/usr/sbin/sendmail".len();
         let mut wrong = frame;
         wrong[count_at..count_at + 4].copy_from_slice(&1001u32.to_le_bytes());
-        assert_eq!(Request::decode(&wrong), None);
+        assert_eq!(decoded(&wrong), None);
 
         let mut long = request();
         long.arguments = vec!["x".repeat(FRAME_MAX)];

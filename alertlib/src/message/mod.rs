@@ -6,9 +6,11 @@
 
 use crate::engine::Outgoing;
 use crate::event::{Change, Event, Kind, State};
+use crate::settings::Recipient;
 use crate::text::bounded;
 use askama::Template;
 use jiff::tz::TimeZone;
+use lettre::address::Envelope;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 use std::time::{Duration, SystemTime};
@@ -101,7 +103,15 @@ impl Composer {
         if let Some(server) = &event.server {
             builder = builder.raw_header(header("X-HAProxy-Server", server));
         }
-        for recipient in &outgoing.to {
+        // The mail stays ASCII, so that every relay takes it: who has an address that is not is named in the envelope alone.
+        let envelope = outgoing.to.iter().map(|to| to.address.clone()).collect();
+        let envelope =
+            Envelope::new(Some(outgoing.from.clone()), envelope).map_err(|error| error.to_string())?;
+        builder = builder.envelope(envelope);
+        if outgoing.to.iter().all(Recipient::is_international) {
+            builder = builder.raw_header(header("To", "undisclosed-recipients:;"));
+        }
+        for recipient in outgoing.to.iter().filter(|to| !to.is_international()) {
             builder = builder.to(Mailbox::new(None, recipient.address.clone()));
         }
         let mail = builder
@@ -217,7 +227,6 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Recipient;
 
     fn outgoing(event: Event) -> Outgoing {
         Outgoing {
@@ -257,6 +266,20 @@ mod tests {
              host      lb1.example.com\n  HAProxy   2.6.12\n"
         );
         assert!(mail.bytes.is_ascii());
+    }
+
+    #[test]
+    fn an_address_outside_ascii_is_in_no_header() {
+        let mut outgoing = outgoing(event("be", "x"));
+        let other = Recipient { address: "jörg@example.com".parse().expect("address"), is_local: false };
+        outgoing.to.push(other);
+        let mail = composer().compose(&outgoing, SystemTime::UNIX_EPOCH, None).expect("a mail");
+        assert!(mail.bytes.is_ascii());
+        assert!(String::from_utf8_lossy(&mail.bytes).contains("\r\nTo: ops@example.com\r\n"));
+        outgoing.to.remove(0);
+        let mail = composer().compose(&outgoing, SystemTime::UNIX_EPOCH, None).expect("a mail");
+        assert!(mail.bytes.is_ascii());
+        assert!(String::from_utf8_lossy(&mail.bytes).contains("\r\nTo: undisclosed-recipients:;\r\n"));
     }
 
     #[test]

@@ -1,14 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SMTP (RFC 5321): one session at a time, a verdict per recipient.
+//!
+//! The relay's name is looked up before the chroot, in which nothing can be looked up, and then by the helper process, which
+//! is outside of it: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well, a token for
+//! each session.
 
+mod addresses;
+pub mod login;
 mod session;
+pub mod tls;
 
 use super::{Letter, Transport, Trouble, Verdict};
-use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use crate::files;
+use crate::helper::client::SharedHelper;
+use crate::service::User;
+use crate::settings::{self, Recipient, Security, Trust};
+use addresses::Addresses;
+use lettre::Address;
+use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
+use lettre::transport::smtp::extension::{ClientId, MailParameter};
+use login::Login;
 use session::{Reply, Session};
 use std::fmt::{self, Display};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a relay may take to say goodbye: nothing depends on its answer.
@@ -17,14 +31,65 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The relay ends the session (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
 
+/// The first step of a mail.
+const MAIL: &str = "MAIL FROM";
+
+/// The relay is ready for TLS (RFC 3207, 4).
+const READY: u16 = 220;
+
 /// An SMTP relay, and the session with it while there is one.
 pub struct Smtp {
-    host: String,
-    port: u16,
-    addresses: Vec<SocketAddr>,
+    addresses: Addresses,
     timeout: Duration,
     hello: ClientId,
-    session: Option<Session>,
+    protection: Protection,
+    login: Option<Login>,
+    session: Option<Greeted>,
+}
+
+enum Protection {
+    None,
+    StartTls(tls::Client),
+    Tls(tls::Client),
+}
+
+/// A session in which mails can be sent.
+struct Greeted {
+    session: Session,
+    extensions: Extensions,
+    /// Whose it is, if the relay knows.
+    account: Option<String>,
+}
+
+/// What a relay has to offer (RFC 5321, 4.1.1.1).
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Extensions {
+    starttls: bool,
+    smtputf8: bool,
+    /// The largest mail, in bytes; `Some(0)`: no limit that it would tell (RFC 1870, 4).
+    size: Option<usize>,
+    /// Mechanisms of AUTH.
+    auth: Vec<String>,
+}
+
+impl Extensions {
+    /// The first line of the reply has the relay's name.
+    fn of(reply: &Reply) -> Self {
+        let mut extensions = Extensions::default();
+        for line in reply.lines.iter().skip(1) {
+            let mut words = line.split_ascii_whitespace();
+            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
+                "STARTTLS" => extensions.starttls = true,
+                "SMTPUTF8" => extensions.smtputf8 = true,
+                "SIZE" => {
+                    extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0))
+                }
+                "AUTH" => extensions.auth.extend(words.map(str::to_owned)),
+                _ => {}
+            }
+        }
+        extensions
+    }
 }
 
 /// A mail as DATA sends it: dots doubled at the beginning of lines, the final dot (RFC 5321, 4.5.2).
@@ -50,15 +115,46 @@ enum Failure {
     Session(Trouble),
 }
 
+/// Looks whether all is there that the relay needs, and gives what the administrator should know.
+///
+/// # Errors
+///
+/// What is missing or wrong, for the administrator.
+pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, String> {
+    if let Some(login) = &relay.login {
+        login::check_for(&login.secret, user)?;
+    }
+    let (Security::Tls(tls) | Security::StartTls(tls)) = &relay.security else { return Ok(None) };
+    tls::Client::new(tls, &relay.host)?;
+    if let Some(path) = &tls.identity {
+        files::closed_to_other_groups(path, user.gid).map_err(tls::about("crt", path))?;
+    }
+    let warning = "'insecure-no-verify': whoever is in between can take the relay's place, and read and change the mails";
+    Ok((tls.trust == Trust::Anybody).then(|| warning.to_owned()))
+}
+
 impl Smtp {
-    /// A relay that is greeted as `own_name`. `timeout` bounds each step.
-    pub fn new(host: &str, port: u16, timeout: Duration, own_name: &str) -> Self {
+    /// A relay that is greeted as `own_name`, unless it has another one for us. `timeout` bounds each step. Reads the files
+    /// that it needs.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub fn new(relay: &settings::Smtp, timeout: Duration, own_name: &str) -> Result<Self, String> {
+        let own_name = relay.helo.as_deref().unwrap_or(own_name);
         let hello = match own_name.parse::<IpAddr>() {
             Ok(IpAddr::V4(address)) => ClientId::Ipv4(address),
             Ok(IpAddr::V6(address)) => ClientId::Ipv6(address),
             Err(_) => ClientId::Domain(own_name.to_owned()),
         };
-        Smtp { host: host.to_owned(), port, addresses: Vec::new(), timeout, hello, session: None }
+        let protection = match &relay.security {
+            Security::Plaintext => Protection::None,
+            Security::StartTls(tls) => Protection::StartTls(tls::Client::new(tls, &relay.host)?),
+            Security::Tls(tls) => Protection::Tls(tls::Client::new(tls, &relay.host)?),
+        };
+        let login = relay.login.as_ref().map(Login::open).transpose()?;
+        let addresses = Addresses::new(&relay.host, relay.port);
+        Ok(Smtp { addresses, timeout, hello, protection, login, session: None })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -67,52 +163,107 @@ impl Smtp {
     ///
     /// The resolver's words. The relay can be used nevertheless: it looks again when it has a mail.
     pub fn resolve(&mut self) -> Result<(), String> {
-        self.addresses = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .map_err(|error| format!("cannot resolve '{}': {error}", self.host))?
-            .collect();
-        Ok(())
+        self.addresses.look_up_here()
     }
 
-    fn place(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+    /// Who looks the host up from now on.
+    pub fn resolve_with(&mut self, helper: SharedHelper) {
+        self.addresses.look_up_with(helper);
     }
 
-    /// A session up to the relay's answer to EHLO.
-    fn connect(&mut self) -> Result<Session, Trouble> {
-        let connecting = format!("connect to {}", self.place());
-        if self.addresses.is_empty() {
-            self.resolve().map_err(|why| Trouble::new(&connecting, why))?;
+    /// A session in which mails can be sent.
+    fn connect(&mut self, sender: &Address) -> Result<Greeted, Trouble> {
+        let connected = self.addresses.connect(self.timeout);
+        let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
+        if let Protection::Tls(client) = &self.protection {
+            self.handshake(&mut session, client)?;
         }
-        let mut session =
-            Session::connect(&self.addresses, self.timeout).map_err(|why| Trouble::new(&connecting, why))?;
         self.judge("greeting", session.reply()).map_err(Failure::trouble)?;
+        let mut extensions = self.greet(&mut session)?;
+        if let Protection::StartTls(client) = &self.protection {
+            self.start_tls(&mut session, &extensions, client)?;
+            // What was said before it may be a lie (RFC 3207, 4.2).
+            extensions = self.greet(&mut session)?;
+        }
+        let account = match &self.login {
+            None => None,
+            Some(login) => {
+                let account = login.account(sender.as_ref());
+                login
+                    .authenticate(&mut session, &extensions.auth, account)
+                    .map_err(|refusal| self.trouble(&refusal.step, &refusal.words))?;
+                Some(account.to_owned())
+            }
+        };
+        Ok(Greeted { session, extensions, account })
+    }
+
+    fn greet(&self, session: &mut Session) -> Result<Extensions, Trouble> {
         match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()))) {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
             Err(Failure::Refused { permanent: true, .. }) => {
                 let helo = format!("HELO {}\r\n", self.hello);
                 self.judge("HELO", session.command(helo)).map_err(Failure::trouble)?;
+                Ok(Extensions::default())
             }
-            greeted => greeted.map_err(Failure::trouble)?,
+            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(Failure::trouble),
         }
-        Ok(session)
+    }
+
+    fn start_tls(
+        &self,
+        session: &mut Session,
+        offered: &Extensions,
+        client: &tls::Client,
+    ) -> Result<(), Trouble> {
+        if !offered.starttls {
+            // Or somebody on the way has taken it out: never without.
+            return Err(self.trouble("STARTTLS", "the relay does not offer it"));
+        }
+        let reply = self.judge("STARTTLS", session.command(Starttls)).map_err(Failure::trouble)?;
+        if reply.code != READY {
+            return Err(self.trouble("STARTTLS", &reply.to_string()));
+        }
+        self.handshake(session, client)
+    }
+
+    fn handshake(&self, session: &mut Session, client: &tls::Client) -> Result<(), Trouble> {
+        session.secure(client).map_err(|why| self.trouble("TLS handshake", &why))
     }
 
     /// One mail over an open session. `Err`: the session is over.
-    fn converse(&self, session: &mut Session, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        match self.judge("MAIL FROM", session.command(Mail::new(Some(letter.from.clone()), vec![]))) {
-            Ok(()) => {}
-            Err(failure) => return Ok(vec![failure.verdict()?; letter.to.len()]),
+    fn converse(&self, greeted: &mut Greeted, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        let Greeted { session, extensions, .. } = greeted;
+        let size = letter.message.bytes.len();
+        if let Some(limit) = extensions.size.filter(|limit| (1..size).contains(limit)) {
+            let words = format!("the mail has {size} bytes, and the relay takes {limit}");
+            return Ok(vec![Verdict::Never(self.trouble(MAIL, &words)); letter.to.len()]);
+        }
+        let takes = |recipient: &Recipient| extensions.smtputf8 || !recipient.is_international();
+        let mut parameters = Vec::new();
+        if extensions.size.is_some() {
+            parameters.push(MailParameter::Size(size));
+        }
+        if extensions.smtputf8 && letter.to.iter().any(Recipient::is_international) {
+            parameters.push(MailParameter::SmtpUtfEight);
+        }
+        if letter.to.iter().any(takes) {
+            match self.judge(MAIL, session.command(Mail::new(Some(letter.from.clone()), parameters))) {
+                Ok(_) => {}
+                Err(failure) => return Ok(vec![failure.verdict()?; letter.to.len()]),
+            }
         }
         let mut verdicts = Vec::with_capacity(letter.to.len());
         for recipient in letter.to {
             let step = format!("RCPT TO <{}>", recipient.address);
+            if !takes(recipient) {
+                let words = "the relay does not offer SMTPUTF8, which this address needs";
+                verdicts.push(Verdict::Never(self.trouble(&step, words)));
+                continue;
+            }
             verdicts.push(
                 match self.judge(&step, session.command(Rcpt::new(recipient.address.clone(), vec![]))) {
-                    Ok(()) => Verdict::Delivered,
+                    Ok(_) => Verdict::Delivered,
                     Err(failure) => failure.verdict()?,
                 },
             );
@@ -122,7 +273,7 @@ impl Smtp {
         }
         let sent = self
             .judge("DATA", session.command(Data))
-            .and_then(|()| self.judge("end of DATA", session.command(Content(&letter.message.bytes))));
+            .and_then(|_| self.judge("end of DATA", session.command(Content(&letter.message.bytes))));
         if let Err(failure) = sent {
             let refused = failure.verdict()?;
             for verdict in verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Delivered) {
@@ -132,16 +283,22 @@ impl Smtp {
         Ok(verdicts)
     }
 
-    fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<(), Failure> {
-        let trouble = |words: &str| Trouble::new(format!("{step} at {}", self.place()), words);
+    fn trouble(&self, step: &str, words: &str) -> Trouble {
+        let at = if step.ends_with(" to") { "" } else { " at" };
+        Trouble::new(format!("{step}{at} {}", self.addresses), words)
+    }
+
+    fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, Failure> {
         match outcome {
-            Ok(reply) if reply.is_positive() => Ok(()),
-            Ok(reply) if reply.code == CLOSING => Err(Failure::Session(trouble(&reply.to_string()))),
+            Ok(reply) if reply.is_positive() => Ok(reply),
+            Ok(reply) if reply.code == CLOSING => {
+                Err(Failure::Session(self.trouble(step, &reply.to_string())))
+            }
             Ok(reply) => Err(Failure::Refused {
                 permanent: reply.is_permanent(),
-                trouble: trouble(&reply.to_string()),
+                trouble: self.trouble(step, &reply.to_string()),
             }),
-            Err(words) => Err(Failure::Session(trouble(&words))),
+            Err(words) => Err(Failure::Session(self.trouble(step, &words))),
         }
     }
 }
@@ -165,34 +322,39 @@ impl Failure {
 
 impl Transport for Smtp {
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        let account = self.login.as_ref().map(|login| login.account(letter.from.as_ref()).to_owned());
+        if self.session.as_ref().is_some_and(|kept| kept.account != account) {
+            self.rest();
+        }
         let kept = self.session.take();
         let was_kept = kept.is_some();
-        let mut session = match kept {
-            Some(session) => session,
-            None => self.connect()?,
+        let mut greeted = match kept {
+            Some(greeted) => greeted,
+            None => self.connect(letter.from)?,
         };
-        let mut outcome = self.converse(&mut session, letter);
+        let mut outcome = self.converse(&mut greeted, letter);
         // A relay may have closed a session that was kept open: then nobody has got anything yet.
-        if was_kept && matches!(&outcome, Err(trouble) if trouble.step.starts_with("MAIL FROM")) {
-            session = self.connect()?;
-            outcome = self.converse(&mut session, letter);
+        if was_kept && matches!(&outcome, Err(trouble) if trouble.step.starts_with(MAIL)) {
+            greeted = self.connect(letter.from)?;
+            outcome = self.converse(&mut greeted, letter);
         }
         let is_clean = match &outcome {
             Ok(verdicts) if verdicts.contains(&Verdict::Delivered) => true,
-            Ok(_) => session.command(Rset).is_ok_and(|reply| reply.is_positive()),
+            Ok(_) => greeted.session.command(Rset).is_ok_and(|reply| reply.is_positive()),
             Err(_) => false,
         };
         if is_clean {
-            self.session = Some(session);
+            self.session = Some(greeted);
         }
         outcome
     }
 
     fn rest(&mut self) {
-        if let Some(mut session) = self.session.take() {
+        if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
             let _ = session.command(Quit);
+            session.end();
         }
     }
 }
@@ -200,6 +362,20 @@ impl Transport for Smtp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_relay_offers_is_read_in_any_case_and_order() {
+        let reply =
+            |lines: &[&str]| Reply { code: 250, lines: lines.iter().map(|line| line.to_string()).collect() };
+        let extensions =
+            Extensions::of(&reply(&["STARTTLS", "size 1000", "auth PLAIN  LOGIN", "SmtpUtf8", "", "X"]));
+        let auth = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
+        assert_eq!(extensions, Extensions { starttls: false, smtputf8: true, size: Some(1000), auth });
+        assert_eq!(Extensions::of(&reply(&["mx1", "SIZE"])).size, Some(0));
+        assert_eq!(Extensions::of(&reply(&["mx1", "SIZE -1"])).size, Some(0));
+        assert!(Extensions::of(&reply(&["mx1", "starttls"])).starttls);
+        assert_eq!(Extensions::of(&reply(&["mx1"])), Extensions::default());
+    }
 
     #[test]
     fn dots_are_doubled_and_the_last_one_stands_alone() {

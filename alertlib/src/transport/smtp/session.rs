@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One SMTP session: commands out, replies in, a deadline for each step.
 //!
+//! Under TLS as well: a handshake is a step, and a relay that drips its records is as late as one that drips its lines.
+//!
 //! lettre has a connection, too, but bounds each socket operation rather than the step (a relay that drips a byte a second
 //! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
 //! line of spaces. Its commands are used.
 
+use super::tls;
+use rustls::ClientConnection;
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
 
 /// Longest reply, in bytes: more than any relay has to say, EHLO included.
 const REPLY: usize = 16 * 1024;
 /// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
 const REPLY_LINE: usize = 2048;
+
+/// What a relay did that went away.
+const CLOSED: &str = "the relay closed the connection";
 
 /// A reply of the relay (RFC 5321, 4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +53,8 @@ impl Display for Reply {
 /// An open connection with a relay.
 pub struct Session {
     stream: TcpStream,
+    /// What protects it, once it does.
+    tls: Option<Box<ClientConnection>>,
     /// Read, and not yet part of a reply.
     read: Vec<u8>,
     timeout: Duration,
@@ -63,12 +73,31 @@ impl Session {
                 Ok(stream) => {
                     // Without it a step may take longer, and is as good.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Session { stream, read: Vec::new(), timeout });
+                    return Ok(Session { stream, tls: None, read: Vec::new(), timeout });
                 }
                 Err(error) => words = words_of(&error, timeout),
             }
         }
         Err(words)
+    }
+
+    /// Protects what follows. Nothing that came before it can become part of it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the relay's certificate, or with its TLS.
+    pub fn secure(&mut self, client: &tls::Client) -> Result<(), String> {
+        if !self.read.is_empty() {
+            // Somebody on the way would have his commands taken for the relay's answers (CVE-2011-0411 and its kin).
+            return Err("the relay, or somebody on the way, sent something unencrypted before it".to_owned());
+        }
+        let mut tls = Box::new(client.begin()?);
+        let mut wire = Timed { stream: &self.stream, deadline: Instant::now() + self.timeout };
+        while tls.is_handshaking() {
+            tls.complete_io(&mut wire).map_err(|error| words_of(&error, self.timeout))?;
+        }
+        self.tls = Some(tls);
+        Ok(())
     }
 
     /// Changes the bound of each step.
@@ -82,9 +111,21 @@ impl Session {
     ///
     /// The session is broken: the system's words, or what the relay did.
     pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
+        self.exchange(&[command.to_string().as_bytes()])
+    }
+
+    /// The same with bytes that are not copied, in parts: they may be secret.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Session::command`].
+    pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
         let deadline = Instant::now() + self.timeout;
-        self.write(command.to_string().as_bytes(), deadline)
-            .map_err(|error| words_of(&error, self.timeout))?;
+        let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
+        for part in parts {
+            whole.extend_from_slice(part);
+        }
+        self.write(&whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
         self.reply_until(deadline)
     }
 
@@ -97,17 +138,33 @@ impl Session {
         self.reply_until(Instant::now() + self.timeout)
     }
 
-    fn write(&mut self, mut bytes: &[u8], deadline: Instant) -> io::Result<()> {
-        while !bytes.is_empty() {
-            self.stream.set_write_timeout(Some(left(deadline)?))?;
-            match self.stream.write(bytes) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    /// Tells the relay that nothing more will come, where it can be told.
+    pub fn end(mut self) {
+        let mut wire = Timed { stream: &self.stream, deadline: Instant::now() + self.timeout };
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            // The relay has said goodbye, and may be gone.
+            let _ = tls.write_tls(&mut wire);
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
+        let mut wire = Timed { stream: &self.stream, deadline };
+        match &mut self.tls {
+            None => wire.write_all(bytes),
+            Some(tls) => {
+                let mut stream = rustls::Stream::new(tls.as_mut(), &mut wire);
+                stream.write_all(bytes).and_then(|()| stream.flush())
             }
         }
-        Ok(())
+    }
+
+    fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> io::Result<usize> {
+        let mut wire = Timed { stream: &self.stream, deadline };
+        match &mut self.tls {
+            None => wire.read(buffer),
+            Some(tls) => rustls::Stream::new(tls.as_mut(), &mut wire).read(buffer),
+        }
     }
 
     fn reply_until(&mut self, deadline: Instant) -> Result<Reply, String> {
@@ -146,16 +203,50 @@ impl Session {
                 return Err(format!("the relay sent a line of more than {REPLY_LINE} bytes"));
             }
             let mut buffer = [0; 1024];
-            let read = left(deadline)
-                .and_then(|left| self.stream.set_read_timeout(Some(left)))
-                .and_then(|()| self.stream.read(&mut buffer));
-            match read {
-                Ok(0) => return Err("the relay closed the connection".to_owned()),
+            match self.read(&mut buffer, deadline) {
+                Ok(0) => return Err(CLOSED.to_owned()),
                 Ok(count) => self.read.extend(buffer.iter().take(count)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(words_of(&error, self.timeout)),
             }
         }
+    }
+}
+
+/// A socket whose every operation ends at the deadline, however many there are.
+struct Timed<'a> {
+    stream: &'a TcpStream,
+    deadline: Instant,
+}
+
+impl Timed<'_> {
+    fn within(&self, mut operation: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+        loop {
+            let left = Some(left(self.deadline)?);
+            self.stream.set_read_timeout(left)?;
+            self.stream.set_write_timeout(left)?;
+            match operation(self.stream) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // The system's word for a socket's timeout, which others take for an invitation to try again.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
+                done => return done,
+            }
+        }
+    }
+}
+
+impl Read for Timed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.within(|mut stream| stream.read(buffer))
+    }
+}
+
+impl Write for Timed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.within(|mut stream| stream.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -187,9 +278,13 @@ fn left(deadline: Instant) -> io::Result<Duration> {
     }
 }
 
-/// The system's words; a time-out in ours.
+/// The system's words; a time-out, an end and the troubles of TLS in ours.
 fn words_of(error: &io::Error, timeout: Duration) -> String {
+    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        return tls::words_of(error);
+    }
     match error.kind() {
+        ErrorKind::UnexpectedEof => CLOSED.to_owned(),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("no answer within {timeout:?}"),
         _ => crate::helper::words_of(error),
     }

@@ -202,7 +202,9 @@ fn words_of_certificate(why: &CertificateError) -> String {
         CertificateError::NotValidForNameContext { expected, presented } => {
             let others = match presented.is_empty() {
                 true => String::new(),
-                false => format!(", but for {}", presented.join(", ")),
+                false => {
+                    format!(", but for {}", presented.iter().map(bare_name).collect::<Vec<_>>().join(", "))
+                }
             };
             format!("the relay's certificate is not valid for name '{}'{others}", expected.to_str())
         }
@@ -211,6 +213,12 @@ fn words_of_certificate(why: &CertificateError) -> String {
         }
         _ => format!("the relay's certificate: {why}"),
     }
+}
+
+/// The name in rustls' `DnsName("mx1.example.com")`.
+fn bare_name(presented: &String) -> &str {
+    let name = presented.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")"));
+    name.unwrap_or(presented)
 }
 
 fn date(time: UnixTime) -> String {

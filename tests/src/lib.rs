@@ -7,6 +7,7 @@
 
 pub mod backend;
 pub mod calls;
+pub mod certificates;
 pub mod haproxy;
 pub mod header;
 pub mod http;
@@ -23,11 +24,12 @@ pub mod syslog;
 pub mod wait;
 
 pub use backend::Backend;
+pub use certificates::{Authority, Files, Identity};
 pub use haproxy::{Haproxy, Judgement};
 pub use mail::ParsedMail;
 pub use mda::FakeProgram;
 pub use nameserver::Nameserver;
-pub use relay::{Act, Relay, Step};
+pub use relay::{Act, Manners, Relay, Step};
 pub use setup::{Mode, Setup};
 pub use syslog::Syslog;
 pub use wait::{patience, until, until_true};

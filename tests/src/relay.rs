@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A mail relay that records what it is told and misbehaves by script.
 
+mod wire;
+
 use std::{
     io::{BufRead, BufReader, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -17,6 +19,9 @@ use crate::{
     port::Service,
     wait::{patience, throughout, within},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
+use wire::Wire;
+pub use wire::{Tls, tls};
 
 /// Where in a session the relay can misbehave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,12 @@ pub enum Step {
     Banner,
     /// EHLO or HELO.
     Ehlo,
+    /// STARTTLS.
+    Starttls,
+    /// The handshake of TLS; what is done instead of it is unencrypted.
+    Handshake,
+    /// AUTH.
+    Auth,
     /// MAIL FROM.
     Mail,
     /// RCPT TO.
@@ -116,6 +127,46 @@ pub struct Session {
     pub end: Option<String>,
 }
 
+/// What a relay that follows the protocol has to offer, and what it asks for.
+#[derive(Clone, Default)]
+pub struct Manners {
+    tls: Option<Tls>,
+    starttls: Option<Tls>,
+    account: Option<Account>,
+    extensions: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Account {
+    mechanisms: String,
+    user: String,
+    secret: String,
+}
+
+impl Manners {
+    /// TLS from the first byte on.
+    pub fn tls(self, tls: Tls) -> Self {
+        Manners { tls: Some(tls), ..self }
+    }
+
+    /// STARTTLS is offered.
+    pub fn starttls(self, tls: Tls) -> Self {
+        Manners { starttls: Some(tls), ..self }
+    }
+
+    /// Mails are only taken from this user, who has to use one of the mechanisms; under TLS only, if there is TLS.
+    pub fn login(self, mechanisms: &str, user: &str, secret: &str) -> Self {
+        let [mechanisms, user, secret] = [mechanisms, user, secret].map(str::to_owned);
+        Manners { account: Some(Account { mechanisms, user, secret }), ..self }
+    }
+
+    /// One more line after EHLO.
+    pub fn offers(mut self, extension: &str) -> Self {
+        self.extensions.push(extension.to_owned());
+        self
+    }
+}
+
 /// The relay; its port stays the same whatever it does.
 pub struct Relay {
     service: Service,
@@ -124,6 +175,9 @@ pub struct Relay {
 
 #[derive(Default)]
 struct Book {
+    manners: Manners,
+    /// Another secret than that of the manners.
+    secret: Mutex<Option<String>>,
     rules: Mutex<Vec<Rule>>,
     sessions: Mutex<Vec<Session>>,
     deliveries: Mutex<Vec<Delivery>>,
@@ -134,7 +188,12 @@ struct Book {
 impl Relay {
     /// A relay that accepts everything.
     pub fn start() -> Self {
-        let book = Arc::new(Book::default());
+        Self::with(Manners::default())
+    }
+
+    /// A relay with these manners.
+    pub fn with(manners: Manners) -> Self {
+        let book = Arc::new(Book { manners, ..Book::default() });
         let own = book.clone();
         Relay { service: Service::start(move |connection| converse(connection, &own)), book }
     }
@@ -182,6 +241,11 @@ impl Relay {
     pub fn behaves(&self) {
         self.book.rules.lock().unwrap().clear();
         self.service.listens();
+    }
+
+    /// From now on, this is the secret of the account.
+    pub fn expects_secret(&self, secret: &str) {
+        *self.book.secret.lock().unwrap() = Some(secret.to_owned());
     }
 
     /// What has been accepted so far.
@@ -288,8 +352,8 @@ fn converse(connection: TcpStream, book: &Arc<Book>) {
         sessions.push(Session { began: Instant::now(), commands: Vec::new(), end: None });
         sessions.len() - 1
     };
-    let input = BufReader::new(connection.try_clone().expect("a second handle on the connection"));
-    let mut conversation = Conversation { number, book, input, output: connection, mail: None };
+    let input = BufReader::new(Wire::Plain(connection));
+    let mut conversation = Conversation { number, book, input, mail: None, is_known: false };
     let end = match conversation.run() {
         Ok(end) => end.to_owned(),
         Err(error) => error.to_string(),
@@ -300,10 +364,12 @@ fn converse(connection: TcpStream, book: &Arc<Book>) {
 struct Conversation<'a> {
     number: usize,
     book: &'a Arc<Book>,
-    input: BufReader<TcpStream>,
-    output: TcpStream,
+    /// For both directions.
+    input: BufReader<Wire>,
     /// What MAIL and RCPT have said since the last mail.
     mail: Option<(String, Vec<String>)>,
+    /// AUTH has succeeded.
+    is_known: bool,
 }
 
 /// Whether the conversation goes on, and if not, why.
@@ -313,9 +379,14 @@ const GOES_ON: Next = Ok(Ok(()));
 
 impl Conversation<'_> {
     fn run(&mut self) -> std::io::Result<&'static str> {
-        self.input.get_ref().set_read_timeout(Some(Duration::from_millis(50)))?;
+        self.input.get_ref().socket().set_read_timeout(Some(Duration::from_millis(50)))?;
         // Replies to commands that came at once must not wait for each other's acknowledgement.
-        self.output.set_nodelay(true)?;
+        self.input.get_ref().socket().set_nodelay(true)?;
+        if let Some(tls) = &self.book.manners.tls {
+            if let Err(end) = self.secure(tls)? {
+                return Ok(end);
+            }
+        }
         let mut next = self.answer(Step::Banner, "", "220 relay.test ESMTP");
         loop {
             if let Err(end) = next? {
@@ -332,10 +403,13 @@ impl Conversation<'_> {
         let verb = command.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         match verb.as_str() {
             "EHLO" => {
-                let pipelining =
-                    if self.book.pipelining.load(Ordering::Relaxed) { "250-PIPELINING\n" } else { "" };
-                let extensions = format!("250-relay.test\n{pipelining}250-8BITMIME\n250 SIZE 10485760");
-                self.answer(Step::Ehlo, command, &extensions)
+                let duty = self.offer();
+                self.answer(Step::Ehlo, command, &duty)
+            }
+            "STARTTLS" => self.start_tls(command),
+            "AUTH" => self.log_in(command),
+            "MAIL" if self.book.manners.account.is_some() && !self.is_known => {
+                self.say("530 5.7.0 authentication required").map(Ok)
             }
             "HELO" => self.answer(Step::Ehlo, command, "250 relay.test"),
             "MAIL" => {
@@ -359,6 +433,86 @@ impl Conversation<'_> {
             "NOOP" => self.answer(Step::Other, command, "250 2.0.0 ok"),
             _ => self.answer(Step::Other, command, "502 5.5.2 unknown command"),
         }
+    }
+
+    /// The reply to EHLO.
+    fn offer(&self) -> String {
+        let manners = &self.book.manners;
+        let is_secure = matches!(self.input.get_ref(), Wire::Tls(_));
+        let mut lines = vec!["relay.test".to_owned(), "8BITMIME".to_owned()];
+        if manners.starttls.is_some() && !is_secure {
+            lines.push("STARTTLS".to_owned());
+        }
+        if let Some(account) = manners.account.as_ref().filter(|_| is_secure || manners.starttls.is_none()) {
+            lines.push(format!("AUTH {}", account.mechanisms));
+        }
+        lines.extend(manners.extensions.iter().cloned());
+        if self.book.pipelining.load(Ordering::Relaxed) {
+            lines.push("PIPELINING".to_owned());
+        }
+        let lines: String = lines.iter().map(|line| format!("250-{line}\n")).collect();
+        lines + "250 SIZE 10485760"
+    }
+
+    fn start_tls(&mut self, command: &str) -> Next {
+        let Some(tls) = &self.book.manners.starttls else {
+            return self.answer(Step::Starttls, command, "502 5.5.1 no TLS here");
+        };
+        let act = self.book.act_at(Step::Starttls, command);
+        let is_ready = act.replies('2');
+        let next = self.perform(act, "220 2.0.0 ready for TLS")?;
+        if next.is_err() || !is_ready {
+            return Ok(next);
+        }
+        self.secure(tls)
+    }
+
+    fn secure(&mut self, tls: &Tls) -> Next {
+        match self.book.act_at(Step::Handshake, "") {
+            Act::Wait(_) => {
+                self.input = BufReader::new(self.input.get_ref().secured(tls));
+                GOES_ON
+            }
+            Act::Close => {
+                // What is not read would make the system reset the connection instead.
+                let hello = self.patiently(|input| input.fill_buf().map(<[u8]>::len))?;
+                self.input.consume(hello);
+                self.perform(Act::Close, "")
+            }
+            act => self.perform(act, ""),
+        }
+    }
+
+    fn log_in(&mut self, command: &str) -> Next {
+        let Some(account) = &self.book.manners.account else {
+            return self.answer(Step::Auth, command, "502 5.5.1 nobody has an account here");
+        };
+        let secret = self.book.secret.lock().unwrap().clone().unwrap_or_else(|| account.secret.clone());
+        let mut words = command.split(' ').skip(1);
+        let (mechanism, first) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (said, expected) = match mechanism {
+            "PLAIN" => (decoded(first), format!("\0{}\0{secret}", account.user)),
+            "LOGIN" => (
+                format!("{}\n{}", self.ask("Username:")?, self.ask("Password:")?),
+                format!("{}\n{secret}", account.user),
+            ),
+            "XOAUTH2" => (decoded(first), format!("user={}\x01auth=Bearer {secret}\x01\x01", account.user)),
+            _ => (String::new(), "nothing".to_owned()),
+        };
+        let is_offered = account.mechanisms.split(' ').any(|offered| offered == mechanism);
+        self.is_known = is_offered && said == expected;
+        if !self.is_known && mechanism == "XOAUTH2" {
+            self.ask("{\"status\":\"401\"}")?;
+        }
+        let duty = if self.is_known { "235 2.7.0 welcome" } else { "535 5.7.8 who are you" };
+        self.answer(Step::Auth, command, duty)
+    }
+
+    /// Asks for one more line of AUTH.
+    fn ask(&mut self, question: &str) -> std::io::Result<String> {
+        self.say(&format!("334 {}", STANDARD.encode(question)))?;
+        let line = self.read_line()?.unwrap_or_default();
+        Ok(decoded(String::from_utf8_lossy(&line).trim_end()))
     }
 
     fn take_mail(&mut self, command: &str) -> Next {
@@ -413,7 +567,7 @@ impl Conversation<'_> {
             }
             Act::Drip(text, pause) => {
                 for byte in wire_form(&text).bytes() {
-                    self.output.write_all(&[byte])?;
+                    self.write(&[byte])?;
                     sleep(pause);
                 }
             }
@@ -427,7 +581,12 @@ impl Conversation<'_> {
     }
 
     fn say(&mut self, text: &str) -> std::io::Result<()> {
-        self.output.write_all(wire_form(text).as_bytes())
+        self.write(wire_form(text).as_bytes())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.patiently(|wire| wire.get_mut().write_all(bytes))?;
+        self.patiently(|wire| wire.get_mut().flush())
     }
 
     fn read_line(&mut self) -> std::io::Result<Option<Vec<u8>>> {
@@ -436,13 +595,13 @@ impl Conversation<'_> {
         Ok((!line.is_empty()).then_some(line))
     }
 
-    /// Reads as long as it takes, but no longer than the relay lives.
+    /// Reads or writes (a handshake may have to wait for the client) as long as it takes, but no longer than the relay lives.
     fn patiently<T>(
         &mut self,
-        mut read: impl FnMut(&mut BufReader<TcpStream>) -> std::io::Result<T>,
+        mut operation: impl FnMut(&mut BufReader<Wire>) -> std::io::Result<T>,
     ) -> std::io::Result<T> {
         loop {
-            match read(&mut self.input) {
+            match operation(&mut self.input) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock && !self.book.is_closing() => {}
                 result => return result,
             }
@@ -463,6 +622,10 @@ impl Book {
     fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Relaxed)
     }
+}
+
+fn decoded(text: &str) -> String {
+    STANDARD.decode(text).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
 fn wire_form(text: &str) -> String {

@@ -203,7 +203,10 @@ fn words_of_certificate(why: &CertificateError) -> String {
             let others = match presented.is_empty() {
                 true => String::new(),
                 false => {
-                    format!(", but for {}", presented.iter().map(bare_name).collect::<Vec<_>>().join(", "))
+                    format!(
+                        ", but for {}",
+                        presented.iter().map(|name| bare_name(name)).collect::<Vec<_>>().join(", ")
+                    )
                 }
             };
             format!("the relay's certificate is not valid for name '{}'{others}", expected.to_str())
@@ -216,7 +219,7 @@ fn words_of_certificate(why: &CertificateError) -> String {
 }
 
 /// The name in rustls' `DnsName("mx1.example.com")`.
-fn bare_name(presented: &String) -> &str {
+fn bare_name(presented: &str) -> &str {
     let name = presented.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")"));
     name.unwrap_or(presented)
 }

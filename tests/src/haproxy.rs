@@ -180,6 +180,11 @@ impl Haproxy {
         processes::children_of(self.pid).iter().any(|process| process.pid == pid)
     }
 
+    /// What this HAProxy's machine has in its `/etc/hosts` from now on: see `Setup::hosts`.
+    pub fn set_hosts(&self, hosts: &str) {
+        fs::write(self.home.file("hosts"), hosts).expect("write hosts");
+    }
+
     /// The process that was started: with `-W` the master.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -329,6 +334,9 @@ impl Home {
         }
         fs::create_dir(home.file("jail")).expect("mkdir");
         File::create(home.file("output")).expect("a file");
+        if let Some(hosts) = &setup.hosts {
+            fs::write(home.file("hosts"), hosts).expect("write hosts");
+        }
         home
     }
 
@@ -346,7 +354,16 @@ impl Home {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(self.file("haproxy"));
+        let mut command = match self.file("hosts").exists() {
+            false => Command::new(self.file("haproxy")),
+            true => {
+                // The same file, seen in another place by this process and those that it starts.
+                let script = "mount --bind hosts /etc/hosts && exec ./haproxy \"$@\"";
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", script, "haproxy"]);
+                command
+            }
+        };
         command.arg("-f").arg(self.file("haproxy.cfg")).current_dir(self.path());
         command.env("TEST_DIRECTORY", self.path()).env_remove("NOTIFY_SOCKET");
         command

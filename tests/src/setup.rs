@@ -56,6 +56,7 @@ impl Mode {
 pub struct Setup {
     pub(crate) mode: Mode,
     pub(crate) program: Option<PathBuf>,
+    pub(crate) hosts: Option<String>,
     threads: u32,
     jailed: bool,
     route: Option<String>,
@@ -70,6 +71,7 @@ impl Setup {
         Setup {
             mode,
             program: None,
+            hosts: None,
             threads,
             jailed: false,
             route: None,
@@ -162,6 +164,12 @@ impl Setup {
     /// Another HAProxy than the one to test.
     pub fn program(mut self, path: &Path) -> Self {
         self.program = Some(path.to_owned());
+        self
+    }
+
+    /// What HAProxy's machine has in its `/etc/hosts`.
+    pub fn hosts(mut self, hosts: &str) -> Self {
+        self.hosts = Some(hosts.to_owned());
         self
     }
 

@@ -112,6 +112,12 @@ impl Mailer {
     fn attempt(&mut self, mut entry: Entry) {
         #[cfg(feature = "fault-injection")]
         assert!(entry.mail.event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
+        let draining = self.outbox.is_draining();
+        let now = Instant::now();
+        // The relay wakes up and greets while the mail is made.
+        if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
+            station.transport.get_ready();
+        }
         let message = match self.composer.compose(&entry.mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {
@@ -120,7 +126,6 @@ impl Mailer {
                 return self.outbox.settled();
             }
         };
-        let draining = self.outbox.is_draining();
         // When to come back at the earliest, and why: from the relays that rest or fail, else from the mail's own refusals.
         let mut due: Option<Instant> = None;
         for station in &mut self.stations {

@@ -45,6 +45,8 @@ pub struct Smtp {
     protection: Protection,
     login: Option<Login>,
     session: Option<Greeted>,
+    /// A connection that waits for its greeting, or why there is none.
+    connection: Option<Result<Session, Trouble>>,
 }
 
 enum Protection {
@@ -66,6 +68,8 @@ struct Greeted {
 struct Extensions {
     starttls: bool,
     smtputf8: bool,
+    /// Several commands at once (RFC 2920).
+    pipelining: bool,
     /// The largest mail, in bytes; `Some(0)`: no limit that it would tell (RFC 1870, 4).
     size: Option<usize>,
     /// Mechanisms of AUTH.
@@ -81,6 +85,7 @@ impl Extensions {
             match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
                 "STARTTLS" => extensions.starttls = true,
                 "SMTPUTF8" => extensions.smtputf8 = true,
+                "PIPELINING" => extensions.pipelining = true,
                 "SIZE" => {
                     extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0))
                 }
@@ -154,7 +159,7 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, hello, protection, login, session: None })
+        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, connection: None })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -171,10 +176,15 @@ impl Smtp {
         self.addresses.look_up_with(helper);
     }
 
+    /// A connection on which nothing was said yet.
+    fn dial(&mut self) -> Result<Session, Trouble> {
+        let connected = self.addresses.connect(self.timeout);
+        connected.map_err(|why| self.trouble("connect to", &why))
+    }
+
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address) -> Result<Greeted, Trouble> {
-        let connected = self.addresses.connect(self.timeout);
-        let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
+        let mut session = self.connection.take().unwrap_or_else(|| self.dial())?;
         if let Protection::Tls(client) = &self.protection {
             self.handshake(&mut session, client)?;
         }
@@ -240,39 +250,76 @@ impl Smtp {
             return Ok(vec![Verdict::Never(self.trouble(MAIL, &words)); letter.to.len()]);
         }
         let takes = |recipient: &Recipient| extensions.smtputf8 || !recipient.is_international();
+        let taken: Vec<&Recipient> = letter.to.iter().filter(|recipient| takes(recipient)).collect();
+        let mut verdicts = match taken.is_empty() {
+            true => Vec::new(),
+            false => self.deliver(session, extensions, letter, &taken)?,
+        }
+        .into_iter();
+        let verdict = |recipient: &Recipient| match takes(recipient) {
+            true => verdicts.next(),
+            false => None,
+        };
+        let in_order = letter.to.iter().map(verdict).zip(letter.to).map(|(verdict, recipient)| {
+            verdict.unwrap_or_else(|| {
+                let words = "the relay does not offer SMTPUTF8, which this address needs";
+                Verdict::Never(self.trouble(&rcpt(recipient), words))
+            })
+        });
+        Ok(in_order.collect())
+    }
+
+    /// The mail to these recipients: a verdict for each.
+    fn deliver(
+        &self,
+        session: &mut Session,
+        extensions: &Extensions,
+        letter: &Letter,
+        to: &[&Recipient],
+    ) -> Result<Vec<Verdict>, Trouble> {
         let mut parameters = Vec::new();
         if extensions.size.is_some() {
-            parameters.push(MailParameter::Size(size));
+            parameters.push(MailParameter::Size(letter.message.bytes.len()));
         }
-        if extensions.smtputf8 && letter.to.iter().any(Recipient::is_international) {
+        if to.iter().any(|recipient| recipient.is_international()) {
             parameters.push(MailParameter::SmtpUtfEight);
         }
-        if letter.to.iter().any(takes) {
-            match self.judge(MAIL, session.command(Mail::new(Some(letter.from.clone()), parameters))) {
-                Ok(_) => {}
-                Err(failure) => return Ok(vec![failure.verdict()?; letter.to.len()]),
-            }
+        let mail = Mail::new(Some(letter.from.clone()), parameters).to_string();
+        let recipients = to.iter().map(|to| Rcpt::new(to.address.clone(), vec![]).to_string());
+        let commands: Vec<String> = [mail].into_iter().chain(recipients).chain([Data.to_string()]).collect();
+        if extensions.pipelining {
+            session.send_ahead(&commands).map_err(|why| self.trouble(MAIL, &why))?;
         }
-        let mut verdicts = Vec::with_capacity(letter.to.len());
-        for recipient in letter.to {
-            let step = format!("RCPT TO <{}>", recipient.address);
-            if !takes(recipient) {
-                let words = "the relay does not offer SMTPUTF8, which this address needs";
-                verdicts.push(Verdict::Never(self.trouble(&step, words)));
-                continue;
-            }
-            verdicts.push(
-                match self.judge(&step, session.command(Rcpt::new(recipient.address.clone(), vec![]))) {
-                    Ok(_) => Verdict::Delivered,
-                    Err(failure) => failure.verdict()?,
-                },
-            );
+        let verdicts = self.step_by_step(session, letter, to, &commands)?;
+        session.catch_up().map_err(|why| self.trouble("DATA", &why))?;
+        Ok(verdicts)
+    }
+
+    /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
+    fn step_by_step(
+        &self,
+        session: &mut Session,
+        letter: &Letter,
+        to: &[&Recipient],
+        commands: &[String],
+    ) -> Result<Vec<Verdict>, Trouble> {
+        let mut commands = commands.iter();
+        let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
+        if let Err(failure) = self.judge(MAIL, next(session)) {
+            return Ok(vec![failure.verdict()?; to.len()]);
+        }
+        let mut verdicts = Vec::with_capacity(to.len());
+        for recipient in to {
+            verdicts.push(match self.judge(&rcpt(recipient), next(session)) {
+                Ok(_) => Verdict::Delivered,
+                Err(failure) => failure.verdict()?,
+            });
         }
         if !verdicts.contains(&Verdict::Delivered) {
             return Ok(verdicts);
         }
         let sent = self
-            .judge("DATA", session.command(Data))
+            .judge("DATA", next(session))
             .and_then(|_| self.judge("end of DATA", session.command(Content(&letter.message.bytes))));
         if let Err(failure) = sent {
             let refused = failure.verdict()?;
@@ -301,6 +348,11 @@ impl Smtp {
             Err(words) => Err(Failure::Session(self.trouble(step, &words))),
         }
     }
+}
+
+/// The step in which a recipient is named.
+fn rcpt(recipient: &Recipient) -> String {
+    format!("RCPT TO <{}>", recipient.address)
 }
 
 impl Failure {
@@ -349,7 +401,14 @@ impl Transport for Smtp {
         outcome
     }
 
+    fn get_ready(&mut self) {
+        if self.session.is_none() && self.connection.is_none() {
+            self.connection = Some(self.dial());
+        }
+    }
+
     fn rest(&mut self) {
+        self.connection = None;
         if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
@@ -362,6 +421,9 @@ impl Transport for Smtp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Message;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::TcpListener;
 
     #[test]
     fn what_a_relay_offers_is_read_in_any_case_and_order() {
@@ -370,11 +432,90 @@ mod tests {
         let extensions =
             Extensions::of(&reply(&["STARTTLS", "size 1000", "auth PLAIN  LOGIN", "SmtpUtf8", "", "X"]));
         let auth = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
-        assert_eq!(extensions, Extensions { starttls: false, smtputf8: true, size: Some(1000), auth });
+        assert_eq!(
+            extensions,
+            Extensions { starttls: false, smtputf8: true, pipelining: false, size: Some(1000), auth }
+        );
         assert_eq!(Extensions::of(&reply(&["mx1", "SIZE"])).size, Some(0));
         assert_eq!(Extensions::of(&reply(&["mx1", "SIZE -1"])).size, Some(0));
         assert!(Extensions::of(&reply(&["mx1", "starttls"])).starttls);
         assert_eq!(Extensions::of(&reply(&["mx1"])), Extensions::default());
+    }
+
+    /// Sends a mail to a@x and b@x; the relay takes what comes in one piece, and gives these replies to the commands
+    /// in it. Returns the verdicts' kinds and the pieces, commands separated by `|`.
+    fn pipelined(replies: &[&str]) -> (String, Vec<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        std::thread::scope(|scope| {
+            let relay = scope.spawn(|| {
+                let (mut stream, _) = listener.accept().expect("a session");
+                let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
+                let mut pieces = Vec::new();
+                let greetings = ["220 mx1\r\n", "250-mx1\r\n250 PIPELINING\r\n"];
+                for reply in greetings.iter().chain(replies) {
+                    stream.write_all(reply.as_bytes()).expect("the client listens");
+                    let piece = input.fill_buf().expect("the client talks").to_vec();
+                    input.consume(piece.len());
+                    pieces.push(String::from_utf8_lossy(&piece).trim_end().replace("\r\n", "|"));
+                }
+                pieces
+            });
+            let recipient =
+                |to: &str| Recipient { address: to.parse().expect("an address"), is_local: false };
+            let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
+            let from = "lb1@x.org".parse().expect("an address");
+            let to = [recipient("a@x.org"), recipient("b@x.org")];
+            let relay_line = settings::Smtp::plain("127.0.0.1", port);
+            let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
+            smtp.get_ready();
+            let outcome = smtp.send(&Letter { from: &from, to: &to, message: &message });
+            smtp.rest();
+            drop(smtp);
+            let verdicts = outcome.map_or_else(
+                |trouble| trouble.to_string(),
+                |verdicts| {
+                    let word = |verdict: &Verdict| match verdict {
+                        Verdict::Delivered => "delivered",
+                        Verdict::Later(_) => "later",
+                        Verdict::Never(_) => "never",
+                    };
+                    verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
+                },
+            );
+            (verdicts, relay.join().expect("the relay"))
+        })
+    }
+
+    #[test]
+    fn a_relay_that_takes_commands_at_once_gets_them_so() {
+        let ahead = "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|DATA";
+        for (replies, verdicts, pieces) in [
+            // All is well.
+            (
+                &["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"][..],
+                "delivered delivered",
+                &["mail|.", "QUIT"][..],
+            ),
+            // One recipient is refused: the other one gets it.
+            (&["250 1\r\n550 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "never delivered", &["mail|.", "QUIT"]),
+            // All are refused, and DATA with them.
+            (&["250 1\r\n550 2\r\n450 3\r\n503 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
+            // All are refused, but DATA is not: it gets nothing.
+            (
+                &["250 1\r\n550 2\r\n550 3\r\n354 4\r\n", "554 5\r\n", "250 6\r\n"],
+                "never never",
+                &[".", "RSET", "QUIT"],
+            ),
+            // The sender is refused; what follows from that is not what the verdict says.
+            (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
+        ] {
+            let (seen, mut got) = pipelined(replies);
+            assert_eq!(seen, verdicts, "{replies:?}");
+            assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
+            assert_eq!(got.remove(0), ahead, "{replies:?}");
+            assert_eq!(got, pieces, "{replies:?}");
+        }
     }
 
     #[test]

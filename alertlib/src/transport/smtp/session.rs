@@ -20,6 +20,9 @@ const REPLY: usize = 16 * 1024;
 /// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
 const REPLY_LINE: usize = 2048;
 
+/// The relay waits for a mail (RFC 5321, 4.3.2).
+const START_MAIL: u16 = 354;
+
 /// What a relay did that went away.
 const CLOSED: &str = "the relay closed the connection";
 
@@ -58,6 +61,8 @@ pub struct Session {
     /// Read, and not yet part of a reply.
     read: Vec<u8>,
     timeout: Duration,
+    /// Commands whose turn has not come, but which are sent already.
+    ahead: usize,
 }
 
 impl Session {
@@ -73,7 +78,7 @@ impl Session {
                 Ok(stream) => {
                     // Without it a step may take longer, and is as good.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Session { stream, tls: None, read: Vec::new(), timeout });
+                    return Ok(Session { stream, tls: None, read: Vec::new(), timeout, ahead: 0 });
                 }
                 Err(error) => words = words_of(&error, timeout),
             }
@@ -105,13 +110,46 @@ impl Session {
         self.timeout = timeout;
     }
 
-    /// Sends a command (or a mail) and reads the reply.
+    /// Sends the commands that will come next all at once, for a relay that takes them so (RFC 2920): one round trip instead
+    /// of many.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Session::command`].
+    pub fn send_ahead(&mut self, commands: &[String]) -> Result<(), String> {
+        self.write(commands.concat().as_bytes(), Instant::now() + self.timeout)
+            .map_err(|error| words_of(&error, self.timeout))?;
+        self.ahead = commands.len();
+        Ok(())
+    }
+
+    /// Reads the replies to what was sent ahead in vain. A relay that wants a mail nevertheless gets none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Session::command`].
+    pub fn catch_up(&mut self) -> Result<(), String> {
+        while self.ahead > 0 {
+            if self.command("")?.code == START_MAIL {
+                self.command(".\r\n")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a command (or a mail), unless it was sent ahead, and reads the reply.
     ///
     /// # Errors
     ///
     /// The session is broken: the system's words, or what the relay did.
     pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
-        self.exchange(&[command.to_string().as_bytes()])
+        match self.ahead.checked_sub(1) {
+            Some(ahead) => {
+                self.ahead = ahead;
+                self.reply()
+            }
+            None => self.exchange(&[command.to_string().as_bytes()]),
+        }
     }
 
     /// The same with bytes that are not copied, in parts: they may be secret.

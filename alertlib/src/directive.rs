@@ -22,6 +22,8 @@ const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [tls | starttls | i
 const COMMAND: &str = "email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]";
 const FILE: &str = "email_alert.relay <name> file <directory>";
 const HOST_NAME: &str = "email_alert.host-name <name>";
+const SPOOL: &str = "email_alert.spool <directory> [max-size <size>]";
+const RETRY_TIME: &str = "email_alert.retry <time>";
 
 /// Words that the contract has, and this version has not.
 const LATER_ROUTE: &[&str] = &["for", "level"];
@@ -41,11 +43,9 @@ const SMTP_WORDS: &[&str] = &[
     "helo",
 ];
 const LATER: &[&str] = &[
-    "email_alert.spool",
     "email_alert.digest",
     "email_alert.flap",
     "email_alert.remind",
-    "email_alert.retry",
     "email_alert.queue",
     "email_alert.subject",
     "email_alert.native",
@@ -83,9 +83,32 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             }
             settings.host_name = Some(name);
         }
+        "email_alert.spool" => {
+            let place = spool(line)?;
+            if let Some(other) = &settings.spool {
+                return Err(line.error(format!(
+                    "was set to '{}' already; expected only once",
+                    other.directory.display()
+                )));
+            }
+            settings.spool = Some(place);
+        }
+        "email_alert.retry" => {
+            let time = retry(line)?;
+            if settings.retry.is_some() {
+                return Err(line.error("was set already; expected only once"));
+            }
+            settings.retry = Some(time);
+        }
         _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
         _ => {
-            let known = ["email_alert", "email_alert.relay", "email_alert.host-name"];
+            let known = [
+                "email_alert",
+                "email_alert.relay",
+                "email_alert.host-name",
+                "email_alert.spool",
+                "email_alert.retry",
+            ];
             return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
         }
     }
@@ -565,6 +588,75 @@ fn in_ascii(name: &str) -> Option<String> {
         true => Some(name.to_owned()),
         false => idna::domain_to_ascii(name).ok(),
     }
+}
+
+fn spool(mut line: Line) -> Result<SpoolPlace, String> {
+    let Some(word) = line.next().filter(|word| !word.is_empty()) else {
+        return Err(line.error(format!("expects a directory: {SPOOL}")));
+    };
+    let directory = PathBuf::from(word);
+    if !directory.is_dir() {
+        return Err(line.error(format!("'{}' is not a directory; expected {SPOOL}", visible(word))));
+    }
+    let mut max_size = None;
+    while let Some(word) = line.next() {
+        match word {
+            "max-size" if max_size.is_some() => return Err(line.error("'max-size' is given twice")),
+            "max-size" => {
+                let expected = "a size, such as 64m";
+                let word = line.value("max-size", expected)?;
+                let shown = visible(word);
+                let bytes = size(word).map_err(|why| {
+                    line.error(format!("'max-size' value '{shown}' {why}; expected {expected}"))
+                })?;
+                if bytes < SMALLEST_SPOOL {
+                    return Err(
+                        line.error(format!("'max-size' value '{shown}' is too small; expected 64k or more"))
+                    );
+                }
+                max_size = Some(bytes);
+            }
+            _ => return Err(line.unknown(word, &["max-size"], &[], SPOOL)),
+        }
+    }
+    Ok(SpoolPlace { directory, max_size: max_size.unwrap_or(SPOOL_SIZE) })
+}
+
+/// Room for a few dozen mails at least.
+const SMALLEST_SPOOL: u64 = 64 * 1024;
+
+fn retry(mut line: Line) -> Result<Duration, String> {
+    let Some(word) = line.next().filter(|word| !word.is_empty()) else {
+        return Err(line.error(format!("expects a time: {RETRY_TIME}")));
+    };
+    if let Some(word) = line.next() {
+        return Err(line.unknown(word, &[], &[], RETRY_TIME));
+    }
+    let time = duration(word)
+        .map_err(|why| line.error(format!("'{}' {why}; expected a time, such as 3d", visible(word))))?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600)).contains(&time) {
+        return Err(line.error(format!("'{word}' is out of range; expected 1s to 30d")));
+    }
+    Ok(time)
+}
+
+/// A size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.
+fn size(word: &str) -> Result<u64, &'static str> {
+    let end = word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len());
+    let (digits, unit) = word.split_at(end);
+    let number: u64 = match digits.parse() {
+        Ok(number) => number,
+        Err(_) if digits.is_empty() => return Err("does not begin with a number"),
+        Err(_) => return Err("is too large"),
+    };
+    let factor = match unit {
+        "" => 1,
+        "k" | "K" => 1 << 10,
+        "m" | "M" => 1 << 20,
+        "g" | "G" => 1 << 30,
+        _ => return Err("has a unit other than k, m and g"),
+    };
+    number.checked_mul(factor).ok_or("is too large")
 }
 
 /// Letters, digits and inner hyphens between dots (RFC 1123, 2.1); underscores, since machines have such names.

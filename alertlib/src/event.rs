@@ -128,6 +128,16 @@ impl Kind {
         Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
+    /// When there is no room for all mails, those of lower importance go first.
+    pub fn importance(self) -> u8 {
+        match self {
+            Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb => 0,
+            Kind::BackendUp => 1,
+            Kind::Down => 2,
+            Kind::BackendDown => 3,
+        }
+    }
+
     /// The state that it announces, as HAProxy's statistics write it.
     pub fn state(self) -> &'static str {
         match self {
@@ -409,9 +419,10 @@ impl Change {
                 when,
                 kind,
                 proxy: self.proxy.clone(),
+                is_listen: self.is_listen,
                 server: Some(self.server.clone()),
                 sentence: self.sentence(kind),
-                change: Some(self.clone()),
+                facts: self.facts(kind),
             });
         }
         if let Some(kind) = backend {
@@ -419,12 +430,38 @@ impl Change {
                 when,
                 kind,
                 proxy: self.proxy.clone(),
+                is_listen: self.is_listen,
                 server: None,
                 sentence: self.backend_sentence(kind),
-                change: Some(self),
+                facts: vec![Fact::new("state", kind.state()), self.usable()],
             });
         }
         events
+    }
+
+    /// What the sentence says, and some more, apart.
+    fn facts(&self, kind: Kind) -> Vec<Fact> {
+        let was = match (self.old_admin.maint(), self.old_admin.drain(), self.old_state) {
+            (true, ..) => "MAINT",
+            (_, true, _) => "DRAIN",
+            (.., State::Stopped) => "DOWN",
+            (.., State::Stopping) => "NOLB",
+            (.., State::Starting | State::Running) => "UP",
+        };
+        let mut facts = vec![Fact::new("state", format!("{}, was {was}", kind.state()))];
+        if let Some(check) = &self.check {
+            let which = if check.agent { "agent" } else { "check" };
+            facts.push(Fact::new(which, format!("{} ({})", check.reason, check.status)));
+        }
+        if let Some((proxy, server)) = &self.via {
+            facts.push(Fact::new("tracks", format!("{proxy}/{server}")));
+        }
+        facts.push(self.usable());
+        facts
+    }
+
+    fn usable(&self) -> Fact {
+        Fact::new("usable", format!("{} active and {} backup servers", self.active, self.backup))
     }
 
     /// What the change is for the server; `None`: nothing that one would announce (weights, the end of a slow start).
@@ -599,12 +636,30 @@ pub struct Event {
     pub kind: Kind,
     /// The backend's (or listen section's) name.
     pub proxy: String,
+    /// It is a `listen` section.
+    pub is_listen: bool,
     /// The server's name; `None`: it is about the backend as a whole.
     pub server: Option<String>,
     /// HAProxy's sentence.
     pub sentence: String,
-    /// What HAProxy handed over, where it did (its log gives only the sentence).
-    pub change: Option<Change>,
+    /// What is known beside, for the eye.
+    pub facts: Vec<Fact>,
+}
+
+/// A line of a mail's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// What it is: one word.
+    pub label: String,
+    /// One line.
+    pub value: String,
+}
+
+impl Fact {
+    /// A line of a mail's table; neither has a line end.
+    pub fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Fact { label: label.into(), value: value.into() }
+    }
 }
 
 impl Event {
@@ -786,7 +841,7 @@ mod tests {
         queue
             .push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
             .expect("room");
-        assert!(queue.pop(&mut record));
+        assert_eq!(queue.front(&mut record), Some(0));
         Change::read(&record)
     }
 

@@ -28,6 +28,7 @@ pub mod outbox;
 pub mod queue;
 pub mod service;
 pub mod settings;
+pub mod spool;
 pub mod text;
 pub mod transport;
 

@@ -5,9 +5,11 @@
 //! tried later, with growing pauses. The log tells a trouble when it begins, changes or ends, not at each attempt.
 
 use crate::counters::Counters;
+use crate::engine::Outgoing;
 use crate::message::Composer;
 use crate::outbox::{Entry, Next, Outbox};
-use crate::settings::{RETRY, Recipient};
+use crate::settings::Recipient;
+use crate::spool::Stored;
 use crate::transport::{Letter, Transport, Trouble, Verdict};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -69,17 +71,26 @@ pub struct Mailer {
     composer: Composer,
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
+    retry: Duration,
+    in_hand: Option<InHand>,
+}
+
+/// The mail that is being sent, in case that a panic ends that.
+struct InHand {
+    stored: Option<Stored>,
+    copies: u64,
 }
 
 impl Mailer {
-    /// A mailer over these relays, in their order.
+    /// A mailer over these relays, in their order. `retry`: how long it tries a mail.
     pub fn new(
         stations: Vec<Station>,
         composer: Composer,
         outbox: Arc<Outbox>,
         counters: Arc<Counters>,
+        retry: Duration,
     ) -> Self {
-        Mailer { stations, composer, outbox, counters }
+        Mailer { stations, composer, outbox, counters, retry, in_hand: None }
     }
 
     /// Works until the outbox ends.
@@ -87,7 +98,10 @@ impl Mailer {
         self.outbox.mail_here();
         loop {
             match self.outbox.next(Instant::now()) {
-                Next::Send(entry) => self.attempt(*entry),
+                Next::Send(entry) => {
+                    self.attempt(*entry);
+                    self.in_hand = None;
+                }
                 Next::WaitUntil(due) => {
                     self.rest();
                     self.outbox.sleep_until(due);
@@ -97,10 +111,13 @@ impl Mailer {
         }
     }
 
-    /// A panic ended [`Mailer::run`] with a mail in its hands: that mail is lost, and said.
-    pub fn lost_one(&self) {
-        self.counters.failed.one();
-        self.outbox.settled();
+    /// A panic ended [`Mailer::run`]: the mail that it had in its hands is lost, and counted. Its file would bring the panic
+    /// to the next process.
+    pub fn lose_what_is_in_hand(&mut self) {
+        if let Some(lost) = self.in_hand.take() {
+            self.counters.failed.many(lost.copies);
+            self.outbox.settled(lost.stored);
+        }
     }
 
     fn rest(&mut self) {
@@ -110,23 +127,33 @@ impl Mailer {
     }
 
     fn attempt(&mut self, mut entry: Entry) {
+        self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
+        let (mail, mut left) = match self.outbox.mail_of(&mut entry) {
+            Ok(mail) => mail,
+            Err(why) => {
+                log::error!("a mail of the spool is lost: {why}");
+                self.counters.failed.one();
+                return self.outbox.settled(entry.stored);
+            }
+        };
+        self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
-        assert!(entry.mail.event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
+        assert!(mail.event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
         let draining = self.outbox.is_draining();
         let now = Instant::now();
         // The relay wakes up and greets while the mail is made.
         if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
             station.transport.get_ready();
         }
-        let message = match self.composer.compose(&entry.mail, SystemTime::now(), entry.trouble.as_deref()) {
+        let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {
-                log::error!("cannot make a mail of '{}': {why}", entry.mail.event.sentence);
-                self.counters.failed.many(entry.mail.to.len() as u64);
-                return self.outbox.settled();
+                log::error!("cannot make a mail of '{}': {why}", mail.event.sentence);
+                self.counters.failed.many(left.len() as u64);
+                return self.outbox.settled(entry.stored);
             }
         };
-        // When to come back at the earliest, and why: from the relays that rest or fail, else from the mail's own refusals.
+        // When to come back at the earliest: from the relays that rest or fail, else from the mail's own refusals.
         let mut due: Option<Instant> = None;
         for station in &mut self.stations {
             let now = Instant::now();
@@ -134,7 +161,7 @@ impl Mailer {
                 due = earliest(due, station.rests_until);
                 continue;
             }
-            let letter = Letter { from: &entry.mail.from, to: &entry.mail.to, message: &message };
+            let letter = Letter { from: &mail.from, to: &left, message: &message };
             match station.transport.send(&letter) {
                 Err(trouble) => {
                     station.failed(Instant::now());
@@ -143,89 +170,110 @@ impl Mailer {
                     due = earliest(due, station.rests_until);
                 }
                 Ok(verdicts) => {
-                    let left = settle(station, &self.counters, &entry, verdicts, self.outbox.pending());
-                    if let Some(trouble) = left.trouble {
+                    let before = left.len();
+                    let outcome = Outcome::of(station, &self.counters, &mail, left, verdicts);
+                    outcome.tell(station, entry.trouble.as_deref(), self.outbox.pending());
+                    if let Some(trouble) = &outcome.trouble {
                         entry.trouble = Some(format!("relay {}: {trouble}", station.name));
                         due = earliest(due, Some(Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE)));
                     }
-                    entry.mail.to = left.to;
+                    left = outcome.left;
+                    if left.is_empty() {
+                        return self.outbox.settled(entry.stored);
+                    }
+                    if left.len() < before {
+                        entry.stored = self.outbox.progressed(entry.stored, &mail, &left);
+                        self.in_hand =
+                            Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
+                    }
                 }
-            }
-            if entry.mail.to.is_empty() {
-                return self.outbox.settled();
             }
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        self.later(entry, due);
+        self.later(entry, mail, left, due);
     }
 
     /// Puts back what no relay took, unless it was tried for long enough.
-    fn later(&self, entry: Entry, due: Option<Instant>) {
-        let copies = entry.mail.to.len() as u64;
+    fn later(&self, entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Option<Instant>) {
+        let copies = left.len() as u64;
         let due = match due {
             _ if self.outbox.is_draining() => Instant::now() + LAST_PAUSE,
             Some(due) => due,
             None => Instant::now() + pause(entry.attempts, LONGEST_PAUSE),
         };
-        if entry.since.elapsed() >= RETRY {
+        // By the wall clock: a mail of the spool may be older than this process.
+        let age = mail.created.elapsed().unwrap_or_default();
+        if age >= self.retry {
             log::error!(
-                "gave up after {}h: '{}' to {}: {}",
-                entry.since.elapsed().as_secs() / 3600,
-                entry.mail.event.sentence,
-                addresses(&entry.mail.to),
+                "gave up after {}: '{}' to {}: {}",
+                in_words(age),
+                mail.event.sentence,
+                addresses(&left),
                 entry.trouble.as_deref().unwrap_or("no relay took it")
             );
             self.counters.failed.many(copies);
-            return self.outbox.settled();
+            return self.outbox.settled(entry.stored);
         }
         self.counters.retried.many(copies);
-        self.outbox.later(entry, due);
+        self.outbox.later(entry, mail, left, due);
     }
 }
 
 /// What one attempt left to do.
-struct Left {
-    to: Vec<Recipient>,
+struct Outcome {
+    left: Vec<Recipient>,
     trouble: Option<Trouble>,
 }
 
-/// Counts and logs the verdicts of one attempt.
-fn settle(
-    station: &mut Station,
-    counters: &Counters,
-    entry: &Entry,
-    verdicts: Vec<Verdict>,
-    waiting: u64,
-) -> Left {
-    let mut left = Left { to: Vec::new(), trouble: None };
-    let mut delivered = 0;
-    for (recipient, verdict) in entry.mail.to.iter().zip(verdicts) {
-        match verdict {
-            Verdict::Delivered => delivered += 1,
-            Verdict::Never(trouble) => {
-                counters.failed.one();
-                log::error!(
-                    "relay {} refused the mail '{}' to {} for good: {trouble}",
-                    station.name,
-                    entry.mail.event.sentence,
-                    recipient.address
-                );
-            }
-            Verdict::Later(trouble) => {
-                left.to.push(recipient.clone());
-                left.trouble = Some(trouble);
+impl Outcome {
+    /// Counts the verdicts of one attempt, and logs those that are final.
+    fn of(
+        station: &Station,
+        counters: &Counters,
+        mail: &Outgoing,
+        tried: Vec<Recipient>,
+        verdicts: Vec<Verdict>,
+    ) -> Self {
+        let mut outcome = Outcome { left: Vec::new(), trouble: None };
+        for (recipient, verdict) in tried.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Delivered => counters.delivered.one(),
+                Verdict::Never(trouble) => {
+                    counters.failed.one();
+                    log::error!(
+                        "relay {} refused the mail '{}' to {} for good: {trouble}",
+                        station.name,
+                        mail.event.sentence,
+                        recipient.address
+                    );
+                }
+                Verdict::Later(trouble) => {
+                    outcome.left.push(recipient);
+                    outcome.trouble = Some(trouble);
+                }
             }
         }
+        outcome
     }
-    counters.delivered.many(delivered);
-    match &left.trouble {
-        // The same words at the attempt before: the log has them already.
-        Some(trouble)
-            if entry.trouble.as_ref().is_some_and(|before| before.ends_with(&trouble.to_string())) => {}
-        Some(trouble) => station.tell(trouble, waiting),
-        None => station.works(),
+
+    /// Tells the log how the relay does. `before`: why this mail was not sent before.
+    fn tell(&self, station: &mut Station, before: Option<&str>, waiting: u64) {
+        match &self.trouble {
+            // The same words at the attempt before: the log has them already.
+            Some(trouble) if before.is_some_and(|before| before.ends_with(&trouble.to_string())) => {}
+            Some(trouble) => station.tell(trouble, waiting),
+            None => station.works(),
+        }
     }
-    left
+}
+
+/// Roughly, in the largest unit that fits.
+fn in_words(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds}s"),
+        seconds @ 120..7200 => format!("{}m", seconds / 60),
+        seconds => format!("{}h", seconds / 3600),
+    }
 }
 
 fn addresses(to: &[Recipient]) -> String {

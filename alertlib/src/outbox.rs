@@ -4,19 +4,31 @@
 //! The collector puts mails in, the mailer takes those that are due and either settles them or puts them back for later.
 //! The lock is held for moments, never while something is sent, and never by a thread of HAProxy: those read
 //! [`Outbox::pending`] and call [`Outbox::drain`], which are atomics.
+//!
+//! With a spool each mail is a file, too. Then memory has the first [`KEPT`] of them only, and the rest is read again
+//! when it is due. What is in memory alone has a limit, at which the least important mails go first.
 
 use crate::engine::Outgoing;
-use std::collections::BTreeMap;
+use crate::settings::Recipient;
+use crate::spool::{Spool, Stored};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Instant;
+
+/// Mails of the spool that are kept in memory as well.
+const KEPT: usize = 1024;
+/// Mails that are written to a spool that works again, at a time.
+const BATCH: usize = 256;
 
 /// A mail on its way, with what was tried.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The mail; `to` has those who have not got it yet.
-    pub mail: Outgoing,
+    /// The mail, and who has not got it yet. `None`: the spool has it.
+    pub mail: Option<Box<(Outgoing, Vec<Recipient>)>>,
+    /// Its file, if it has one.
+    pub stored: Option<Stored>,
     /// When it was put in.
     pub since: Instant,
     /// Attempts so far.
@@ -27,15 +39,17 @@ pub struct Entry {
     hurried: bool,
 }
 
-/// There are too many mails already: this one was not taken.
-#[derive(Debug)]
-pub struct Full;
+/// Where a mail waits: when it is due, and its place among those that are due then.
+type Key = (Instant, u64);
 
 /// The mails that wait, in the order in which they are due; of those due together, in the order in which they came.
 pub struct Outbox {
     waiting: Mutex<Waiting>,
+    spool: Option<Arc<Spool>>,
     /// Mails in `waiting`, and the one that the mailer has in its hands.
     pending: AtomicU64,
+    /// Those of them that have no file.
+    unstored: AtomicU64,
     draining: AtomicBool,
     closed: AtomicBool,
     abandoned: AtomicBool,
@@ -45,7 +59,10 @@ pub struct Outbox {
 
 #[derive(Default)]
 struct Waiting {
-    by_time: BTreeMap<(Instant, u64), Entry>,
+    by_time: BTreeMap<Key, Entry>,
+    /// Those without a file: importance, and then the oldest first.
+    unstored: BTreeSet<(u8, u64, Instant)>,
+    kept: usize,
     arrivals: u64,
 }
 
@@ -60,12 +77,45 @@ pub enum Next {
     End,
 }
 
+impl Waiting {
+    fn insert(&mut self, entry: Entry, due: Instant) {
+        self.arrivals += 1;
+        let key = (due, self.arrivals);
+        if let Some(importance) = entry.importance() {
+            self.unstored.insert((importance, key.1, key.0));
+        }
+        self.kept += usize::from(entry.mail.is_some());
+        self.by_time.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Entry> {
+        let entry = self.by_time.remove(&key)?;
+        if let Some(importance) = entry.importance() {
+            self.unstored.remove(&(importance, key.1, key.0));
+        }
+        self.kept -= usize::from(entry.mail.is_some());
+        Some(entry)
+    }
+}
+
+impl Entry {
+    /// Of a mail that is in memory alone.
+    fn importance(&self) -> Option<u8> {
+        match (&self.stored, &self.mail) {
+            (None, Some(mail)) => Some(mail.0.event.kind.importance()),
+            _ => None,
+        }
+    }
+}
+
 impl Outbox {
-    /// An empty outbox for at most `limit` mails.
-    pub fn new(limit: usize) -> Self {
+    /// An empty outbox for at most `limit` mails beyond those in the spool.
+    pub fn new(limit: usize, spool: Option<Arc<Spool>>) -> Self {
         Outbox {
             waiting: Mutex::default(),
+            spool,
             pending: AtomicU64::new(0),
+            unstored: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
@@ -79,27 +129,76 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a mail, due at once.
+    /// Adds a mail for everybody in its `to`, due at once. Collector thread only.
     ///
-    /// # Errors
-    ///
-    /// The limit is reached.
-    pub fn put(&self, mail: Outgoing, now: Instant) -> Result<(), Full> {
-        if self.pending.load(SeqCst) >= self.limit {
-            return Err(Full);
-        }
-        self.pending.fetch_add(1, SeqCst);
-        let entry = Entry { mail, since: now, attempts: 0, trouble: None, hurried: false };
-        self.insert(entry, now);
-        self.wake();
-        Ok(())
+    /// Returns the mail that had to go for it, or that had to stay out: the limit is reached.
+    pub fn put(&self, mail: Outgoing, now: Instant) -> Option<Outgoing> {
+        let left = mail.to.clone();
+        let stored = self.spool.as_ref().and_then(|spool| spool.store(&mail, &left));
+        self.admit(mail, left, stored, now)
     }
 
-    fn insert(&self, entry: Entry, due: Instant) {
+    /// Adds a mail that another process has left, due at once. Collector thread only.
+    pub fn adopt(&self, mail: Outgoing, left: Vec<Recipient>, stored: Stored, now: Instant) {
+        // With a file it is always admitted.
+        let _ = self.admit(mail, left, Some(stored), now);
+    }
+
+    fn admit(
+        &self,
+        mail: Outgoing,
+        left: Vec<Recipient>,
+        stored: Option<Stored>,
+        now: Instant,
+    ) -> Option<Outgoing> {
         let mut waiting = self.waiting();
-        waiting.arrivals += 1;
-        let arrival = waiting.arrivals;
-        waiting.by_time.insert((due, arrival), entry);
+        let mut evicted = None;
+        if stored.is_none() {
+            if self.unstored.load(SeqCst) >= self.limit {
+                let least = waiting.unstored.first().copied();
+                match least.filter(|(importance, ..)| *importance <= mail.event.kind.importance()) {
+                    Some((_, arrival, due)) => {
+                        evicted = waiting.remove((due, arrival)).and_then(|entry| entry.mail)
+                    }
+                    None => return Some(mail),
+                }
+                self.pending.fetch_sub(1, SeqCst);
+                self.unstored.fetch_sub(1, SeqCst);
+            }
+            self.unstored.fetch_add(1, SeqCst);
+        }
+        self.pending.fetch_add(1, SeqCst);
+        let keep = stored.is_none() || waiting.kept < KEPT;
+        let mail = keep.then(|| Box::new((mail, left)));
+        waiting.insert(Entry { mail, stored, since: now, attempts: 0, trouble: None, hurried: false }, now);
+        drop(waiting);
+        self.wake();
+        evicted.map(|mail| mail.0)
+    }
+
+    /// Tries to write what is in memory alone to the spool. Collector thread only.
+    pub fn store_again(&self) {
+        let Some(spool) = &self.spool else { return };
+        let mut waiting = self.waiting();
+        let keys: Vec<Key> =
+            waiting.unstored.iter().rev().take(BATCH).map(|(_, arrival, due)| (*due, *arrival)).collect();
+        for key in keys {
+            let Some(stored) = waiting
+                .by_time
+                .get(&key)
+                .and_then(|entry| entry.mail.as_ref())
+                .map(|mail| spool.store(&mail.0, &mail.1))
+            else {
+                continue;
+            };
+            let Some(stored) = stored else { return };
+            if let Some(mut entry) = waiting.remove(key) {
+                entry.stored = Some(stored);
+                waiting.kept += usize::from(entry.mail.is_some());
+                waiting.by_time.insert(key, entry);
+                self.unstored.fetch_sub(1, SeqCst);
+            }
+        }
     }
 
     /// What to do at the time `now`. Mailer thread only.
@@ -112,31 +211,70 @@ impl Outbox {
         }
         if draining {
             let hurried = waiting.by_time.iter().find(|(_, entry)| !entry.hurried).map(|(key, _)| *key);
-            if let Some(entry) = hurried.and_then(|key| waiting.by_time.remove(&key)) {
+            if let Some(entry) = hurried.and_then(|key| waiting.remove(key)) {
                 return Next::Send(Box::new(Entry { hurried: true, ..entry }));
             }
         }
-        match waiting.by_time.first_entry() {
-            Some(first) if first.key().0 <= now => Next::Send(Box::new(first.remove())),
-            Some(first) => Next::WaitUntil(Some(first.key().0)),
+        let first = waiting.by_time.keys().next().copied();
+        match first {
+            Some(key) if key.0 <= now => match waiting.remove(key) {
+                Some(entry) => Next::Send(Box::new(entry)),
+                None => Next::WaitUntil(None),
+            },
+            Some((due, _)) => Next::WaitUntil(Some(due)),
             None if closed => Next::End,
             None => Next::WaitUntil(None),
         }
     }
 
+    /// The mail of an entry that [`Outbox::next`] gave, from the spool if need be.
+    ///
+    /// # Errors
+    ///
+    /// Its file is not what it was.
+    pub fn mail_of(&self, entry: &mut Entry) -> Result<(Outgoing, Vec<Recipient>), String> {
+        match (entry.mail.take(), &entry.stored, &self.spool) {
+            (Some(mail), ..) => Ok(*mail),
+            (None, Some(stored), Some(spool)) => spool.load(stored),
+            _ => Err("it is nowhere".to_owned()),
+        }
+    }
+
     /// The mail that [`Outbox::next`] gave needs nothing more.
-    pub fn settled(&self) {
+    pub fn settled(&self, stored: Option<Stored>) {
+        match (&self.spool, stored) {
+            (Some(spool), Some(stored)) => spool.remove(&stored),
+            _ => _ = self.unstored.fetch_sub(1, SeqCst),
+        }
         self.pending.fetch_sub(1, SeqCst);
     }
 
+    /// Some have got the mail that [`Outbox::next`] gave, and others, `left`, have not: its file says so from now on.
+    pub fn progressed(&self, stored: Option<Stored>, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
+        let (spool, stored) = (self.spool.as_ref()?, stored?);
+        let updated = spool.update(stored, mail, left);
+        if updated.is_none() {
+            self.unstored.fetch_add(1, SeqCst);
+        }
+        updated
+    }
+
     /// The mail that [`Outbox::next`] gave is to be tried again at `due`.
-    pub fn later(&self, entry: Entry, due: Instant) {
-        self.insert(entry, due);
+    pub fn later(&self, mut entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Instant) {
+        let mut waiting = self.waiting();
+        let keep = entry.stored.is_none() || waiting.kept < KEPT;
+        entry.mail = keep.then(|| Box::new((mail, left)));
+        waiting.insert(entry, due);
     }
 
     /// Mails that are neither delivered nor given up. Any thread, without a lock.
     pub fn pending(&self) -> u64 {
         self.pending.load(SeqCst)
+    }
+
+    /// Those of them that end with the process. Any thread, without a lock.
+    pub fn unstored(&self) -> u64 {
+        self.unstored.load(SeqCst)
     }
 
     /// From now on no mail waits long: those that are there are due at once. Any thread, without a lock.
@@ -190,7 +328,7 @@ mod tests {
     use crate::event::{Event, Kind};
     use std::time::{Duration, SystemTime};
 
-    fn mail(id: &str) -> Outgoing {
+    fn mail_of_kind(id: &str, kind: Kind) -> Outgoing {
         Outgoing {
             message_id: id.into(),
             created: SystemTime::UNIX_EPOCH,
@@ -198,67 +336,82 @@ mod tests {
             to: vec![],
             event: Event {
                 when: SystemTime::UNIX_EPOCH,
-                kind: Kind::Down,
+                kind,
                 proxy: "be".into(),
+                is_listen: false,
                 server: None,
                 sentence: String::new(),
-                change: None,
+                facts: vec![],
             },
             dropped: 0,
         }
     }
 
-    fn sent(outbox: &Outbox, now: Instant) -> Box<Entry> {
+    fn mail(id: &str) -> Outgoing {
+        mail_of_kind(id, Kind::Down)
+    }
+
+    /// The next one: its entry, mail and who is left.
+    fn sent(outbox: &Outbox, now: Instant) -> (Entry, Outgoing, Vec<Recipient>) {
         match outbox.next(now) {
-            Next::Send(entry) => entry,
+            Next::Send(mut entry) => {
+                let (mail, left) = outbox.mail_of(&mut entry).expect("a mail");
+                (*entry, mail, left)
+            }
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn mails_come_out_in_order_and_wait_for_their_time() {
-        let (outbox, now) = (Outbox::new(10), Instant::now());
+        let (outbox, now) = (Outbox::new(10, None), Instant::now());
         let soon = now + Duration::from_secs(5);
         for id in ["a", "b"] {
-            outbox.put(mail(id), now).expect("room");
+            assert_eq!(outbox.put(mail(id), now), None);
         }
-        let a = sent(&outbox, now);
-        assert_eq!(a.mail.message_id, "a");
-        outbox.later(*a, soon);
-        assert_eq!(sent(&outbox, now).mail.message_id, "b");
-        outbox.settled();
+        let (entry, a, left) = sent(&outbox, now);
+        assert_eq!(a.message_id, "a");
+        outbox.later(entry, a, left, soon);
+        assert_eq!(sent(&outbox, now).1.message_id, "b");
+        outbox.settled(None);
         assert!(matches!(outbox.next(now), Next::WaitUntil(Some(due)) if due == soon));
-        assert_eq!(sent(&outbox, soon).mail.message_id, "a");
-        assert_eq!(outbox.pending(), 1);
-        outbox.settled();
-        assert_eq!(outbox.pending(), 0);
+        assert_eq!(sent(&outbox, soon).1.message_id, "a");
+        assert_eq!((outbox.pending(), outbox.unstored()), (1, 1));
+        outbox.settled(None);
+        assert_eq!((outbox.pending(), outbox.unstored()), (0, 0));
         assert!(matches!(outbox.next(soon), Next::WaitUntil(None)));
     }
 
     #[test]
-    fn the_limit_counts_what_is_in_the_mailers_hands() {
-        let (outbox, now) = (Outbox::new(2), Instant::now());
-        outbox.put(mail("a"), now).expect("room");
-        outbox.put(mail("b"), now).expect("room");
-        let _ = sent(&outbox, now);
-        assert!(outbox.put(mail("c"), now).is_err());
-        outbox.settled();
-        assert!(outbox.put(mail("c"), now).is_ok());
+    fn at_the_limit_the_oldest_of_the_least_important_goes() {
+        let (outbox, now) = (Outbox::new(2, None), Instant::now());
+        let put = |id: &str, kind| outbox.put(mail_of_kind(id, kind), now).map(|gone| gone.message_id);
+        assert_eq!(put("down", Kind::Down), None);
+        assert_eq!(put("up 1", Kind::Up), None);
+        assert_eq!(put("up 2", Kind::Up).as_deref(), Some("up 1"));
+        assert_eq!(put("backend", Kind::BackendDown).as_deref(), Some("up 2"));
+        assert_eq!(put("up 3", Kind::Up).as_deref(), Some("up 3"), "it is less than what is there");
+        assert_eq!(put("down 2", Kind::Down).as_deref(), Some("down"));
+        assert_eq!(outbox.pending(), 2);
+        assert_eq!(sent(&outbox, now).1.message_id, "backend");
+        // What the mailer has in its hands counts, and cannot go.
+        assert_eq!(put("backend 2", Kind::BackendDown).as_deref(), Some("down 2"));
+        assert_eq!(put("backend 3", Kind::BackendDown).as_deref(), Some("backend 2"));
     }
 
     #[test]
     fn draining_lets_no_mail_wait_and_tries_until_abandoned() {
-        let (outbox, now) = (Outbox::new(10), Instant::now());
-        outbox.put(mail("a"), now).expect("room");
-        let entry = sent(&outbox, now);
-        outbox.later(*entry, now + Duration::from_secs(3600));
+        let (outbox, now) = (Outbox::new(10, None), Instant::now());
+        assert_eq!(outbox.put(mail("a"), now), None);
+        let (entry, a, left) = sent(&outbox, now);
+        outbox.later(entry, a, left, now + Duration::from_secs(3600));
         outbox.close();
-        let entry = sent(&outbox, now);
+        let (entry, a, left) = sent(&outbox, now);
         let soon = now + Duration::from_millis(1);
-        outbox.later(*entry, soon);
+        outbox.later(entry, a, left, soon);
         assert!(matches!(outbox.next(now), Next::WaitUntil(Some(due)) if due == soon));
-        let entry = sent(&outbox, soon);
-        outbox.later(*entry, soon);
+        let (entry, a, left) = sent(&outbox, soon);
+        outbox.later(entry, a, left, soon);
         outbox.abandon();
         assert!(matches!(outbox.next(soon), Next::End));
         assert_eq!(outbox.pending(), 1, "what was not delivered is still counted");
@@ -266,11 +419,11 @@ mod tests {
 
     #[test]
     fn a_closed_outbox_ends_when_it_is_empty() {
-        let (outbox, now) = (Outbox::new(10), Instant::now());
-        outbox.put(mail("a"), now).expect("room");
+        let (outbox, now) = (Outbox::new(10, None), Instant::now());
+        assert_eq!(outbox.put(mail("a"), now), None);
         outbox.close();
         let _ = sent(&outbox, now);
-        outbox.settled();
+        outbox.settled(None);
         assert!(matches!(outbox.next(now), Next::End));
     }
 }

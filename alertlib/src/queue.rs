@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The hand-over from HAProxy's threads to the collector: a bounded ring of fixed slots.
 //!
-//! Any number of threads push, one pops. A push is a compare-and-swap for a slot and plain stores into it: it never waits
+//! Any number of threads push, one takes. A push is a compare-and-swap for a slot and plain stores into it: it never waits
 //! for another thread, never allocates, takes no lock, and makes no system call unless the collector sleeps (then one
 //! `FUTEX_WAKE`). A full ring refuses at once.
 //!
@@ -11,6 +11,7 @@
 //! would touch all of its 8 MiB at creation; crossbeam's would also take a mutex on the pushing side when the receiver
 //! sleeps in it.
 
+use std::ops::Deref;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering::*;
 
@@ -37,11 +38,11 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, pop from one.
+/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one.
 pub struct Queue {
     /// Next ticket to push; its lap is `ticket / capacity`.
     tail: Line<AtomicU64>,
-    /// Next ticket to pop. Written by the collector alone.
+    /// Next ticket to take. Written by the collector alone.
     head: Line<AtomicU64>,
     /// True while the collector sleeps or is about to: the pusher that clears it wakes the collector.
     asleep: Line<AtomicBool>,
@@ -49,7 +50,29 @@ pub struct Queue {
     closed: AtomicBool,
     collector: OnceLock<Thread>,
     capacity: u64,
-    slots: Box<[AtomicU64]>,
+    slots: Slots,
+}
+
+/// Memory that survives the process.
+pub type SharedWords = Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>;
+
+/// Where the slots are.
+enum Slots {
+    /// In this process's memory.
+    Own(Box<[AtomicU64]>),
+    /// In memory that survives it: see [`rescue`].
+    Shared(SharedWords),
+}
+
+impl Deref for Slots {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        match self {
+            Slots::Own(words) => words,
+            Slots::Shared(words) => words,
+        }
+    }
 }
 
 /// A cache line of its own, so that pushers and the collector do not slow each other down.
@@ -106,15 +129,23 @@ impl Writer<'_> {
 impl Queue {
     /// A ring for `capacity` records (at least 1), all of them empty.
     pub fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(1);
+        Queue::over(Slots::Own(zeros(words_for(capacity))))
+    }
+
+    /// A ring in memory that survives this process: all zeros, of [`words_for`] some capacity.
+    pub fn shared(words: SharedWords) -> Self {
+        Queue::over(Slots::Shared(words))
+    }
+
+    fn over(slots: Slots) -> Self {
         Queue {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
             asleep: Line(AtomicBool::new(false)),
             closed: AtomicBool::new(false),
             collector: OnceLock::new(),
-            capacity: capacity as u64,
-            slots: zeros(capacity * SLOT_WORDS),
+            capacity: (slots.len() / SLOT_WORDS) as u64,
+            slots,
         }
     }
 
@@ -165,7 +196,7 @@ impl Queue {
         self.wake();
     }
 
-    /// Was it closed? What is still in it can be popped.
+    /// Was it closed? What is still in it can be taken.
     pub fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
     }
@@ -184,22 +215,29 @@ impl Queue {
         }
     }
 
-    /// Takes the oldest record into `record` (cleared first); false: there is none. Collector thread only.
-    pub fn pop(&self, record: &mut Vec<u64>) -> bool {
+    /// Copies the oldest record into `record` (cleared first) and gives its ticket; `None`: there is none. It stays in the
+    /// ring, and can be rescued, until [`Queue::release`]. Collector thread only.
+    pub fn front(&self, record: &mut Vec<u64>) -> Option<u64> {
         let ticket = self.head.0.load(Relaxed);
         let (stamp, words, free) = self.slot(ticket);
         if stamp.load(Acquire) != free + 1 {
-            return false;
+            return None;
         }
-        record.clear();
-        let length = (words[0].load(Relaxed) as usize).min(RECORD_WORDS);
-        record.extend(words[1..=length].iter().map(|word| word.load(Relaxed)));
-        self.head.0.store(ticket + 1, Release);
-        stamp.store(free + 2, Release);
-        true
+        read(words, record);
+        Some(ticket)
     }
 
-    /// Records that were pushed (or are just being pushed) and not popped yet. Any thread.
+    /// Frees the slot of the oldest record, which [`Queue::front`] has shown. Collector thread only.
+    pub fn release(&self) {
+        let ticket = self.head.0.load(Relaxed);
+        let (stamp, _, free) = self.slot(ticket);
+        if stamp.load(Acquire) == free + 1 {
+            stamp.store(free + 2, Release);
+            self.head.0.store(ticket + 1, Release);
+        }
+    }
+
+    /// Records that were pushed (or are just being pushed) and not released yet. Any thread.
     pub fn len(&self) -> u64 {
         let head = self.head.0.load(Acquire);
         self.tail.0.load(Acquire).saturating_sub(head)
@@ -210,7 +248,7 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Names the calling thread as the one that pops. Before the first push that must wake it.
+    /// Names the calling thread as the one that takes. Before the first push that must wake it.
     pub fn collect_here(&self) {
         // A second call would be a second collector: the first one stays.
         let _ = self.collector.set(current());
@@ -231,6 +269,35 @@ impl Queue {
         }
         self.asleep.0.store(false, Relaxed);
     }
+}
+
+/// The words that a ring for `capacity` records (at least 1) needs.
+pub fn words_for(capacity: usize) -> usize {
+    capacity.max(1) * SLOT_WORDS
+}
+
+/// What the ring of a process that is gone still has: accepted, and not released. Oldest first, each with its ticket. A
+/// record that was just being written was not accepted, and is not among them.
+pub fn rescue(slots: &[AtomicU64]) -> Vec<(u64, Vec<u64>)> {
+    let capacity = (slots.len() / SLOT_WORDS) as u64;
+    let mut records = Vec::new();
+    for (index, slot) in (0..).zip(slots.chunks_exact(SLOT_WORDS)) {
+        let stamp = slot[0].load(Acquire);
+        if stamp % 2 == 1 {
+            let mut record = Vec::new();
+            read(&slot[1..], &mut record);
+            records.push(((stamp / 2).wrapping_mul(capacity).wrapping_add(index), record));
+        }
+    }
+    records.sort_unstable_by_key(|(ticket, _)| *ticket);
+    records
+}
+
+/// Copies a record out of its slot's words: its length, itself.
+fn read(words: &[AtomicU64], record: &mut Vec<u64>) {
+    record.clear();
+    let length = (words[0].load(Relaxed) as usize).min(RECORD_WORDS);
+    record.extend(words[1..=length].iter().map(|word| word.load(Relaxed)));
 }
 
 #[cfg(not(loom))]
@@ -256,7 +323,9 @@ mod tests {
 
     fn words(queue: &Queue) -> Option<Vec<u64>> {
         let mut record = Vec::new();
-        queue.pop(&mut record).then_some(record)
+        queue.front(&mut record)?;
+        queue.release();
+        Some(record)
     }
 
     #[test]
@@ -340,7 +409,8 @@ mod tests {
         let mut record = Vec::new();
         loop {
             let last_round = queue.is_closed();
-            while queue.pop(&mut record) {
+            while queue.front(&mut record).is_some() {
+                queue.release();
                 assert_eq!(record[2], !(record[0] ^ record[1]), "torn record");
                 seen[record[0] as usize].push(record[1]);
             }
@@ -356,6 +426,25 @@ mod tests {
             all.sort_unstable();
             assert!(all.iter().copied().eq(0..EACH), "lost or doubled");
         }
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn what_was_accepted_and_not_released_can_be_rescued() {
+        let queue = Queue::new(3);
+        for n in 0..5 {
+            queue.push(|w| _ = w.word(n)).expect("room");
+            if n < 3 {
+                assert_eq!(words(&queue), Some(vec![n]));
+            }
+        }
+        // Shown, and not released.
+        assert_eq!(queue.front(&mut Vec::new()), Some(3));
+        assert_eq!(rescue(&queue.slots), [(3, vec![3]), (4, vec![4])]);
+        queue.release();
+        queue.release();
+        queue.release();
+        assert_eq!(rescue(&queue.slots), []);
         assert!(queue.is_empty());
     }
 

@@ -15,20 +15,27 @@ use crate::message::Composer;
 use crate::outbox::Outbox;
 use crate::queue::{Full, Queue};
 use crate::settings::{OUTBOX, Plan, QUEUE, Relay, Way};
+use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::Pid;
+use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Enough for a TLS handshake in a debug build; only what is touched costs memory.
 const STACK: usize = 512 * 1024;
+
+/// What is younger may be lost when the machine loses power.
+const SYNC_EVERY: Duration = Duration::from_millis(500);
+
+/// How soon the mails of a process that is gone are taken over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The log tells of drops at most so often.
 const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -47,6 +54,7 @@ pub struct Prepared {
     plan: Plan,
     stations: Vec<Station>,
     composer: Composer,
+    spool: Option<Place>,
     /// What does not work, but may work later.
     pub warnings: Vec<String>,
 }
@@ -58,6 +66,10 @@ pub struct Prepared {
 /// What could not work, for the administrator.
 pub fn check(plan: &Plan, user: User) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
+    if let Some(spool) = &plan.spool {
+        Place::open(&spool.directory, user.uid, user.gid, spool.max_size)
+            .map_err(|why| format!("spool: {why}"))?;
+    }
     for relay in &plan.relays {
         let judged = match &relay.way {
             Way::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
@@ -86,7 +98,10 @@ impl Prepared {
             stations.push(Station::new(&relay.name, transport));
         }
         let composer = Composer::new(&plan.host, haproxy);
-        Ok(Prepared { plan, stations, composer, warnings })
+        let spool = plan.spool.as_ref();
+        let spool = spool.map(|spool| Place::open(&spool.directory, user.uid, user.gid, spool.max_size));
+        let spool = spool.transpose().map_err(|why| format!("spool: {why}"))?;
+        Ok(Prepared { plan, stations, composer, spool, warnings })
     }
 }
 
@@ -128,14 +143,15 @@ fn the_helper(helper: &mut Option<SharedHelper>, user: User) -> Result<SharedHel
     }
 }
 
-/// A running service: the queue that HAProxy's threads push into, and the two threads behind it.
+/// A running service: the queue that HAProxy's threads push into, and the threads behind it.
 pub struct Service {
     queue: Arc<Queue>,
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
-    /// The collector has taken something from the queue that is not in the outbox yet.
-    in_hand: Arc<AtomicBool>,
-    /// Disconnected when both threads have ended.
+    spool: Option<Arc<Spool>>,
+    /// The queue is in memory that survives the process.
+    is_shared: bool,
+    /// Disconnected when collector and mailer have ended.
     ended: Receiver<()>,
 }
 
@@ -146,41 +162,66 @@ impl Service {
     ///
     /// The system gives no thread.
     pub fn start(prepared: Prepared) -> io::Result<Self> {
-        let Prepared { plan, stations, composer, .. } = prepared;
+        let Prepared { plan, stations, composer, spool, .. } = prepared;
+        let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+        let token = format!("{micros:x}-{:x}", std::process::id());
+        let (spool, memory) = match spool {
+            Some(place) => {
+                let (spool, memory) = Spool::start(place, &token);
+                (Some(Arc::new(spool)), memory)
+            }
+            None => (None, None),
+        };
         let (ends, ended) = bounded(0);
         let service = Service {
-            queue: Arc::new(Queue::new(QUEUE)),
-            outbox: Arc::new(Outbox::new(OUTBOX)),
+            is_shared: memory.is_some(),
+            queue: Arc::new(memory.map_or_else(|| Queue::new(QUEUE), |words| Queue::shared(Box::new(words)))),
+            outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
-            in_hand: Arc::default(),
+            spool,
             ended,
         };
-        let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-        let token = format!("{micros:x}.{:x}", std::process::id());
         let mut collector = Collector {
             queue: service.queue.clone(),
             outbox: service.outbox.clone(),
             counters: service.counters.clone(),
-            in_hand: service.in_hand.clone(),
-            engine: Engine::new(plan.routes, &plan.host, token),
+            spool: service.spool.clone(),
+            engine: Engine::new(plan.routes, &plan.host),
+            token,
             drops: Drops::default(),
+            looked: None,
         };
-        let mut mailer = Mailer::new(stations, composer, service.outbox.clone(), service.counters.clone());
+        let (outbox, counters) = (service.outbox.clone(), service.counters.clone());
+        let mut mailer = Mailer::new(stations, composer, outbox, counters, plan.retry);
 
-        spawn("email-collector", ends.clone(), move || {
+        let started = spawn("email-collector", ends.clone(), move || {
             while survives("the collector", || collector.run()).is_err() {
-                collector.in_hand.store(false, SeqCst);
+                // The record that it was at would do it again.
+                collector.queue.release();
                 collector.counters.failed.one();
             }
-        })?;
-        let started = spawn("email-mailer", ends, move || {
-            while survives("the mailer", || mailer.run()).is_err() {
-                mailer.lost_one();
-            }
+        })
+        .and_then(|()| {
+            spawn("email-mailer", ends, move || {
+                while survives("the mailer", || mailer.run()).is_err() {
+                    mailer.lose_what_is_in_hand();
+                }
+            })
+        })
+        .and_then(|()| match service.spool.clone() {
+            None => Ok(()),
+            // Nobody waits for its end: what it does lasts as long as the disk likes.
+            Some(spool) => spawn("email-spool", bounded(0).0, move || {
+                loop {
+                    std::thread::sleep(SYNC_EVERY);
+                    let _ = survives("the spool", || spool.sync());
+                }
+            }),
         });
         if let Err(error) = started {
-            // Half a service is none: the collector ends.
+            // Half a service is none.
             service.queue.close();
+            service.outbox.abandon();
             return Err(error);
         }
         Ok(service)
@@ -214,7 +255,7 @@ impl Service {
     /// Events and mails that are neither delivered nor given up. Any thread, no lock.
     pub fn pending(&self) -> u64 {
         // In the direction in which they travel, so that none is overlooked on its way.
-        self.queue.len() + u64::from(self.in_hand.load(SeqCst)) + self.outbox.pending()
+        self.queue.len() + self.outbox.pending()
     }
 
     /// Deliver what there is now, do not wait for better times. Any thread, no lock.
@@ -229,14 +270,19 @@ impl Service {
         let deadline = Instant::now() + bound;
         self.outbox.drain();
         self.queue.close();
-        // Nothing is ever sent through it: it ends when both threads have.
-        let ended = self.ended.recv_deadline(deadline) == Err(RecvTimeoutError::Disconnected);
+        // Nothing is ever sent through it: it ends when both threads have. How they did shows in what is left.
+        let _ = self.ended.recv_deadline(deadline);
         self.outbox.abandon();
         let left = self.pending();
-        if left > 0 {
-            log::error!("stopped with {left} alerts not delivered");
-        } else if !ended {
-            log::warn!("stopped while the last relay session was still open");
+        let lost = self.outbox.unstored() + if self.is_shared { 0 } else { self.queue.len() };
+        if left > lost {
+            log::warn!("stopped with {} alerts left in the spool for the next process", left - lost);
+        }
+        if lost > 0 {
+            log::error!("stopped with {lost} alerts not delivered");
+        }
+        if let Some(spool) = &self.spool {
+            spool.end(left == 0);
         }
         left
     }
@@ -281,9 +327,13 @@ struct Collector {
     queue: Arc<Queue>,
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
-    in_hand: Arc<AtomicBool>,
+    spool: Option<Arc<Spool>>,
     engine: Engine,
+    /// This process, in the ids of its events.
+    token: String,
     drops: Drops,
+    /// When the spool was looked at last.
+    looked: Option<Instant>,
 }
 
 /// What the log knows of lost events and mails.
@@ -301,21 +351,55 @@ impl Collector {
         let mut record = Vec::new();
         loop {
             let stopping = self.queue.is_closed();
-            self.in_hand.store(true, SeqCst);
-            while self.queue.pop(&mut record) {
-                self.take(&record);
+            while let Some(ticket) = self.queue.front(&mut record) {
+                let id = format!("{}.{ticket}", self.token);
+                self.take(&record, &id);
+                // Not before its mails are in the outbox, and in the spool.
+                self.queue.release();
             }
-            self.in_hand.store(false, SeqCst);
             if stopping && self.queue.is_empty() {
                 self.count_drops(Duration::ZERO);
                 return self.outbox.close();
             }
+            if !stopping {
+                self.look_after_spool();
+            }
             let untold = self.count_drops(DROPS_TOLD_EVERY);
-            self.queue.sleep_until_pushed(untold);
+            let spool = self.spool.as_ref().map(|_| LOOK_EVERY);
+            self.queue.sleep_until_pushed(match (untold, spool) {
+                (Some(untold), Some(spool)) => Some(untold.min(spool)),
+                (untold, spool) => untold.or(spool),
+            });
         }
     }
 
-    fn take(&mut self, record: &[u64]) {
+    /// Takes over what processes that are gone have left, and writes what could not be written before.
+    fn look_after_spool(&mut self) {
+        let Some(spool) = self.spool.clone() else { return };
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        self.outbox.store_again();
+        for mut legacy in spool.legacies() {
+            let known: HashSet<String> =
+                legacy.mails.iter().map(|(mail, ..)| mail.message_id.clone()).collect();
+            for (mail, left, stored) in legacy.mails.drain(..) {
+                self.outbox.adopt(mail, left, stored, Instant::now());
+            }
+            for (id, record) in std::mem::take(&mut legacy.events) {
+                self.take_but(&record, &id, &known);
+            }
+            spool.taken_over(legacy);
+        }
+    }
+
+    fn take(&mut self, record: &[u64], id: &str) {
+        self.take_but(record, id, &HashSet::new());
+    }
+
+    /// Makes mails of a record, but for those that are `known` already.
+    fn take_but(&mut self, record: &[u64], id: &str, known: &HashSet<String>) {
         let Some(change) = Change::read(record) else {
             log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
             return self.counters.failed.one();
@@ -323,11 +407,14 @@ impl Collector {
         #[cfg(feature = "fault-injection")]
         assert!(change.server != "panic-in-the-collector", "asked for");
         self.count_drops(DROPS_TOLD_EVERY);
-        for event in change.events() {
-            for mail in self.engine.take(event, SystemTime::now()) {
-                let copies = mail.to.len() as u64;
-                if self.outbox.put(mail, Instant::now()).is_err() {
-                    self.counters.failed.many(copies);
+        for (n, event) in change.events().into_iter().enumerate() {
+            for mail in self.engine.take(event, &format!("{id}.{n}"), SystemTime::now()) {
+                if known.contains(&mail.message_id) {
+                    continue;
+                }
+                if let Some(gone) = self.outbox.put(mail, Instant::now()) {
+                    self.counters.failed.many(gone.to.len() as u64);
+                    self.engine.dropped(1);
                     self.drops.mails += 1;
                 }
             }
@@ -359,7 +446,10 @@ impl Collector {
             );
         }
         if drops.mails > 0 {
-            log::error!("{} mails were dropped: {OUTBOX} are waiting for a relay already", drops.mails);
+            log::error!(
+                "{} mails were dropped, the least important first: {OUTBOX} wait for a relay in memory",
+                drops.mails
+            );
         }
         *drops = Drops { seen: drops.seen, told: Some(Instant::now()), ..Drops::default() };
         None

@@ -11,12 +11,14 @@ use std::time::Duration;
 pub const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
 /// When `sendmail` or `mailx` is killed, unless the relay has `timeout`.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a mail is tried.
+/// How long a mail is tried without `email_alert.retry`.
 pub const RETRY: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Events that wait for the collector at most.
 pub const QUEUE: usize = 4096;
-/// Mails that wait for a relay at most.
+/// Mails that wait for a relay in memory at most; those in the spool do not count.
 pub const OUTBOX: usize = 10_000;
+/// The spool's bound, in bytes, without `max-size`.
+pub const SPOOL_SIZE: u64 = 256 * 1024 * 1024;
 /// Where SMTP listens (RFC 5321, 4.5.4.2).
 pub const SMTP_PORT: u16 = 25;
 /// Where submission listens, which begins unencrypted (RFC 6409, 3.1).
@@ -33,6 +35,19 @@ pub struct Settings {
     pub relays: Vec<Relay>,
     /// `email_alert.host-name`.
     pub host_name: Option<String>,
+    /// `email_alert.spool`.
+    pub spool: Option<SpoolPlace>,
+    /// `email_alert.retry`.
+    pub retry: Option<Duration>,
+}
+
+/// The `email_alert.spool` line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpoolPlace {
+    /// An existing directory.
+    pub directory: PathBuf,
+    /// Of its mails, in bytes.
+    pub max_size: u64,
 }
 
 /// One `email_alert` line: who gets mails of what.
@@ -226,6 +241,10 @@ pub struct Plan {
     pub routes: Vec<PlannedRoute>,
     /// In the order in which they are tried.
     pub relays: Vec<Relay>,
+    /// Where mails survive the process.
+    pub spool: Option<SpoolPlace>,
+    /// How long a mail is tried.
+    pub retry: Duration,
 }
 
 /// A [`Route`] with whole addresses.
@@ -274,6 +293,8 @@ impl Settings {
             host: host.to_owned(),
             routes: routes.collect::<Result<_, String>>()?,
             relays: if self.relays.is_empty() { usual_relays() } else { self.relays.clone() },
+            spool: self.spool.clone(),
+            retry: self.retry.unwrap_or(RETRY),
         })
     }
 }

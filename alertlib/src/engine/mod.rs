@@ -28,22 +28,22 @@ pub struct Outgoing {
 pub struct Engine {
     routes: Vec<PlannedRoute>,
     host: String,
-    /// Makes ids of this process unlike those of any other.
-    token: String,
-    mails: u64,
     dropped: u64,
     /// What was last said of each backend: `BackendDown` or `BackendUp`.
     backends: HashMap<String, Kind>,
 }
 
 impl Engine {
-    /// An engine for these routes. `token`: letters and digits that no other process on `host` uses.
-    pub fn new(routes: Vec<PlannedRoute>, host: &str, token: String) -> Self {
-        Engine { routes, host: host.to_owned(), token, mails: 0, dropped: 0, backends: HashMap::new() }
+    /// An engine for these routes.
+    pub fn new(routes: Vec<PlannedRoute>, host: &str) -> Self {
+        Engine { routes, host: host.to_owned(), dropped: 0, backends: HashMap::new() }
     }
 
     /// The mails that `event` means at the time `now`: one a sender, and one copy a recipient, however many routes match.
-    pub fn take(&mut self, event: Event, now: SystemTime) -> Vec<Outgoing> {
+    ///
+    /// `id`: letters, digits, `.` and `-` that no other event of any process on this host has. The same event with the
+    /// same id gets the same Message-IDs, should it come again after a crash.
+    pub fn take(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Outgoing> {
         // Two servers that change at once, on two threads, may both find that theirs was the backend's last one.
         if matches!(event.kind, Kind::BackendDown | Kind::BackendUp)
             && self.backends.insert(event.proxy.clone(), event.kind) == Some(event.kind)
@@ -67,9 +67,8 @@ impl Engine {
                 mail.to.extend(to);
                 continue;
             }
-            self.mails += 1;
             mails.push(Outgoing {
-                message_id: format!("<haproxy.{}.{}@{}>", self.token, self.mails, self.host),
+                message_id: format!("<haproxy.{id}.{n}@{}>", self.host),
                 created: now,
                 from: from.clone(),
                 to,
@@ -111,9 +110,10 @@ mod tests {
             when: SystemTime::UNIX_EPOCH,
             kind,
             proxy: "be".into(),
+            is_listen: false,
             server: Some("s1".into()),
             sentence: "Server be/s1 is DOWN.".into(),
-            change: None,
+            facts: vec![],
         }
     }
 
@@ -124,17 +124,17 @@ mod tests {
             route(&["b@example.com", "c@example.com"], "lb@example.com", &[Kind::Down]),
             route(&["a@example.com", "d@example.com"], "other@example.com", &[Kind::Down]),
         ];
-        let mut engine = Engine::new(routes, "lb1", "t".into());
-        let mails = engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH);
+        let mut engine = Engine::new(routes, "lb1");
+        let mails = engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH);
         let to: Vec<Vec<&str>> =
             mails.iter().map(|mail| mail.to.iter().map(|to| to.address.as_ref()).collect()).collect();
         assert_eq!(to, [vec!["a@example.com", "b@example.com", "c@example.com"], vec!["d@example.com"]]);
         assert_ne!(mails[0].message_id, mails[1].message_id);
 
-        let mails = engine.take(event(Kind::Up), SystemTime::UNIX_EPOCH);
+        let mails = engine.take(event(Kind::Up), "t.1", SystemTime::UNIX_EPOCH);
         assert_eq!(mails.len(), 1);
         assert_eq!(mails[0].to.len(), 2);
-        assert!(engine.take(event(Kind::Maint), SystemTime::UNIX_EPOCH).is_empty());
+        assert!(engine.take(event(Kind::Maint), "t.1", SystemTime::UNIX_EPOCH).is_empty());
     }
 
     #[test]
@@ -142,9 +142,8 @@ mod tests {
         let mut engine = Engine::new(
             vec![route(&["a@example.com"], "lb@example.com", &[Kind::BackendDown, Kind::BackendUp])],
             "lb1",
-            "t".into(),
         );
-        let mut mails = |kind| engine.take(event(kind), SystemTime::UNIX_EPOCH).len();
+        let mut mails = |kind| engine.take(event(kind), "t.1", SystemTime::UNIX_EPOCH).len();
         for _ in 0..2 {
             assert_eq!([mails(Kind::BackendDown), mails(Kind::BackendDown)], [1, 0]);
             assert_eq!([mails(Kind::BackendUp), mails(Kind::BackendUp)], [1, 0]);
@@ -153,12 +152,11 @@ mod tests {
 
     #[test]
     fn drops_are_told_once_in_the_next_mail() {
-        let mut engine =
-            Engine::new(vec![route(&["a@example.com"], "lb@example.com", &[Kind::Down])], "lb1", "t".into());
+        let mut engine = Engine::new(vec![route(&["a@example.com"], "lb@example.com", &[Kind::Down])], "lb1");
         engine.dropped(3);
-        assert!(engine.take(event(Kind::Up), SystemTime::UNIX_EPOCH).is_empty());
+        assert!(engine.take(event(Kind::Up), "t.1", SystemTime::UNIX_EPOCH).is_empty());
         engine.dropped(4);
-        assert_eq!(engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH)[0].dropped, 7);
-        assert_eq!(engine.take(event(Kind::Down), SystemTime::UNIX_EPOCH)[0].dropped, 0);
+        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 7);
+        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 0);
     }
 }

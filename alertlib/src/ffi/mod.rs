@@ -7,6 +7,7 @@
 #![allow(non_camel_case_types)] // these are C's names
 
 mod guard;
+pub(crate) mod map;
 pub(crate) mod process;
 
 use crate::event::{Number, RawChange, State, Text};
@@ -201,7 +202,7 @@ struct Setup {
 }
 
 static SETUP: Mutex<Setup> = Mutex::new(Setup {
-    settings: Settings { routes: Vec::new(), relays: Vec::new(), host_name: None },
+    settings: Settings { routes: Vec::new(), relays: Vec::new(), host_name: None, spool: None, retry: None },
     configured: false,
     refused: false,
     plan: None,

@@ -5,7 +5,7 @@
 //! part says nothing that the text does not.
 
 use crate::engine::Outgoing;
-use crate::event::{Change, Event, Kind, State};
+use crate::event::{Event, Fact, Kind};
 use crate::settings::Recipient;
 use crate::text::bounded;
 use askama::Template;
@@ -46,7 +46,7 @@ struct Html<'a> {
     state: &'a str,
     name: &'a str,
     sentence: &'a str,
-    facts: &'a [(&'static str, String)],
+    facts: &'a [Fact],
     notes: &'a [String],
 }
 
@@ -125,9 +125,9 @@ impl Composer {
         format!("{} {} on {}{what}", event.kind.state(), name(event), self.host)
     }
 
-    fn text(&self, event: &Event, facts: &[(&'static str, String)], notes: &[String]) -> String {
+    fn text(&self, event: &Event, facts: &[Fact], notes: &[String]) -> String {
         let mut text = format!("{}\n\n", event.sentence);
-        for (label, value) in facts {
+        for Fact { label, value } in facts {
             text.push_str(&format!("  {label:<9} {value}\n"));
         }
         for note in notes {
@@ -136,25 +136,13 @@ impl Composer {
         text
     }
 
-    fn facts(&self, event: &Event) -> Vec<(&'static str, String)> {
-        let mut facts = vec![(if event.server.is_some() { "server" } else { "backend" }, event.subject())];
-        let was = event.change.as_ref().filter(|_| event.server.is_some()).map(before).unwrap_or_default();
-        facts.push(("state", format!("{}{was}", event.kind.state())));
-        facts.push(("time", self.time(event.when)));
-        if let Some(change) = &event.change {
-            if let Some(check) = change.check.as_ref().filter(|_| event.server.is_some()) {
-                let which = if check.agent { "agent" } else { "check" };
-                facts.push((which, format!("{} ({})", check.reason, check.status)));
-            }
-            if let Some((proxy, server)) = &change.via {
-                facts.push(("tracks", format!("{proxy}/{server}")));
-            }
-            facts.push(("usable", format!("{} active and {} backup servers", change.active, change.backup)));
-        }
-        facts.push(("host", self.host.clone()));
-        if let Some(version) = &self.haproxy {
-            facts.push(("HAProxy", version.clone()));
-        }
+    fn facts(&self, event: &Event) -> Vec<Fact> {
+        let about = if event.server.is_some() { "server" } else { section(event) };
+        let mut facts = vec![Fact::new(about, event.subject())];
+        facts.extend(event.facts.iter().cloned());
+        facts.push(Fact::new("time", self.time(event.when)));
+        facts.push(Fact::new("host", &self.host));
+        facts.extend(self.haproxy.as_ref().map(|version| Fact::new("HAProxy", version)));
         facts
     }
 
@@ -168,23 +156,15 @@ impl Composer {
 
 /// What the mail is about: `backend/server`, or `backend <name>`.
 fn name(event: &Event) -> String {
-    match (&event.server, &event.change) {
-        (Some(_), _) => event.subject(),
-        (None, Some(change)) if change.is_listen => format!("proxy {}", event.proxy),
-        (None, _) => format!("backend {}", event.proxy),
+    match &event.server {
+        Some(_) => event.subject(),
+        None => format!("{} {}", section(event), event.proxy),
     }
 }
 
-/// What the server was before, where that says more than the opposite of now.
-fn before(change: &Change) -> String {
-    let was = match (change.old_admin.maint(), change.old_admin.drain(), change.old_state) {
-        (true, ..) => "MAINT",
-        (_, true, _) => "DRAIN",
-        (.., State::Stopped) => "DOWN",
-        (.., State::Stopping) => "NOLB",
-        (.., State::Starting | State::Running) => "UP",
-    };
-    format!(", was {was}")
+/// HAProxy's word for where the servers are.
+fn section(event: &Event) -> &'static str {
+    if event.is_listen { "proxy" } else { "backend" }
 }
 
 fn notes(outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Vec<String> {
@@ -244,9 +224,10 @@ mod tests {
             when: SystemTime::UNIX_EPOCH,
             kind: Kind::Down,
             proxy: proxy.into(),
+            is_listen: false,
             server: Some("s1".into()),
             sentence: sentence.into(),
-            change: None,
+            facts: vec![Fact::new("state", "DOWN, was UP")],
         }
     }
 
@@ -262,7 +243,7 @@ mod tests {
         assert_eq!(mail.subject, "DOWN be/s1 on lb1.example.com");
         assert_eq!(
             mail.text,
-            "Server be/s1 is DOWN.\n\n  server    be/s1\n  state     DOWN\n  time      1970-01-01 00:00:00 +00:00\n  \
+            "Server be/s1 is DOWN.\n\n  server    be/s1\n  state     DOWN, was UP\n  time      1970-01-01 00:00:00 +00:00\n  \
              host      lb1.example.com\n  HAProxy   2.6.12\n"
         );
         assert!(mail.bytes.is_ascii());

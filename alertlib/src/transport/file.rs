@@ -5,9 +5,10 @@
 //! headers have the same addresses.
 
 use super::{Letter, Transport, Trouble, Verdict};
-use nix::fcntl::{AtFlags, OFlag, openat, renameat};
+use crate::spool::may_write;
+use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat};
-use nix::unistd::{UnlinkatFlags, faccessat, unlinkat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File as FsFile;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -30,14 +31,7 @@ impl File {
         let directory = nix::fcntl::open(path, flags, Mode::empty())
             .map_err(|error| format!("cannot open directory '{}': {}", path.display(), error.desc()))?;
         let data = fstat(&directory).map_err(|error| format!("'{}': {}", path.display(), error.desc()))?;
-        // Root's own test says nothing of what the unprivileged worker may do: look at the mode.
-        let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
-        let writable = match (uid, gid) {
-            (0, _) => faccessat(&directory, ".", nix::unistd::AccessFlags::W_OK, AtFlags::empty()).is_ok(),
-            (uid, _) if uid == data.st_uid => may(6),
-            (_, gid) if gid == data.st_gid => may(3),
-            _ => may(0),
-        };
+        let writable = may_write(&directory, &data, uid, gid);
         if !writable {
             return Err(format!(
                 "directory '{}' is not writable for user id {uid}, group id {gid}",

@@ -43,7 +43,8 @@ mod tests {
             let (mut record, mut seen) = (Vec::new(), Vec::new());
             loop {
                 let closed = queue.is_closed();
-                while queue.pop(&mut record) {
+                while queue.front(&mut record).is_some() {
+                    queue.release();
                     assert_eq!(record[..], [record[0], !record[0]], "torn");
                     seen.push(record[0]);
                 }

@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The spool: what is not delivered yet survives the process.
+//!
+//! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
+//! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
+//! that thread wait for the disk. And every mail is a file of the spool's directory ([`format`]) from before its event
+//! leaves the queue until its last recipient has it.
+//!
+//! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
+//! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that
+//! ends; whoever can then lock that file takes over what is there. Nothing is left when a process ends in order.
+
+pub mod format;
+
+use crate::engine::Outgoing;
+use crate::ffi::map::SharedWords;
+use crate::queue;
+use crate::settings::Recipient;
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, unlinkat};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Where memory is a file: POSIX's `shm_open()` on Linux.
+const MEMORY: &str = "/dev/shm";
+/// A larger file is none of ours: names and sentences are bounded.
+const LARGEST: u64 = 256 * 1024;
+/// Its owner alone: it has addresses, and what it says is mailed.
+const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
+
+/// The directories, opened before the chroot.
+pub struct Place {
+    directory: OwnedFd,
+    memory: Option<OwnedFd>,
+    /// For the log.
+    path: String,
+    max_size: u64,
+}
+
+impl Place {
+    /// Opens the spool's directory. `uid`, `gid`: who will work in it; `max_size`: of its mails, in bytes.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened, that user cannot write into it, or anybody can.
+    pub fn open(path: &Path, uid: u32, gid: u32, max_size: u64) -> Result<Self, String> {
+        let shown = path.display();
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let directory = nix::fcntl::open(path, flags, Mode::empty())
+            .map_err(|error| format!("cannot open directory '{shown}': {}", error.desc()))?;
+        let data = fstat(&directory).map_err(|error| format!("'{shown}': {}", error.desc()))?;
+        if data.st_mode & 0o002 != 0 {
+            return Err(format!(
+                "directory '{shown}' can be written by everybody, and what is in it is mailed; expected: chmod o-w {shown}"
+            ));
+        }
+        if !may_write(&directory, &data, uid, gid) {
+            return Err(format!(
+                "directory '{shown}' is not writable for user id {uid}, group id {gid}; expected: chown {uid}:{gid} {shown}"
+            ));
+        }
+        let memory = nix::fcntl::open(MEMORY, flags, Mode::empty()).ok();
+        Ok(Place { directory, memory, path: shown.to_string(), max_size })
+    }
+}
+
+/// May that user make files in the directory? Root's own test says nothing of the unprivileged worker: look at the mode.
+pub fn may_write(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
+    let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
+    match (uid, gid) {
+        (0, _) => faccessat(directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
+        (uid, _) if uid == data.st_uid => may(6),
+        (_, gid) if gid == data.st_gid => may(3),
+        _ => may(0),
+    }
+}
+
+/// The spool of this process.
+pub struct Spool {
+    place: Place,
+    token: String,
+    owner: Mutex<Option<Flock<OwnedFd>>>,
+    numbers: AtomicU64,
+    size: AtomicU64,
+    /// Written since the last [`Spool::sync`], and not removed since.
+    dirty: Mutex<BTreeSet<String>>,
+    /// What the log has of its troubles.
+    told: Mutex<Option<String>>,
+}
+
+/// A mail of the spool: its file's name, and its size in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    name: String,
+    size: u64,
+}
+
+/// What a process that is gone has left.
+#[derive(Debug, Default)]
+pub struct Legacy {
+    /// Its mails, ours now, in the order in which it made them.
+    pub mails: Vec<(Outgoing, Vec<Recipient>, Stored)>,
+    /// Events that it had accepted, and perhaps not made mails of: `<token>.<ticket>`, of which their mails' Message-IDs
+    /// are made, and the record.
+    pub events: Vec<(String, Vec<u64>)>,
+    token: String,
+    /// Held until [`Spool::taken_over`].
+    owner: Option<Flock<OwnedFd>>,
+}
+
+impl Spool {
+    /// The spool of the process `token`, and memory for its queue that survives it. Post fork, as the worker's user.
+    pub fn start(place: Place, token: &str) -> (Self, Option<SharedWords>) {
+        let spool = Spool {
+            place,
+            token: token.to_owned(),
+            owner: Mutex::new(None),
+            numbers: AtomicU64::new(0),
+            size: AtomicU64::new(0),
+            dirty: Mutex::default(),
+            told: Mutex::new(None),
+        };
+        let owned = spool.own();
+        let memory = match owned {
+            Ok(()) => spool.memory(),
+            Err(error) => Err(error),
+        };
+        let memory = match memory {
+            Ok(words) => Some(words),
+            Err(error) => {
+                log::warn!(
+                    "spool {}: no shared memory for the queue: {}; events that are in it when the process is killed are lost",
+                    spool.place.path,
+                    error.desc()
+                );
+                None
+            }
+        };
+        if let Err(error) = owned {
+            spool.tell(Some(format!("cannot own files: {}", error.desc())));
+        }
+        (spool, memory)
+    }
+
+    /// Makes and locks our owner file, unless we have it. Without it everything of ours would be anybody's.
+    fn own(&self) -> nix::Result<()> {
+        let mut owner = lock(&self.owner);
+        if owner.as_ref().is_some_and(|owner| fstat(&**owner).is_ok_and(|data| data.st_nlink > 0)) {
+            return Ok(());
+        }
+        let name = owner_name(&self.token);
+        let file = self.create(&name)?;
+        *owner = Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?);
+        Ok(())
+    }
+
+    fn create(&self, name: &str) -> nix::Result<OwnedFd> {
+        openat(
+            &self.place.directory,
+            name,
+            OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC,
+            PRIVATE,
+        )
+    }
+
+    fn memory(&self) -> nix::Result<SharedWords> {
+        let directory = self.place.memory.as_ref().ok_or(Errno::ENOENT)?;
+        let name = memory_name(&self.token);
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        let file = openat(directory, name.as_str(), flags, PRIVATE)?;
+        let words = queue::words_for(crate::settings::QUEUE);
+        let mapped = posix_fallocate(&file, 0, (words * 8) as i64).and_then(|()| {
+            SharedWords::map(&file, words).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+        });
+        if mapped.is_err() {
+            let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        mapped
+    }
+
+    /// Writes a mail that `left` have not got. `None`: it is in memory only, and the log says why.
+    pub fn store(&self, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
+        self.write(self.next_name(), mail, left)
+    }
+
+    fn next_name(&self) -> String {
+        format!("mail.{}.{:08}", self.token, self.numbers.fetch_add(1, Relaxed))
+    }
+
+    /// Writes it again after some have got it.
+    pub fn update(&self, stored: Stored, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
+        self.size.fetch_sub(stored.size, Relaxed);
+        let name = stored.name.clone();
+        let written = self.write(name, mail, left);
+        if written.is_none() {
+            // An old file would be sent to those who have it: a copy too many. Better one that is in memory only.
+            self.unlink(&stored.name);
+        }
+        written
+    }
+
+    fn write(&self, name: String, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
+        let text = format::encode(mail, left);
+        let size = text.len() as u64;
+        if self.size.load(Relaxed) + size > self.place.max_size {
+            self.tell(Some(format!("its {} bytes are full", self.place.max_size)));
+            return None;
+        }
+        let hidden = format!("new.{}", &name[5..]);
+        let written = self.own().and_then(|()| {
+            let file = self.create(&hidden)?;
+            let outcome = File::from(file)
+                .write_all(text.as_bytes())
+                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+                .and_then(|()| {
+                    renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name.as_str())
+                });
+            if outcome.is_err() {
+                self.unlink(&hidden);
+            }
+            outcome
+        });
+        match written {
+            Ok(()) => {
+                self.tell(None);
+                self.size.fetch_add(size, Relaxed);
+                lock(&self.dirty).insert(name.clone());
+                Some(Stored { name, size })
+            }
+            Err(error) => {
+                self.tell(Some(format!("cannot write: {}", error.desc())));
+                None
+            }
+        }
+    }
+
+    /// Everybody has it, or never will.
+    pub fn remove(&self, stored: &Stored) {
+        self.size.fetch_sub(stored.size, Relaxed);
+        lock(&self.dirty).remove(&stored.name);
+        self.unlink(&stored.name);
+    }
+
+    /// Reads a mail again that is not kept in memory.
+    ///
+    /// # Errors
+    ///
+    /// It is not there any more, or is none.
+    pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), String> {
+        self.read(&stored.name)
+    }
+
+    fn unlink(&self, name: &str) {
+        // Gone is what it should be; and what cannot be removed is found, and said, by the next process.
+        let _ = unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir);
+    }
+
+    /// Brings to the disk what was written since the last time. The mails that were delivered meanwhile cost nothing.
+    pub fn sync(&self) {
+        let dirty = std::mem::take(&mut *lock(&self.dirty));
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        for name in &dirty {
+            match openat(&self.place.directory, name.as_str(), flags, Mode::empty()).and_then(fsync) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(error) => self.tell(Some(format!("cannot sync: {}", error.desc()))),
+            }
+        }
+        if !dirty.is_empty() {
+            // Some file systems have no directories to sync: then there is nothing to be done.
+            let _ = fsync(&self.place.directory);
+        }
+    }
+
+    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`].
+    pub fn legacies(&self) -> Vec<Legacy> {
+        let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for name in self.names() {
+            let token = match name.split_once('.') {
+                Some(("owner", token)) => token.to_owned(),
+                Some(("mail" | "new", rest)) => match rest.rsplit_once('.') {
+                    Some((token, _)) => token.to_owned(),
+                    None => continue,
+                },
+                _ => continue,
+            };
+            if token != self.token {
+                tokens.entry(token).or_default().push(name);
+            }
+        }
+        tokens.into_iter().filter_map(|(token, names)| self.legacy(token, names)).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        let Ok(mut directory) = Dir::openat(&self.place.directory, ".", flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        directory
+            .iter()
+            .flatten()
+            .filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned()))
+            .collect()
+    }
+
+    fn legacy(&self, token: String, mut names: Vec<String>) -> Option<Legacy> {
+        let owner = self.claim(&token)?;
+        // Now that it is ours: somebody else may have had it a moment ago.
+        names.retain(|name| {
+            faccessat(&self.place.directory, name.as_str(), AccessFlags::F_OK, AtFlags::empty()).is_ok()
+        });
+        let mut legacy = Legacy { owner: Some(owner), token, ..Legacy::default() };
+        names.sort_unstable();
+        for name in names {
+            if name.starts_with("new.") {
+                self.unlink(&name);
+                continue;
+            }
+            if !name.starts_with("mail.") {
+                continue;
+            }
+            match self.read(&name) {
+                Ok((mail, left)) => {
+                    let mine = self.next_name();
+                    let size = format::encode(&mail, &left).len() as u64;
+                    let (from, to) = (name.as_str(), mine.as_str());
+                    if renameat(&self.place.directory, from, &self.place.directory, to).is_ok() {
+                        self.size.fetch_add(size, Relaxed);
+                        legacy.mails.push((mail, left, Stored { name: mine, size }));
+                    }
+                }
+                Err(why) => self.set_aside(&name, &why),
+            }
+        }
+        legacy.events = self.rescued(&legacy.token);
+        legacy.mails.sort_by_key(|(mail, ..)| mail.created);
+        let (mails, events) = (legacy.mails.len(), legacy.events.len());
+        if mails + events > 0 {
+            log::info!(
+                "spool {}: takes over {mails} mails and {events} events of a process that is gone",
+                self.place.path
+            );
+        }
+        Some(legacy)
+    }
+
+    /// Locks the owner file of a process, if that is gone and nobody else was quicker.
+    fn claim(&self, token: &str) -> Option<Flock<OwnedFd>> {
+        let name = owner_name(token);
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = match openat(&self.place.directory, name.as_str(), flags, Mode::empty()) {
+            Err(Errno::ENOENT) => self.create(&name),
+            opened => opened,
+        };
+        let owner = Flock::lock(file.ok()?, FlockArg::LockExclusiveNonblock).ok()?;
+        // Somebody who had it before us may have removed it.
+        fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
+    }
+
+    /// Everything of it is in our hands: removes what is left of its process.
+    pub fn taken_over(&self, legacy: Legacy) {
+        if let Some(memory) = &self.place.memory {
+            let _ = unlinkat(memory, memory_name(&legacy.token).as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        self.unlink(&owner_name(&legacy.token));
+        drop(legacy.owner);
+    }
+
+    /// The events in the queue of a process that is gone.
+    fn rescued(&self, token: &str) -> Vec<(String, Vec<u64>)> {
+        let Some(memory) = &self.place.memory else { return Vec::new() };
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let Ok(file) = openat(memory, memory_name(token).as_str(), flags, Mode::empty()) else {
+            return Vec::new();
+        };
+        let words = queue::words_for(crate::settings::QUEUE);
+        let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
+        match SharedWords::map(&file, words) {
+            Ok(slots) if is_ours => queue::rescue(&slots)
+                .into_iter()
+                .map(|(ticket, record)| (format!("{token}.{ticket}"), record))
+                .collect(),
+            _ => {
+                log::warn!(
+                    "spool {}: the shared memory of process {token} is not as it should be; set aside",
+                    self.place.path
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let file = openat(&self.place.directory, name, flags, Mode::empty())
+            .map_err(|error| error.desc().to_owned())?;
+        let data = fstat(&file).map_err(|error| error.desc().to_owned())?;
+        if !is_private(&data) {
+            return Err("it is not a file that belongs to this user alone".to_owned());
+        }
+        let mut text = String::new();
+        let read = File::from(file).take(LARGEST).read_to_string(&mut text);
+        read.map_err(|error| crate::helper::words_of(&error))?;
+        format::decode(&text)
+    }
+
+    /// Keeps what cannot be used out of the way, and for the administrator.
+    fn set_aside(&self, name: &str, why: &str) {
+        let aside = format!("bad.{name}");
+        let done = renameat(&self.place.directory, name, &self.place.directory, aside.as_str());
+        let what = if done.is_ok() { format!("set aside as {aside}") } else { "left where it is".to_owned() };
+        log::error!("spool {}: {} is no mail: {why}; {what}", self.place.path, crate::text::visible(name));
+    }
+
+    /// Logs a trouble when it begins, changes or ends.
+    fn tell(&self, trouble: Option<String>) {
+        let mut told = lock(&self.told);
+        if *told != trouble {
+            match &trouble {
+                Some(words) => {
+                    log::error!("spool {}: {words}; mails are kept in memory only", self.place.path)
+                }
+                None => log::info!("spool {}: works again", self.place.path),
+            }
+            *told = trouble;
+        }
+    }
+
+    /// The end of this process. `is_empty`: nothing is left in the queue and the outbox; else the files stay for the next.
+    pub fn end(&self, is_empty: bool) {
+        self.sync();
+        if is_empty {
+            if let Some(memory) = &self.place.memory {
+                let _ = unlinkat(memory, memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
+            }
+            if lock(&self.owner).take().is_some() {
+                self.unlink(&owner_name(&self.token));
+            }
+        }
+    }
+}
+
+/// A regular file of ours (or of root's), that nobody else can write, and has no other name.
+fn is_private(data: &FileStat) -> bool {
+    let is_file = SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    let owner = data.st_uid;
+    is_file
+        && (owner == 0 || owner == nix::unistd::geteuid().as_raw())
+        && data.st_mode & 0o022 == 0
+        && data.st_nlink == 1
+}
+
+fn owner_name(token: &str) -> String {
+    format!("owner.{token}")
+}
+
+fn memory_name(token: &str) -> String {
+    format!("haproxy-email-alert.{token}")
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // A panic elsewhere does not make what is in it worse.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -282,7 +282,7 @@ impl Service {
             log::error!("stopped with {lost} alerts not delivered");
         }
         if let Some(spool) = &self.spool {
-            spool.end(left == 0);
+            spool.end(self.queue.is_empty(), self.outbox.pending() == 0);
         }
         left
     }

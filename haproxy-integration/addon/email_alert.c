@@ -218,16 +218,13 @@ static void email_alert_log()
 		send_log(NULL, level, "email_alert: %s\n", line);
 }
 
-/* Dies of SIGTERM, as HAProxy does without this add-on. It is up to us to say
- * what is lost, since the library is not stopped.
+/* Dies of SIGTERM, as HAProxy does without this add-on, once the library has put
+ * its things in order, which takes no time, and has said what is left.
  */
 static void email_alert_die()
 {
-	ullong pending = haproxy_email_alert_pending();
-
+	haproxy_email_alert_stop(0);
 	email_alert_log();
-	if (pending)
-		send_log(NULL, LOG_WARNING, "email_alert: terminated with %llu alerts not delivered\n", pending);
 	signal(SIGTERM, SIG_DFL);
 	raise(SIGTERM);
 }

@@ -433,16 +433,14 @@ impl Spool {
         }
     }
 
-    /// The end of this process. `is_empty`: nothing is left in the queue and the outbox; else the files stay for the next.
-    pub fn end(&self, is_empty: bool) {
-        self.sync();
-        if is_empty {
-            if let Some(memory) = &self.place.memory {
-                let _ = unlinkat(memory, memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
-            }
-            if lock(&self.owner).take().is_some() {
-                self.unlink(&owner_name(&self.token));
-            }
+    /// The end of this process: removes what nobody needs. `queue_is_empty`, `outbox_is_empty`: what is left in them stays
+    /// for the next process.
+    pub fn end(&self, queue_is_empty: bool, outbox_is_empty: bool) {
+        if let (true, Some(memory)) = (queue_is_empty, &self.place.memory) {
+            let _ = unlinkat(memory, memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
+        }
+        if queue_is_empty && outbox_is_empty && lock(&self.owner).take().is_some() {
+            self.unlink(&owner_name(&self.token));
         }
     }
 }

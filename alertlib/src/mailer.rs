@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mailer thread's work: takes what is due from the outbox and tries the relays in the order written.
 //!
-//! A relay that fails rests for a while, so that mails do not wait for it again and again; a mail that no relay took is
+//! A session with a relay is kept for some seconds. A relay that fails rests for a while, so that mails do not wait for it again and again; a mail that no relay took is
 //! tried later, with growing pauses. The log tells a trouble when it begins, changes or ends, not at each attempt.
 
 use crate::counters::Counters;
@@ -20,6 +20,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 /// The longest pause of a mail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How long a session is kept for the next mail: one trouble seldom comes alone, and each then saves three round trips.
+const KEEP: Duration = Duration::from_secs(5);
 /// Every pause while the process is about to end: a relay that is just being restarted may still get the mails.
 const LAST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -73,6 +75,8 @@ pub struct Mailer {
     counters: Arc<Counters>,
     retry: Duration,
     in_hand: Option<InHand>,
+    /// When the sessions that are open end, unless there is another mail.
+    keep_until: Option<Instant>,
 }
 
 /// The mail that is being sent, in case that a panic ends that.
@@ -90,7 +94,7 @@ impl Mailer {
         counters: Arc<Counters>,
         retry: Duration,
     ) -> Self {
-        Mailer { stations, composer, outbox, counters, retry, in_hand: None }
+        Mailer { stations, composer, outbox, counters, retry, in_hand: None, keep_until: None }
     }
 
     /// Works until the outbox ends.
@@ -101,10 +105,13 @@ impl Mailer {
                 Next::Send(entry) => {
                     self.attempt(*entry);
                     self.in_hand = None;
+                    self.keep_until = Some(Instant::now() + KEEP);
                 }
                 Next::WaitUntil(due) => {
-                    self.rest();
-                    self.outbox.sleep_until(due);
+                    if self.keep_until.is_some_and(|until| until <= Instant::now()) {
+                        self.rest();
+                    }
+                    self.outbox.sleep_until(earliest(due, self.keep_until));
                 }
                 Next::End => return self.rest(),
             }
@@ -121,6 +128,7 @@ impl Mailer {
     }
 
     fn rest(&mut self) {
+        self.keep_until = None;
         for station in &mut self.stations {
             station.transport.rest();
         }

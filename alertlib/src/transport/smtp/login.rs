@@ -267,6 +267,25 @@ mod tests {
             Login { user: Some("bob".into()), secret: Secret::Password(Zeroizing::new(b"hunter2".to_vec())) };
         let printed = format!("{login:?} {login:#?}");
         assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
+        let path = std::env::temp_dir().join(format!("email-alert-login.{}", std::process::id()));
+        std::fs::write(&path, "hunter2\n").expect("a file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("its mode");
+        let mut settings = settings::Settings::default();
+        let relay = format!("email_alert.relay mx localhost user bob password-file {}", path.display());
+        for line in ["email_alert ops@example.com", &relay] {
+            crate::directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);
+        }
+        let plan = settings.plan("lb1").expect("a plan");
+        let Some(settings::Way::Smtp(smtp)) = plan.relays.first().map(|relay| &relay.way) else {
+            panic!("not SMTP")
+        };
+        let login = Login::open(smtp.login.as_ref().expect("a login")).expect("a password");
+        let printed = format!("{settings:?} {plan:?} {login:?} {:?}", settings.relays);
+        std::fs::remove_file(&path).expect("our own file");
+        assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
+        assert!(matches!(&login.secret, Secret::Password(password) if password.as_slice() == b"hunter2"));
+
         let line = command("AUTH PLAIN", &[b"\0bob\0hunter2"]);
         let lines = [line.clone()];
         let words = without_secrets(&format!("501 what is {}, hunter2", *line), &lines, b"hunter2");

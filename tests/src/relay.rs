@@ -379,9 +379,10 @@ const GOES_ON: Next = Ok(Ok(()));
 
 impl Conversation<'_> {
     fn run(&mut self) -> std::io::Result<&'static str> {
-        self.input.get_ref().socket().set_read_timeout(Some(Duration::from_millis(50)))?;
+        let socket = self.input.get_ref().socket();
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         // Replies to commands that came at once must not wait for each other's acknowledgement.
-        self.input.get_ref().socket().set_nodelay(true)?;
+        socket.set_nodelay(true)?;
         if let Some(tls) = &self.book.manners.tls {
             if let Err(end) = self.secure(tls)? {
                 return Ok(end);
@@ -446,10 +447,10 @@ impl Conversation<'_> {
         if let Some(account) = manners.account.as_ref().filter(|_| is_secure || manners.starttls.is_none()) {
             lines.push(format!("AUTH {}", account.mechanisms));
         }
-        lines.extend(manners.extensions.iter().cloned());
         if self.book.pipelining.load(Ordering::Relaxed) {
             lines.push("PIPELINING".to_owned());
         }
+        lines.extend(manners.extensions.iter().cloned());
         let lines: String = lines.iter().map(|line| format!("250-{line}\n")).collect();
         lines + "250 SIZE 10485760"
     }

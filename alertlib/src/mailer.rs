@@ -48,7 +48,8 @@ impl Station {
     /// Logs `trouble` if the log does not have it yet.
     fn tell(&mut self, trouble: &Trouble, waiting: u64) {
         if self.told.as_ref() != Some(trouble) {
-            log::warn!("relay {}: {trouble}; trying again, {waiting} mails waiting", self.name);
+            let mails = if waiting == 1 { "mail" } else { "mails" };
+            log::warn!("relay {}: {trouble}; trying again, {waiting} {mails} waiting", self.name);
             self.told = Some(trouble.clone());
         }
     }

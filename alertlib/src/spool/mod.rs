@@ -20,7 +20,7 @@ use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, unlinkat};
+use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, syncfs, unlinkat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -33,6 +33,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 const MEMORY: &str = "/dev/shm";
 /// A larger file is none of ours: names and sentences are bounded.
 const LARGEST: u64 = 256 * 1024;
+/// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
+/// may keep the collector waiting, which makes more of them, for as long as the disk takes.
+const SYNC_ALONE: usize = 8;
 /// Its owner alone: it has addresses, and what it says is mailed.
 const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
@@ -266,6 +269,12 @@ impl Spool {
     /// Brings to the disk what was written since the last time. The mails that were delivered meanwhile cost nothing.
     pub fn sync(&self) {
         let dirty = std::mem::take(&mut *lock(&self.dirty));
+        if dirty.len() > SYNC_ALONE {
+            if let Err(error) = syncfs(&self.place.directory) {
+                self.tell(Some(format!("cannot sync: {}", error.desc())));
+            }
+            return;
+        }
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         for name in &dirty {
             match openat(&self.place.directory, name.as_str(), flags, Mode::empty()).and_then(fsync) {

@@ -18,8 +18,12 @@ const CHANGES: usize = 50;
 const TURN: usize = 10;
 /// A mail that has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The relay is idle again, and the session before has ended.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Changes of one contender after each of which its session with the relay ends first.
+const FIRSTS: usize = 6;
+/// A session that is kept ends by then.
+const REST: Duration = Duration::from_secs(10);
+/// The relay is idle again.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A HAProxy with a server whose health changes.
 struct Subject {
@@ -29,7 +33,12 @@ struct Subject {
     haproxy: Haproxy,
     is_up: bool,
     log_lines: usize,
-    /// From the log line of a change to the relay's accepting a connection for its mail.
+    times: Times,
+}
+
+#[derive(Default)]
+struct Times {
+    /// From the log line of a change to the relay's accepting a connection for its mail; 0: it was there.
     connected: Vec<Duration>,
     /// And to its accepting the mail.
     accepted: Vec<Duration>,
@@ -53,8 +62,7 @@ impl Subject {
             haproxy,
             is_up: true,
             log_lines: 0,
-            connected: Vec::new(),
-            accepted: Vec::new(),
+            times: Times::default(),
         }
     }
 
@@ -72,10 +80,15 @@ impl Subject {
             .received;
         let mail = within(PATIENCE, || self.relay.deliveries().into_iter().nth(mails_before));
         if let Some(mail) = mail {
-            self.connected.push(self.relay.sessions()[mail.session].began - logged);
-            self.accepted.push(mail.accepted - logged);
+            self.times.connected.push(self.relay.sessions()[mail.session].began - logged);
+            self.times.accepted.push(mail.accepted - logged);
         }
-        within(PATIENCE, || self.relay.sessions().iter().all(|session| session.end.is_some()).then_some(()));
+        sleep(PAUSE);
+    }
+
+    /// Waits until the relay has no session any more.
+    fn rest(&self) {
+        within(REST, || self.relay.sessions().iter().all(|session| session.end.is_some()).then_some(()));
         sleep(PAUSE);
     }
 }
@@ -89,17 +102,31 @@ pub fn bench() {
             (0..TURN).for_each(|_| subject.change());
         }
     }
-
     head(&format!(
         "From HAProxy's log line to the mail's acceptance by an idle relay: {CHANGES} changes, one at a time,\n\
          by a server that refuses connections and accepts them again"
     ));
+    show(&contenders, &mut subjects);
+
+    for _ in 0..FIRSTS {
+        for subject in &mut subjects {
+            subject.rest();
+            subject.change();
+        }
+    }
+    head(&format!("The same for the first change after a rest, when no session is open: {FIRSTS} changes"));
+    show(&contenders, &mut subjects);
+}
+
+/// Prints the times since the last call.
+fn show(contenders: &[Contender; 2], subjects: &mut [Subject; 2]) {
     row("", &["mails", "connected", "median", "90 %", "max"].map(String::from));
-    for (contender, Subject { connected, accepted, .. }) in contenders.iter().zip(&subjects) {
+    let all = subjects.each_mut().map(|subject| std::mem::take(&mut subject.times));
+    for (contender, Times { connected, accepted }) in contenders.iter().zip(&all) {
         let times = [median(connected), median(accepted), quantile(accepted, 0.9), greatest(accepted)];
         row(contender.name(), &[&[accepted.len().to_string()], &times.map(milliseconds)[..]].concat());
     }
     println!();
-    let [ours, native] = subjects.map(|subject| median(&subject.accepted).as_secs_f64());
+    let [ours, native] = all.map(|times| median(&times.accepted).as_secs_f64());
     bar("median, to native", &format!("{:.2}", ours / native), "at most 1", ours <= native);
 }

@@ -136,6 +136,10 @@ impl Mailer {
     }
 
     fn attempt(&mut self, mut entry: Entry) {
+        // Many may wait for the same relay: only one of them is tried when it has rested.
+        if let Some(due) = self.all_rest_until().filter(|_| !self.outbox.is_draining() && !self.is_old(&entry)) {
+            return self.outbox.put_back(entry, due);
+        }
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
         let (mail, mut left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
@@ -202,6 +206,18 @@ impl Mailer {
         self.later(entry, mail, left, due);
     }
 
+    /// When the first of the relays has rested, if all of them rest.
+    fn all_rest_until(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let all_rest = self.stations.iter().all(|station| station.rests(now));
+        all_rest.then(|| self.stations.iter().filter_map(|station| station.rests_until).min()).flatten()
+    }
+
+    /// By the wall clock: a mail of the spool may be older than this process.
+    fn is_old(&self, entry: &Entry) -> bool {
+        age(entry) >= self.retry
+    }
+
     /// Puts back what no relay took, unless it was tried for long enough.
     fn later(&self, entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Option<Instant>) {
         let copies = left.len() as u64;
@@ -210,12 +226,10 @@ impl Mailer {
             Some(due) => due,
             None => Instant::now() + pause(entry.attempts, LONGEST_PAUSE),
         };
-        // By the wall clock: a mail of the spool may be older than this process.
-        let age = mail.created.elapsed().unwrap_or_default();
-        if age >= self.retry {
+        if self.is_old(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
-                in_words(age),
+                in_words(age(&entry)),
                 mail.event.sentence,
                 addresses(&left),
                 entry.trouble.as_deref().unwrap_or("no relay took it")
@@ -274,6 +288,10 @@ impl Outcome {
             None => station.works(),
         }
     }
+}
+
+fn age(entry: &Entry) -> Duration {
+    entry.created.elapsed().unwrap_or_default()
 }
 
 /// Roughly, in the largest unit that fits.

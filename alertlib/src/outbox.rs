@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// Mails of the spool that are kept in memory as well.
 const KEPT: usize = 1024;
@@ -29,8 +29,8 @@ pub struct Entry {
     pub mail: Option<Box<(Outgoing, Vec<Recipient>)>>,
     /// Its file, if it has one.
     pub stored: Option<Stored>,
-    /// When it was put in.
-    pub since: Instant,
+    /// When the mail was decided, by whichever process.
+    pub created: SystemTime,
     /// Attempts so far.
     pub attempts: u32,
     /// Why the last of them failed.
@@ -169,8 +169,9 @@ impl Outbox {
         }
         self.pending.fetch_add(1, SeqCst);
         let keep = stored.is_none() || waiting.kept < KEPT;
+        let created = mail.created;
         let mail = keep.then(|| Box::new((mail, left)));
-        waiting.insert(Entry { mail, stored, since: now, attempts: 0, trouble: None, hurried: false }, now);
+        waiting.insert(Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false }, now);
         drop(waiting);
         self.wake();
         evicted.map(|mail| mail.0)
@@ -267,6 +268,11 @@ impl Outbox {
         waiting.insert(entry, due);
     }
 
+    /// The entry that [`Outbox::next`] gave is to be looked at again at `due`: nothing was done with it.
+    pub fn put_back(&self, entry: Entry, due: Instant) {
+        self.waiting().insert(entry, due);
+    }
+
     /// Mails that are neither delivered nor given up. Any thread, without a lock.
     pub fn pending(&self) -> u64 {
         self.pending.load(SeqCst)
@@ -326,7 +332,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use crate::event::{Event, Kind};
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
 
     fn mail_of_kind(id: &str, kind: Kind) -> Outgoing {
         Outgoing {

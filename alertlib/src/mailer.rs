@@ -9,7 +9,7 @@ use crate::engine::Outgoing;
 use crate::message::Composer;
 use crate::outbox::{Entry, Next, Outbox};
 use crate::settings::Recipient;
-use crate::spool::Stored;
+use crate::spool::{Stored, Unreadable};
 use crate::transport::{Letter, Transport, Trouble, Verdict};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -143,7 +143,17 @@ impl Mailer {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
         let (mail, mut left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
+            Err(Unreadable::Trouble(_)) if !self.is_old(&entry) => {
+                entry.attempts = entry.attempts.saturating_add(1);
+                let pause = if self.outbox.is_draining() { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
+                return self.outbox.put_back(entry, Instant::now() + pause);
+            }
             Err(why) => {
+                let why = match why {
+                    Unreadable::Gone => "somebody removed its file".to_owned(),
+                    Unreadable::Damaged(why) => format!("its file was changed: {why}"),
+                    Unreadable::Trouble(error) => format!("its file cannot be read: {}", error.desc()),
+                };
                 log::error!("a mail of the spool is lost: {why}");
                 self.counters.failed.one();
                 return self.outbox.settled(entry.stored);

@@ -10,7 +10,7 @@
 
 use crate::engine::Outgoing;
 use crate::settings::Recipient;
-use crate::spool::{Spool, Stored};
+use crate::spool::{Spool, Stored, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -232,12 +232,12 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// Its file is not what it was.
-    pub fn mail_of(&self, entry: &mut Entry) -> Result<(Outgoing, Vec<Recipient>), String> {
+    /// Its file is not what it was, or cannot be read now.
+    pub fn mail_of(&self, entry: &mut Entry) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
         match (entry.mail.take(), &entry.stored, &self.spool) {
             (Some(mail), ..) => Ok(*mail),
             (None, Some(stored), Some(spool)) => spool.load(stored),
-            _ => Err("it is nowhere".to_owned()),
+            _ => Err(Unreadable::Gone),
         }
     }
 

@@ -76,9 +76,13 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
 ///
 /// Why it is none.
 pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
-    let mut lines = Lines { lines: text.strip_suffix('\n').unwrap_or("").split('\n').peekable() };
+    let whole = text.strip_suffix('\n');
+    let mut lines = Lines { lines: whole.unwrap_or(text).split('\n').peekable() };
     if lines.lines.next() != Some(FIRST) {
         return Err(format!("its first line is not '{FIRST}'"));
+    }
+    if whole.is_none() {
+        return Err(format!("it does not end with '{LAST}'"));
     }
     let message_id = lines.one("message-id")?;
     if !is_message_id(&message_id) {

@@ -106,6 +106,28 @@ pub struct Stored {
     size: u64,
 }
 
+/// Why a mail cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Somebody has removed it.
+    Gone,
+    /// It never will be one.
+    Damaged(String),
+    /// The system's trouble, which may pass.
+    Trouble(Errno),
+}
+
+impl From<Errno> for Unreadable {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::ENOENT => Unreadable::Gone,
+            // A symbolic link, a socket: not made by us.
+            Errno::ELOOP | Errno::ENXIO => Unreadable::Damaged(error.desc().to_owned()),
+            _ => Unreadable::Trouble(error),
+        }
+    }
+}
+
 /// What a process that is gone has left.
 #[derive(Debug, Default)]
 pub struct Legacy {
@@ -181,7 +203,7 @@ impl Spool {
         let file = openat(directory, name.as_str(), flags, PRIVATE)?;
         let words = queue::words_for(crate::settings::QUEUE);
         let mapped = posix_fallocate(&file, 0, (words * 8) as i64).and_then(|()| {
-            SharedWords::map(&file, words).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+            SharedWords::map(&file, words).map_err(errno)
         });
         if mapped.is_err() {
             let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
@@ -213,6 +235,11 @@ impl Spool {
     fn write(&self, name: String, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
         let text = format::encode(mail, left);
         let size = text.len() as u64;
+        if size > LARGEST {
+            // It could not be read back.
+            self.tell(Some(format!("a mail has more than {LARGEST} bytes")));
+            return None;
+        }
         if self.size.load(Relaxed) + size > self.place.max_size {
             self.tell(Some(format!("its {} bytes are full", self.place.max_size)));
             return None;
@@ -222,7 +249,7 @@ impl Spool {
             let file = self.create(&hidden)?;
             let outcome = File::from(file)
                 .write_all(text.as_bytes())
-                .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+                .map_err(errno)
                 .and_then(|()| {
                     renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name.as_str())
                 });
@@ -256,9 +283,15 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// It is not there any more, or is none.
-    pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), String> {
-        self.read(&stored.name)
+    /// It is not there any more, is none, or cannot be read now. What is none was set aside.
+    pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
+        let read = self.read(&stored.name);
+        match &read {
+            Ok(_) | Err(Unreadable::Gone) => {}
+            Err(Unreadable::Damaged(why)) => self.set_aside(&stored.name, why),
+            Err(Unreadable::Trouble(error)) => self.tell(Some(format!("cannot read: {}", error.desc()))),
+        }
+        read
     }
 
     fn unlink(&self, name: &str) {
@@ -321,10 +354,6 @@ impl Spool {
 
     fn legacy(&self, token: String, mut names: Vec<String>) -> Option<Legacy> {
         let owner = self.claim(&token)?;
-        // Now that it is ours: somebody else may have had it a moment ago.
-        names.retain(|name| {
-            faccessat(&self.place.directory, name.as_str(), AccessFlags::F_OK, AtFlags::empty()).is_ok()
-        });
         let mut legacy = Legacy { owner: Some(owner), token, ..Legacy::default() };
         names.sort_unstable();
         for name in names {
@@ -345,7 +374,13 @@ impl Spool {
                         legacy.mails.push((mail, left, Stored { name: mine, size }));
                     }
                 }
-                Err(why) => self.set_aside(&name, &why),
+                // Now that it is ours: somebody else may have had it a moment ago.
+                Err(Unreadable::Gone) => {}
+                Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
+                // It is somebody else's.
+                Err(Unreadable::Trouble(error @ Errno::EACCES)) => self.set_aside(&name, error.desc()),
+                // It is looked at again.
+                Err(Unreadable::Trouble(error)) => self.tell(Some(format!("cannot read: {}", error.desc()))),
             }
         }
         legacy.events = self.rescued(&legacy.token);
@@ -406,18 +441,20 @@ impl Spool {
         }
     }
 
-    fn read(&self, name: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
+    fn read(&self, name: &str) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = openat(&self.place.directory, name, flags, Mode::empty())
-            .map_err(|error| error.desc().to_owned())?;
-        let data = fstat(&file).map_err(|error| error.desc().to_owned())?;
-        if !is_private(&data) {
-            return Err("it is not a file that belongs to this user alone".to_owned());
+        let file = openat(&self.place.directory, name, flags, Mode::empty())?;
+        if !is_private(&fstat(&file)?) {
+            return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
         }
-        let mut text = String::new();
-        let read = File::from(file).take(LARGEST).read_to_string(&mut text);
-        read.map_err(|error| crate::helper::words_of(&error))?;
-        format::decode(&text)
+        let mut bytes = Vec::new();
+        // One more, so that a file that is too large does not look like one that was cut.
+        File::from(file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(errno)?;
+        if bytes.len() as u64 > LARGEST {
+            return Err(Unreadable::Damaged(format!("it has more than {LARGEST} bytes")));
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Unreadable::Damaged("it is not UTF-8".to_owned()))?;
+        format::decode(&text).map_err(Unreadable::Damaged)
     }
 
     /// Keeps what cannot be used out of the way, and for the administrator.
@@ -462,6 +499,10 @@ fn is_private(data: &FileStat) -> bool {
         && (owner == 0 || owner == nix::unistd::geteuid().as_raw())
         && data.st_mode & 0o022 == 0
         && data.st_nlink == 1
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
 }
 
 fn owner_name(token: &str) -> String {

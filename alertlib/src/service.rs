@@ -381,6 +381,7 @@ impl Collector {
         }
         self.looked = Some(Instant::now());
         self.outbox.store_again();
+        spool.tell_when_it_works();
         for mut legacy in spool.legacies() {
             let known: HashSet<String> =
                 legacy.mails.iter().map(|(mail, ..)| mail.message_id.clone()).collect();

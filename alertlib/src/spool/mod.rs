@@ -28,6 +28,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 /// Where memory is a file: POSIX's `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
@@ -36,6 +37,11 @@ const LARGEST: u64 = 256 * 1024;
 /// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
 /// may keep the collector waiting, which makes more of them, for as long as the disk takes.
 const SYNC_ALONE: usize = 8;
+/// Trouble is over when there was none for so long.
+const CALM: Duration = Duration::from_secs(5);
+/// Files of which the log says that they are left where they are.
+const LEFT: usize = 100;
+const IN_MEMORY: &str = "mails are kept in memory only";
 /// Its owner alone: it has addresses, and what it says is mailed.
 const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
@@ -95,8 +101,21 @@ pub struct Spool {
     size: AtomicU64,
     /// Written since the last [`Spool::sync`], and not removed since.
     dirty: Mutex<BTreeSet<String>>,
-    /// What the log has of its troubles.
-    told: Mutex<Option<String>>,
+    /// To be removed, as soon as that is possible.
+    doomed: Mutex<BTreeSet<String>>,
+    told: Mutex<Told>,
+}
+
+/// What the log has of its troubles.
+#[derive(Default)]
+struct Told {
+    /// Each of them, until all are over.
+    troubles: BTreeSet<String>,
+    /// When the last one was seen, and whether something has gone well since.
+    last: Option<Instant>,
+    works: bool,
+    /// Files that stay where they are, and why: said once.
+    left: BTreeSet<String>,
 }
 
 /// A mail of the spool: its file's name, and its size in bytes.
@@ -151,7 +170,8 @@ impl Spool {
             numbers: AtomicU64::new(0),
             size: AtomicU64::new(0),
             dirty: Mutex::default(),
-            told: Mutex::new(None),
+            doomed: Mutex::default(),
+            told: Mutex::default(),
         };
         let owned = spool.own();
         let memory = match owned {
@@ -170,7 +190,7 @@ impl Spool {
             }
         };
         if let Err(error) = owned {
-            spool.tell(Some(format!("cannot own files: {}", error.desc())));
+            spool.trouble(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
         }
         (spool, memory)
     }
@@ -237,11 +257,11 @@ impl Spool {
         let size = text.len() as u64;
         if size > LARGEST {
             // It could not be read back.
-            self.tell(Some(format!("a mail has more than {LARGEST} bytes")));
+            self.trouble(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
             return None;
         }
         if self.size.load(Relaxed) + size > self.place.max_size {
-            self.tell(Some(format!("its {} bytes are full", self.place.max_size)));
+            self.trouble(&format!("its {} bytes are full; {IN_MEMORY}", self.place.max_size));
             return None;
         }
         let hidden = format!("new.{}", &name[5..]);
@@ -260,13 +280,13 @@ impl Spool {
         });
         match written {
             Ok(()) => {
-                self.tell(None);
+                lock(&self.told).works = true;
                 self.size.fetch_add(size, Relaxed);
                 lock(&self.dirty).insert(name.clone());
                 Some(Stored { name, size })
             }
             Err(error) => {
-                self.tell(Some(format!("cannot write: {}", error.desc())));
+                self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc()));
                 None
             }
         }
@@ -289,22 +309,40 @@ impl Spool {
         match &read {
             Ok(_) | Err(Unreadable::Gone) => {}
             Err(Unreadable::Damaged(why)) => self.set_aside(&stored.name, why),
-            Err(Unreadable::Trouble(error)) => self.tell(Some(format!("cannot read: {}", error.desc()))),
+            Err(Unreadable::Trouble(error)) => {
+                self.trouble(&format!("cannot read: {}; mails wait", error.desc()));
+            }
         }
         read
     }
 
     fn unlink(&self, name: &str) {
-        // Gone is what it should be; and what cannot be removed is found, and said, by the next process.
-        let _ = unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir);
+        if !self.try_unlink(name) {
+            // Else the next process would send it again.
+            lock(&self.doomed).insert(name.to_owned());
+        }
+    }
+
+    /// False: it is there, and may be removable later.
+    fn try_unlink(&self, name: &str) -> bool {
+        !matches!(
+            unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir),
+            Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EIO)
+        )
     }
 
     /// Brings to the disk what was written since the last time. The mails that were delivered meanwhile cost nothing.
     pub fn sync(&self) {
+        let doomed = lock(&self.doomed).clone();
+        for name in doomed {
+            if self.try_unlink(&name) {
+                lock(&self.doomed).remove(&name);
+            }
+        }
         let dirty = std::mem::take(&mut *lock(&self.dirty));
         if dirty.len() > SYNC_ALONE {
             if let Err(error) = syncfs(&self.place.directory) {
-                self.tell(Some(format!("cannot sync: {}", error.desc())));
+                self.unsynced(error);
             }
             return;
         }
@@ -312,13 +350,18 @@ impl Spool {
         for name in &dirty {
             match openat(&self.place.directory, name.as_str(), flags, Mode::empty()).and_then(fsync) {
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(error) => self.tell(Some(format!("cannot sync: {}", error.desc()))),
+                Err(error) => self.unsynced(error),
             }
         }
         if !dirty.is_empty() {
             // Some file systems have no directories to sync: then there is nothing to be done.
             let _ = fsync(&self.place.directory);
         }
+    }
+
+    fn unsynced(&self, error: Errno) {
+        let what = "mails may not survive a loss of power";
+        self.trouble(&format!("cannot sync: {}; {what}", error.desc()));
     }
 
     /// What processes that are gone have left; it is theirs until [`Spool::taken_over`].
@@ -380,7 +423,9 @@ impl Spool {
                 // It is somebody else's.
                 Err(Unreadable::Trouble(error @ Errno::EACCES)) => self.set_aside(&name, error.desc()),
                 // It is looked at again.
-                Err(Unreadable::Trouble(error)) => self.tell(Some(format!("cannot read: {}", error.desc()))),
+                Err(Unreadable::Trouble(error)) => {
+                    self.trouble(&format!("cannot read: {}; mails wait", error.desc()));
+                }
             }
         }
         legacy.events = self.rescued(&legacy.token);
@@ -403,7 +448,16 @@ impl Spool {
             Err(Errno::ENOENT) => self.create(&name),
             opened => opened,
         };
-        let owner = Flock::lock(file.ok()?, FlockArg::LockExclusiveNonblock).ok()?;
+        let file = match file {
+            Ok(file) => file,
+            // Somebody else was quicker.
+            Err(Errno::EEXIST) => return None,
+            Err(error) => {
+                self.leave(&name, error.desc());
+                return None;
+            }
+        };
+        let owner = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
         // Somebody who had it before us may have removed it.
         fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
     }
@@ -460,22 +514,42 @@ impl Spool {
     /// Keeps what cannot be used out of the way, and for the administrator.
     fn set_aside(&self, name: &str, why: &str) {
         let aside = format!("bad.{name}");
-        let done = renameat(&self.place.directory, name, &self.place.directory, aside.as_str());
-        let what = if done.is_ok() { format!("set aside as {aside}") } else { "left where it is".to_owned() };
-        log::error!("spool {}: {} is no mail: {why}; {what}", self.place.path, crate::text::visible(name));
+        match renameat(&self.place.directory, name, &self.place.directory, aside.as_str()) {
+            Ok(()) => {
+                let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
+                log::error!("spool {}: {name} is no mail: {why}; set aside as {aside}", self.place.path);
+            }
+            Err(error) => {
+                self.leave(name, &format!("it is no mail: {why}; it cannot be set aside: {}", error.desc()))
+            }
+        }
     }
 
-    /// Logs a trouble when it begins, changes or ends.
-    fn tell(&self, trouble: Option<String>) {
+    /// Logs a trouble when it begins.
+    fn trouble(&self, words: &str) {
         let mut told = lock(&self.told);
-        if *told != trouble {
-            match &trouble {
-                Some(words) => {
-                    log::error!("spool {}: {words}; mails are kept in memory only", self.place.path)
-                }
-                None => log::info!("spool {}: works again", self.place.path),
-            }
-            *told = trouble;
+        (told.last, told.works) = (Some(Instant::now()), false);
+        if told.troubles.insert(words.to_owned()) {
+            log::error!("spool {}: {words}", self.place.path);
+        }
+    }
+
+    /// Logs the end of all troubles: not at the first success, which may be one of many that come and go when a disk is
+    /// almost full.
+    pub fn tell_when_it_works(&self) {
+        let mut told = lock(&self.told);
+        let calm = told.works && told.last.is_some_and(|last| last.elapsed() >= CALM);
+        if calm && !told.troubles.is_empty() {
+            told.troubles.clear();
+            log::info!("spool {}: works again", self.place.path);
+        }
+    }
+
+    /// Logs once of a file why it stays where it is.
+    fn leave(&self, name: &str, why: &str) {
+        let mut told = lock(&self.told);
+        if told.left.len() < LEFT && told.left.insert(name.to_owned()) {
+            log::error!("spool {}: {} is left where it is: {why}", self.place.path, crate::text::visible(name));
         }
     }
 

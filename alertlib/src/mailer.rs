@@ -137,7 +137,9 @@ impl Mailer {
 
     fn attempt(&mut self, mut entry: Entry) {
         // Many may wait for the same relay: only one of them is tried when it has rested.
-        if let Some(due) = self.all_rest_until().filter(|_| !self.outbox.is_draining() && !self.is_old(&entry)) {
+        if let Some(due) =
+            self.all_rest_until().filter(|_| !self.outbox.is_draining() && !self.is_old(&entry))
+        {
             return self.outbox.put_back(entry, due);
         }
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
@@ -145,7 +147,8 @@ impl Mailer {
             Ok(mail) => mail,
             Err(Unreadable::Trouble(_)) if !self.is_old(&entry) => {
                 entry.attempts = entry.attempts.saturating_add(1);
-                let pause = if self.outbox.is_draining() { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
+                let pause =
+                    if self.outbox.is_draining() { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
                 return self.outbox.put_back(entry, Instant::now() + pause);
             }
             Err(why) => {

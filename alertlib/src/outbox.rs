@@ -139,9 +139,12 @@ impl Outbox {
     }
 
     /// Adds a mail that another process has left, due at once. Collector thread only.
-    pub fn adopt(&self, mail: Outgoing, left: Vec<Recipient>, stored: Stored, now: Instant) {
-        // With a file it is always admitted.
-        let _ = self.admit(mail, left, Some(stored), now);
+    pub fn adopt(&self, created: SystemTime, stored: Stored, now: Instant) {
+        self.pending.fetch_add(1, SeqCst);
+        let stored = Some(stored);
+        let entry = Entry { mail: None, stored, created, attempts: 0, trouble: None, hurried: false };
+        self.waiting().insert(entry, now);
+        self.wake();
     }
 
     fn admit(

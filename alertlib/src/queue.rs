@@ -293,6 +293,13 @@ pub fn rescue(slots: &[AtomicU64]) -> Vec<(u64, Vec<u64>)> {
     records
 }
 
+/// Takes a record out of the ring of a process that is gone: [`rescue`] will not find it again.
+pub fn forget(slots: &[AtomicU64], ticket: u64) {
+    let capacity = (slots.len() / SLOT_WORDS) as u64;
+    let stamp = (ticket / capacity).wrapping_mul(2).wrapping_add(2);
+    slots[(ticket % capacity) as usize * SLOT_WORDS].store(stamp, Release);
+}
+
 /// Copies a record out of its slot's words: its length, itself.
 fn read(words: &[AtomicU64], record: &mut Vec<u64>) {
     record.clear();
@@ -441,6 +448,9 @@ mod tests {
         // Shown, and not released.
         assert_eq!(queue.front(&mut Vec::new()), Some(3));
         assert_eq!(rescue(&queue.slots), [(3, vec![3]), (4, vec![4])]);
+        let copy: Vec<_> = queue.slots.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+        forget(&copy, 3);
+        assert_eq!(rescue(&copy), [(4, vec![4])]);
         queue.release();
         queue.release();
         queue.release();

@@ -382,14 +382,14 @@ impl Collector {
         self.looked = Some(Instant::now());
         self.outbox.store_again();
         spool.tell_when_it_works();
-        for mut legacy in spool.legacies() {
-            let known: HashSet<String> =
-                legacy.mails.iter().map(|(mail, ..)| mail.message_id.clone()).collect();
-            for (mail, left, stored) in legacy.mails.drain(..) {
-                self.outbox.adopt(mail, left, stored, Instant::now());
+        let (legacies, known) = spool.legacies();
+        for mut legacy in legacies {
+            for (created, stored) in std::mem::take(&mut legacy.mails) {
+                self.outbox.adopt(created, stored, Instant::now());
             }
-            for (id, record) in std::mem::take(&mut legacy.events) {
-                self.take_but(&record, &id, &known);
+            for event in &legacy.events {
+                self.take_but(&event.record, &event.id, &known);
+                legacy.is_done(event);
             }
             spool.taken_over(legacy);
         }

@@ -21,14 +21,14 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, syncfs, unlinkat};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Where memory is a file: POSIX's `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
@@ -148,16 +148,40 @@ impl From<Errno> for Unreadable {
 }
 
 /// What a process that is gone has left.
-#[derive(Debug, Default)]
 pub struct Legacy {
-    /// Its mails, ours now, in the order in which it made them.
-    pub mails: Vec<(Outgoing, Vec<Recipient>, Stored)>,
-    /// Events that it had accepted, and perhaps not made mails of: `<token>.<ticket>`, of which their mails' Message-IDs
-    /// are made, and the record.
-    pub events: Vec<(String, Vec<u64>)>,
+    /// Its mails, ours now, in the order in which it made them: when, and the file. All of them may be too many for memory.
+    pub mails: Vec<(SystemTime, Stored)>,
+    /// Events that it had accepted, and perhaps not made mails of.
+    pub events: Vec<Rescued>,
     token: String,
+    memory: Option<SharedWords>,
     /// Held until [`Spool::taken_over`].
-    owner: Option<Flock<OwnedFd>>,
+    owner: Flock<OwnedFd>,
+}
+
+/// An event of a process that is gone.
+pub struct Rescued {
+    /// `<token>.<ticket>`, of which its mails' Message-IDs are made.
+    pub id: String,
+    /// What it was.
+    pub record: Vec<u64>,
+    ticket: u64,
+}
+
+impl Legacy {
+    fn of(owner: Flock<OwnedFd>, memory: Option<SharedWords>, token: String) -> Self {
+        let records = memory.as_ref().map_or_else(Vec::new, |slots| queue::rescue(slots));
+        let rescued = |(ticket, record)| Rescued { id: format!("{token}.{ticket}"), record, ticket };
+        let events = records.into_iter().map(rescued).collect();
+        Legacy { mails: Vec::new(), events, token, memory, owner }
+    }
+
+    /// Its mails are in the spool: should this process be killed, too, the next one need not make them again.
+    pub fn is_done(&self, event: &Rescued) {
+        if let Some(slots) = &self.memory {
+            queue::forget(slots, event.ticket);
+        }
+    }
 }
 
 impl Spool {
@@ -222,9 +246,8 @@ impl Spool {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let file = openat(directory, name.as_str(), flags, PRIVATE)?;
         let words = queue::words_for(crate::settings::QUEUE);
-        let mapped = posix_fallocate(&file, 0, (words * 8) as i64).and_then(|()| {
-            SharedWords::map(&file, words).map_err(errno)
-        });
+        let mapped = posix_fallocate(&file, 0, (words * 8) as i64)
+            .and_then(|()| SharedWords::map(&file, words).map_err(errno));
         if mapped.is_err() {
             let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
         }
@@ -267,12 +290,9 @@ impl Spool {
         let hidden = format!("new.{}", &name[5..]);
         let written = self.own().and_then(|()| {
             let file = self.create(&hidden)?;
-            let outcome = File::from(file)
-                .write_all(text.as_bytes())
-                .map_err(errno)
-                .and_then(|()| {
-                    renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name.as_str())
-                });
+            let outcome = File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| {
+                renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name.as_str())
+            });
             if outcome.is_err() {
                 self.unlink(&hidden);
             }
@@ -364,8 +384,9 @@ impl Spool {
         self.trouble(&format!("cannot sync: {}; {what}", error.desc()));
     }
 
-    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`].
-    pub fn legacies(&self) -> Vec<Legacy> {
+    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`]. And the Message-IDs of mails that
+    /// their events have already become, be it in the hands of one that took them over and is gone, too.
+    pub fn legacies(&self) -> (Vec<Legacy>, HashSet<String>) {
         let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for name in self.names() {
             let token = match name.split_once('.') {
@@ -380,7 +401,23 @@ impl Spool {
                 tokens.entry(token).or_default().push(name);
             }
         }
-        tokens.into_iter().filter_map(|(token, names)| self.legacy(token, names)).collect()
+        let mut legacies: Vec<(Legacy, Vec<String>)> = tokens
+            .into_iter()
+            .filter_map(|(token, names)| {
+                Some((Legacy::of(self.claim(&token)?, self.memory_of(&token), token), names))
+            })
+            .collect();
+        let events: HashSet<String> =
+            legacies.iter().flat_map(|(legacy, _)| &legacy.events).map(|event| event.id.clone()).collect();
+        let mut known = HashSet::new();
+        for (legacy, names) in &mut legacies {
+            self.take_mails(legacy, std::mem::take(names), |id| {
+                if event_of(id).is_some_and(|event| events.contains(event)) {
+                    known.insert(id.to_owned());
+                }
+            });
+        }
+        (legacies.into_iter().map(|(legacy, _)| legacy).collect(), known)
     }
 
     fn names(&self) -> Vec<String> {
@@ -395,9 +432,8 @@ impl Spool {
             .collect()
     }
 
-    fn legacy(&self, token: String, mut names: Vec<String>) -> Option<Legacy> {
-        let owner = self.claim(&token)?;
-        let mut legacy = Legacy { owner: Some(owner), token, ..Legacy::default() };
+    /// Makes the mails of a process that is gone ours. `each`: with the Message-ID of each.
+    fn take_mails(&self, legacy: &mut Legacy, mut names: Vec<String>, mut each: impl FnMut(&str)) {
         names.sort_unstable();
         for name in names {
             if name.starts_with("new.") {
@@ -414,7 +450,8 @@ impl Spool {
                     let (from, to) = (name.as_str(), mine.as_str());
                     if renameat(&self.place.directory, from, &self.place.directory, to).is_ok() {
                         self.size.fetch_add(size, Relaxed);
-                        legacy.mails.push((mail, left, Stored { name: mine, size }));
+                        each(&mail.message_id);
+                        legacy.mails.push((mail.created, Stored { name: mine, size }));
                     }
                 }
                 // Now that it is ours: somebody else may have had it a moment ago.
@@ -428,8 +465,7 @@ impl Spool {
                 }
             }
         }
-        legacy.events = self.rescued(&legacy.token);
-        legacy.mails.sort_by_key(|(mail, ..)| mail.created);
+        legacy.mails.sort_by_key(|(created, _)| *created);
         let (mails, events) = (legacy.mails.len(), legacy.events.len());
         if mails + events > 0 {
             log::info!(
@@ -437,7 +473,6 @@ impl Spool {
                 self.place.path
             );
         }
-        Some(legacy)
     }
 
     /// Locks the owner file of a process, if that is gone and nobody else was quicker.
@@ -471,28 +506,22 @@ impl Spool {
         drop(legacy.owner);
     }
 
-    /// The events in the queue of a process that is gone.
-    fn rescued(&self, token: &str) -> Vec<(String, Vec<u64>)> {
-        let Some(memory) = &self.place.memory else { return Vec::new() };
+    /// The queue of a process that is gone.
+    fn memory_of(&self, token: &str) -> Option<SharedWords> {
+        let directory = self.place.memory.as_ref()?;
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let Ok(file) = openat(memory, memory_name(token).as_str(), flags, Mode::empty()) else {
-            return Vec::new();
-        };
+        let file = openat(directory, memory_name(token).as_str(), flags, Mode::empty()).ok()?;
         let words = queue::words_for(crate::settings::QUEUE);
         let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
-        match SharedWords::map(&file, words) {
-            Ok(slots) if is_ours => queue::rescue(&slots)
-                .into_iter()
-                .map(|(ticket, record)| (format!("{token}.{ticket}"), record))
-                .collect(),
-            _ => {
-                log::warn!(
-                    "spool {}: the shared memory of process {token} is not as it should be; set aside",
-                    self.place.path
-                );
-                Vec::new()
-            }
+        let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
+        if slots.is_none() {
+            let token = crate::text::visible(token);
+            log::warn!(
+                "spool {}: the memory of process {token} is damaged: what was in it is lost",
+                self.place.path
+            );
         }
+        slots
     }
 
     fn read(&self, name: &str) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
@@ -549,7 +578,11 @@ impl Spool {
     fn leave(&self, name: &str, why: &str) {
         let mut told = lock(&self.told);
         if told.left.len() < LEFT && told.left.insert(name.to_owned()) {
-            log::error!("spool {}: {} is left where it is: {why}", self.place.path, crate::text::visible(name));
+            log::error!(
+                "spool {}: {} is left where it is: {why}",
+                self.place.path,
+                crate::text::visible(name)
+            );
         }
     }
 
@@ -573,6 +606,13 @@ fn is_private(data: &FileStat) -> bool {
         && (owner == 0 || owner == nix::unistd::geteuid().as_raw())
         && data.st_mode & 0o022 == 0
         && data.st_nlink == 1
+}
+
+/// The event of which our mail with that Message-ID was made: `<haproxy.<token>.<ticket>.…>`.
+fn event_of(message_id: &str) -> Option<&str> {
+    let rest = message_id.strip_prefix("<haproxy.")?;
+    let (end, _) = rest.match_indices('.').nth(1)?;
+    Some(&rest[..end])
 }
 
 fn errno(error: std::io::Error) -> Errno {

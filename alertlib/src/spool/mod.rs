@@ -42,6 +42,8 @@ const CALM: Duration = Duration::from_secs(5);
 /// Files of which the log says that they are left where they are.
 const LEFT: usize = 100;
 const IN_MEMORY: &str = "mails are kept in memory only";
+/// Attempts to lock the own owner file.
+const OWN_TRIES: u32 = 50;
 /// Its owner alone: it has addresses, and what it says is mailed.
 const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
@@ -197,7 +199,15 @@ impl Spool {
             doomed: Mutex::default(),
             told: Mutex::default(),
         };
-        let owned = spool.own();
+        let mut owned = spool.own();
+        for _ in 0..OWN_TRIES {
+            // Another process that looks around just now may have our new file in its hands for a moment.
+            if !matches!(owned, Err(Errno::EEXIST | Errno::EAGAIN)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            owned = spool.own();
+        }
         let memory = match owned {
             Ok(()) => spool.memory(),
             Err(error) => Err(error),

@@ -14,7 +14,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all bench clean demo fmt haproxy header help install test
+.PHONY: all bench clean demo fmt fuzz haproxy header help install kill-test test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -28,6 +28,13 @@ demo: ## a server goes down and comes back: shows the mails
 
 test: ## everything that is tested
 	ci/test
+
+kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KILL_SEED=<number> repeats a run)
+	ci/setup build test
+	HAPROXY=$$(ci/haproxy-build) KILL_ROUNDS=500 KILL_RELOADS=100 cargo test --package end-to-end --test kill -- --nocapture
+
+fuzz: ## damaged files for the spool's reader, for ten minutes (SECONDS=<number>)
+	cargo run --quiet --profile fuzz --package end-to-end --bin fuzz-spool -- $(or $(SECONDS),600)
 
 bench: ## figures of this machine
 	ci/bench
@@ -56,4 +63,4 @@ clean: ## removes what was built here; what was compiled of HAProxy stays in the
 	rm -rf target
 
 help: ## this list
-	sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	sed -n 's/^\([a-z-]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16

@@ -217,7 +217,7 @@ impl Haproxy {
     }
 
     fn try_cli(&self, command: &str) -> std::io::Result<String> {
-        let mut socket = UnixStream::connect(self.home.file("cli.sock"))?;
+        let mut socket = UnixStream::connect(self.cli_socket())?;
         socket.set_read_timeout(Some(patience()))?;
         socket.write_all(format!("{command}\n").as_bytes())?;
         let mut answer = String::new();
@@ -228,6 +228,11 @@ impl Haproxy {
     /// A request to the frontend.
     pub fn get(&self) -> std::io::Result<Answer> {
         http::get(&self.home.file("web.sock"))
+    }
+
+    /// Where [`crate::cli::Conversation`] finds it.
+    pub fn cli_socket(&self) -> PathBuf {
+        self.home.file("cli.sock")
     }
 
     /// What is in HAProxy's log.
@@ -268,6 +273,34 @@ impl Haproxy {
         } else {
             self.launch(&["-sf", &old.to_string()]);
         }
+    }
+
+    /// Kills the worker, as nothing can prevent, and waits until nothing is left; a master ends by itself.
+    #[track_caller]
+    pub fn kill(&mut self, worker: i32) {
+        self.signal_process(worker, Signal::SIGKILL);
+        self.wait_for_end();
+        self.wait_until_processes_are(0);
+    }
+
+    /// Starts it again after its end, with the same configuration.
+    #[track_caller]
+    pub fn start_again(&mut self) {
+        self.launch(&[]);
+    }
+
+    /// Starts it again, and kills it before it is at work: `until` returns when.
+    #[track_caller]
+    pub fn start_again_in_vain(&mut self, until: impl FnOnce()) -> i32 {
+        assert_eq!(self.mode, Mode::Foreground);
+        let mut command = self.home.command();
+        command.arg(self.mode.argument()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("run haproxy");
+        until();
+        let _ = child.kill();
+        child.wait().expect("wait for haproxy");
+        self.wait_until_processes_are(0);
+        child.id() as i32
     }
 
     /// Waits until it has ended by itself.

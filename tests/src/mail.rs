@@ -46,7 +46,7 @@ impl ParsedMail {
     /// Parses, and fails if the mail is not exactly what it should be.
     #[track_caller]
     pub fn of(raw: &[u8]) -> Self {
-        match Self::parse(raw) {
+        match Self::try_of(raw) {
             Ok(mail) => mail,
             Err(fault) => {
                 panic!("{fault}, in this mail:\n{}", raw.escape_ascii().to_string().replace("\\n", "\\n\n"))
@@ -54,7 +54,8 @@ impl ParsedMail {
         }
     }
 
-    fn parse(raw: &[u8]) -> Result<Self, String> {
+    /// Parses, and says what is not as it should be.
+    pub fn try_of(raw: &[u8]) -> Result<Self, String> {
         check_lines(raw)?;
         let headers = headers_of(raw)?;
         check_header_names(&headers)?;

@@ -61,6 +61,8 @@ pub enum Act {
     Hang,
     /// Closes the connection.
     Close,
+    /// Does its duty, but closes the connection instead of saying so.
+    Lose,
     /// Replies this, one byte each time.
     Drip(String, Duration),
     /// Does its duty after a while.
@@ -79,7 +81,7 @@ impl Act {
     fn replies(&self, kind: char) -> bool {
         match self {
             Act::Reply(text) | Act::Drip(text, _) => text.starts_with(kind),
-            Act::Wait(_) => true,
+            Act::Wait(_) | Act::Lose => true,
             Act::Hang | Act::Close => false,
         }
     }
@@ -251,6 +253,11 @@ impl Relay {
     /// What has been accepted so far.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.book.deliveries.lock().unwrap().clone()
+    }
+
+    /// Gives away what has been accepted so far: from now on it is as if that had never come.
+    pub fn take_deliveries(&self) -> Vec<Delivery> {
+        std::mem::take(&mut *self.book.deliveries.lock().unwrap())
     }
 
     /// How many mails have been accepted so far.
@@ -572,7 +579,7 @@ impl Conversation<'_> {
                     sleep(pause);
                 }
             }
-            Act::Close => return Ok(Err("closed by the script")),
+            Act::Close | Act::Lose => return Ok(Err("closed by the script")),
             Act::Hang => {
                 while self.patiently(|input| input.read(&mut [0; 512]))? > 0 {}
                 return Ok(Err("hung until the client left"));

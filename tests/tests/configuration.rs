@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `haproxy -c` says of each wrong line where it is, which word is wrong and what was expected, and does nothing else.
 
-use end_to_end::{Authority, Backend, FakeProgram, Files, Judgement, Relay, Setup, setup::UNPRIVILEGED};
+use end_to_end::{
+    Authority, Backend, FakeProgram, Files, Judgement, Relay, Setup, Spool, setup::UNPRIVILEGED,
+};
 
 /// A wrong directive in `global`, and the whole message about it. Of several lines, the last one is wrong.
 const WRONG: &[(&str, &str)] = &[
@@ -134,14 +136,80 @@ const WRONG: &[(&str, &str)] = &[
         "email_alert.hostname lb1",
         "unknown keyword 'email_alert.hostname' in 'global' section; did you mean 'email_alert.host-name' maybe ?",
     ),
-    ("email_alert.spool /var/spool/x", "'email_alert.spool' is not supported yet; remove this line"),
     ("email_alert.digest 5s", "'email_alert.digest' is not supported yet; remove this line"),
     ("email_alert.flap 6/10m", "'email_alert.flap' is not supported yet; remove this line"),
     ("email_alert.remind 4h", "'email_alert.remind' is not supported yet; remove this line"),
-    ("email_alert.retry 3d", "'email_alert.retry' is not supported yet; remove this line"),
     ("email_alert.queue 4096", "'email_alert.queue' is not supported yet; remove this line"),
     ("email_alert.subject x", "'email_alert.subject' is not supported yet; remove this line"),
     ("email_alert.native on", "'email_alert.native' is not supported yet; remove this line"),
+    (
+        "email_alert.spool",
+        "'email_alert.spool' expects a directory: email_alert.spool <directory> [max-size <size>]",
+    ),
+    (
+        "email_alert.spool \"\"",
+        "'email_alert.spool' expects a directory: email_alert.spool <directory> [max-size <size>]",
+    ),
+    (
+        "email_alert.spool /nonexistent/spool",
+        "'email_alert.spool' '/nonexistent/spool' is not a directory; expected email_alert.spool <directory> [max-size <size>]",
+    ),
+    (
+        "email_alert.spool /etc/passwd",
+        "'email_alert.spool' '/etc/passwd' is not a directory; expected email_alert.spool <directory> [max-size <size>]",
+    ),
+    ("email_alert.spool / max-size", "'email_alert.spool' 'max-size' expects a size, such as 64m"),
+    (
+        "email_alert.spool / max-size lots",
+        "'email_alert.spool' 'max-size' value 'lots' does not begin with a number; expected a size, such as 64m",
+    ),
+    (
+        "email_alert.spool / max-size -1",
+        "'email_alert.spool' 'max-size' value '-1' does not begin with a number; expected a size, such as 64m",
+    ),
+    (
+        "email_alert.spool / max-size 64mb",
+        "'email_alert.spool' 'max-size' value '64mb' has a unit other than k, m and g; expected a size, such as 64m",
+    ),
+    (
+        "email_alert.spool / max-size 99999999999g",
+        "'email_alert.spool' 'max-size' value '99999999999g' is too large; expected a size, such as 64m",
+    ),
+    (
+        "email_alert.spool / max-size 65535",
+        "'email_alert.spool' 'max-size' value '65535' is too small; expected 64k or more",
+    ),
+    ("email_alert.spool / max-size 1g max-size 2g", "'email_alert.spool' 'max-size' is given twice"),
+    (
+        "email_alert.spool / max-siz 1g",
+        "'email_alert.spool' unknown word 'max-siz', did you mean 'max-size'?; expected email_alert.spool <directory> [max-size <size>]",
+    ),
+    (
+        "email_alert.spool / 1g",
+        "'email_alert.spool' unknown word '1g'; expected email_alert.spool <directory> [max-size <size>]",
+    ),
+    (
+        "email_alert.spool /\n    email_alert.spool /",
+        "'email_alert.spool' was set to '/' already; expected only once",
+    ),
+    ("email_alert.retry", "'email_alert.retry' expects a time: email_alert.retry <time>"),
+    ("email_alert.retry \"\"", "'email_alert.retry' expects a time: email_alert.retry <time>"),
+    (
+        "email_alert.retry never",
+        "'email_alert.retry' 'never' does not begin with a number; expected a time, such as 3d",
+    ),
+    (
+        "email_alert.retry 3w",
+        "'email_alert.retry' '3w' has a unit other than us, ms, s, m, h and d; expected a time, such as 3d",
+    ),
+    ("email_alert.retry 0", "'email_alert.retry' '0' is out of range; expected 1s to 30d"),
+    ("email_alert.retry 999ms", "'email_alert.retry' '999ms' is out of range; expected 1s to 30d"),
+    ("email_alert.retry 31d", "'email_alert.retry' '31d' is out of range; expected 1s to 30d"),
+    ("email_alert.retry 3d 4d", "'email_alert.retry' unknown word '4d'; expected email_alert.retry <time>"),
+    (
+        "email_alert.retry 3d\n    email_alert.retry 3d",
+        "'email_alert.retry' was set already; expected only once",
+    ),
     (
         "email_alert.relay",
         "'email_alert.relay' expects a name and a place: email_alert.relay <name> <host>[:<port>] [tls | starttls | insecure-plaintext] [ca-file <pem>] [crt <pem>] [sni <name>] [insecure-no-verify] [user <user> password-file <file>] [oauth-token-file <file>] [timeout <time>] [helo <name>]",
@@ -407,6 +475,9 @@ const SLIPS: &[(&str, &str)] = &[
     ("email_alert.relay mx1 localhost oauth-tokenfile /x", "oauth-token-file"),
     ("email_alert.relay local sendmial", "sendmail"),
     ("email_alert.relay local sendmail /bin/true timeot 1s", "timeout"),
+    ("email_alert.spol /", "email_alert.spool"),
+    ("email_alert.rety 3d", "email_alert.retry"),
+    ("email_alert.spool / maxsize 64m", "max-size"),
 ];
 
 /// Lines that HAProxy takes.
@@ -428,6 +499,13 @@ const RIGHT: &[&str] = &[
     "email_alert ops@example.com\n    email_alert.relay mx1 localhost\n    email_alert.relay mx2 localhost:26",
     "email_alert ops@example.com\n    email_alert.host-name lb1.example.com",
     "email_alert ops@example.com\n    email_alert.relay files file \"${TEST_DIRECTORY}/jail\"",
+    "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\"",
+    "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\" max-size 64k",
+    "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\" max-size 65536",
+    "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\" max-size 2G",
+    "email_alert ops@example.com\n    email_alert.retry 1s",
+    "email_alert ops@example.com\n    email_alert.retry 30d",
+    "email_alert ops@example.com\n    email_alert.retry 10m\n    email_alert.spool \"${TEST_DIRECTORY}/jail\"",
 ];
 
 fn judge(line: &str) -> Judgement {
@@ -641,6 +719,48 @@ fn right_configurations_are_taken_in_silence_and_do_nothing() {
         assert_eq!(judgement.output, "Configuration file is valid\n", "{directive}");
         assert_eq!(side_effect_of(&judgement), None, "{directive}");
     }
+}
+
+#[test]
+fn a_spool_that_others_can_write_or_haproxy_cannot_is_an_error() {
+    let spool = Spool::new();
+    let directory = spool.path().display();
+    let judge = |setup: Setup| spool.of(setup).frontend("servers").backend("servers", &[]).judge();
+    let alerts = || Setup::with_alerts().relay("mx1", ([127, 0, 0, 1], 25).into());
+    let expect = |setup: Setup, words: String| {
+        let judgement = judge(setup);
+        assert_eq!(judgement.status, Some(1), "{}", judgement.output);
+        assert!(judgement.output.contains(&format!("email_alert: spool: {words}\n")), "{}", judgement.output);
+        assert_eq!(side_effect_of(&judgement), None);
+        assert_eq!(spool.names(), [""; 0]);
+    };
+    let by_everybody = format!(
+        "directory '{directory}' can be written by everybody, and what is in it is mailed; expected: chmod o-w {directory}"
+    );
+    for mode in [0o777, 0o1777, 0o702] {
+        spool.has_mode(mode);
+        expect(alerts().jailed(), by_everybody.clone());
+        expect(alerts(), by_everybody.clone());
+    }
+    let (id, not_by_us) = (UNPRIVILEGED, "is not writable for user id");
+    let not_by_us = format!(
+        "directory '{directory}' {not_by_us} {id}, group id {id}; expected: chown {id}:{id} {directory}"
+    );
+    for mode in [0o500, 0o600, 0o070] {
+        spool.has_mode(mode);
+        expect(alerts().jailed(), not_by_us.clone());
+    }
+    spool.has_mode(0o755);
+    std::os::unix::fs::chown(spool.path(), Some(0), Some(0)).expect("chown");
+    expect(alerts().jailed(), not_by_us);
+    // Root may.
+    assert_eq!(judge(alerts()).status, Some(0));
+    // So may the group.
+    std::os::unix::fs::chown(spool.path(), Some(0), Some(UNPRIVILEGED)).expect("chown");
+    spool.has_mode(0o770);
+    let judgement = judge(alerts().jailed());
+    assert_eq!((judgement.status, &*judgement.output), (Some(0), "Configuration file is valid\n"));
+    assert_eq!(spool.names(), [""; 0], "with -c nothing is written");
 }
 
 #[test]

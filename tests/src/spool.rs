@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directory of a test's spool, and the memory that belongs to it.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt, chown},
+    path::{Path, PathBuf},
+};
+
+use tempfile::TempDir;
+
+use crate::{
+    setup::{Setup, UNPRIVILEGED},
+    wait::{patience, within},
+};
+
+const MEMORY: &str = "/dev/shm";
+
+/// A directory for `email_alert.spool`, where HAProxy in its jail can write, and nobody else.
+pub struct Spool {
+    // Emptied before it goes.
+    directory: PathBuf,
+    _holder: Option<TempDir>,
+}
+
+impl Spool {
+    /// An empty one.
+    pub fn new() -> Self {
+        let holder = tempfile::Builder::new().prefix("haproxy-email-alert-").tempdir().expect("a directory");
+        let spool = Spool { directory: holder.path().to_owned(), _holder: Some(holder) };
+        spool.is_owned();
+        spool
+    }
+
+    /// In a directory that the test has made.
+    pub fn at(directory: &Path) -> Self {
+        let spool = Spool { directory: directory.to_owned(), _holder: None };
+        spool.is_owned();
+        spool
+    }
+
+    fn is_owned(&self) {
+        chown(&self.directory, Some(UNPRIVILEGED), Some(UNPRIVILEGED))
+            .expect("these tests need root, to give the spool to HAProxy's user");
+        self.has_mode(0o700);
+    }
+
+    /// `chmod`.
+    pub fn has_mode(&self, mode: u32) {
+        fs::set_permissions(&self.directory, Permissions::from_mode(mode)).expect("chmod");
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A configuration that uses it.
+    pub fn of(&self, setup: Setup) -> Setup {
+        setup.global(&format!("email_alert.spool {}", self.directory.display()))
+    }
+
+    /// Writes a file there that belongs to HAProxy's user, as if a process that is gone had left it.
+    pub fn plant(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, content).expect("write into the spool");
+        chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).expect("chown");
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
+        path
+    }
+
+    /// The names of its files, sorted.
+    pub fn names(&self) -> Vec<String> {
+        names_in(&self.directory)
+    }
+
+    /// Those that begin with this.
+    pub fn names_with(&self, prefix: &str) -> Vec<String> {
+        let mut names = self.names();
+        names.retain(|name| name.starts_with(prefix));
+        names
+    }
+
+    /// Waits until it has nothing but what a living process without mails has: its owner file.
+    #[track_caller]
+    pub fn wait_until_delivered(&self, what_happened: impl Fn() -> String) {
+        let delivered = within(patience() * 2, || {
+            let names = self.names();
+            (names.len() == 1 && names[0].starts_with("owner.")).then_some(())
+        });
+        let names = self.names();
+        assert!(delivered.is_some(), "left in the spool: {names:#?}\n{}", what_happened());
+    }
+
+    /// There is nothing in it, and no memory of these processes.
+    #[track_caller]
+    pub fn expect_no_trace_of(&self, pids: &[i32]) {
+        assert_eq!(self.names(), [""; 0], "left in the spool");
+        let memory: Vec<_> = pids.iter().flat_map(|pid| memory_of(*pid)).collect();
+        assert_eq!(memory, [""; 0], "left in {MEMORY}");
+    }
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // What a failed test leaves.
+        for name in self.names() {
+            if let Some(token) = name.strip_prefix("owner.") {
+                let _ = fs::remove_file(Path::new(MEMORY).join(format!("haproxy-email-alert.{token}")));
+            }
+        }
+    }
+}
+
+/// The names of the memory that the process `pid` has made; other tests have theirs there, too.
+pub fn memory_of(pid: i32) -> Vec<String> {
+    let mut names = names_in(Path::new(MEMORY));
+    names.retain(|name| name.starts_with("haproxy-email-alert.") && name.ends_with(&format!("-{pid:x}")));
+    names
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! With a spool, what the library has accepted is mailed whatever happens to the process: storm after storm, HAProxy is
+//! killed or reloaded at a random moment of it, and the next one delivers.
+//!
+//! Environment: `KILL_ROUNDS` and `KILL_RELOADS` are how often in all; `KILL_SEED` repeats the moments of an earlier run.
+//! `make kill-test` runs it for long.
+
+use std::{
+    env, thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use end_to_end::{
+    Act, Haproxy, Mode, ParsedMail, Relay, Setup, Spool, Step,
+    haproxy::Signal,
+    relay::Delivery,
+    spool::memory_of,
+    storm::{self, Asked, Tally},
+    until_true,
+};
+use fastrand::Rng;
+
+/// Each goes down and comes up again: 200 changes a storm.
+const SERVERS: usize = 100;
+const CONNECTIONS: usize = 4;
+const STORIES: usize = 5;
+
+fn number(name: &str, default: usize) -> usize {
+    let text = env::var(name);
+    text.map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
+
+/// Says with which seed this run can be repeated.
+fn random(story: &str) -> Rng {
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("a clock").as_micros() as usize;
+    let seed = number("KILL_SEED", now % 1_000_000_007);
+    println!("{story}: KILL_SEED={seed}");
+    // Not the same moments in each story.
+    Rng::with_seed(story.bytes().fold(seed as u64, |seed, byte| seed.wrapping_mul(31) + u64::from(byte)))
+}
+
+fn setup(relay: &Relay, spool: &Spool, mode: Mode) -> Setup {
+    let setup = spool.of(Setup::mailing_through(relay)).events("down,up").mode(mode).threads(4).jailed();
+    storm::servers(setup, SERVERS)
+}
+
+fn mails_of(deliveries: &[Delivery]) -> Vec<ParsedMail> {
+    deliveries.iter().map(Delivery::mail).collect()
+}
+
+/// Ends it in order, after which nothing is left.
+fn ends_without_a_trace(mut haproxy: Haproxy, spool: &Spool, mut pids: Vec<i32>) {
+    pids.push(haproxy.worker());
+    haproxy.signal(Signal::SIGUSR1);
+    haproxy.wait_for_end();
+    haproxy.wait_until_processes_are(0);
+    spool.expect_no_trace_of(&pids);
+}
+
+#[test]
+fn a_worker_killed_with_a_healthy_relay_loses_nothing() {
+    killed_again_and_again("healthy relay", Mode::Foreground, |_| ());
+}
+
+#[test]
+fn a_worker_killed_with_a_slow_relay_loses_nothing() {
+    killed_again_and_again("slow relay", Mode::Foreground, |relay| {
+        relay.at(Step::Dot, Act::Wait(Duration::from_millis(20)));
+    });
+}
+
+#[test]
+fn a_worker_killed_with_the_relay_away_loses_nothing() {
+    killed_again_and_again("relay away", Mode::Foreground, Relay::goes_away);
+}
+
+#[test]
+fn a_worker_killed_below_its_master_loses_nothing() {
+    killed_again_and_again("below a master", Mode::MasterWorker, |_| ());
+}
+
+/// The one that takes over is killed while it does so.
+#[test]
+fn a_worker_killed_while_it_takes_over_loses_nothing() {
+    let (mut random, started) = (random("taking over"), Instant::now());
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let mut haproxy = setup(&relay, &spool, Mode::Foreground).start();
+    let changes = storm::down_and_up(0..SERVERS);
+    let (mut pids, mut tally, mut in_time) = (Vec::new(), Tally::default(), 0);
+    let rounds = number("KILL_ROUNDS", 25).div_ceil(STORIES);
+    for _ in 0..rounds {
+        relay.goes_away();
+        let victim = haproxy.worker();
+        let after = random.usize(1..=changes.len());
+        // The collector has no time to empty the queue: its owner is the one that is killed.
+        let asked = storm::blow(&haproxy.cli_socket(), &changes, CONNECTIONS, &|acknowledged| {
+            if acknowledged == after {
+                haproxy.signal_process(victim, Signal::SIGKILL);
+            }
+        });
+        haproxy.wait_for_end();
+        haproxy.wait_until_processes_are(0);
+        pids.push(victim);
+        let owners = spool.names_with("owner.");
+        let pause = Duration::from_micros(random.u64(0..8_000));
+        pids.push(haproxy.start_again_in_vain(|| {
+            until_true("a second owner", || spool.names_with("owner.") != owners);
+            thread::sleep(pause);
+        }));
+        in_time += usize::from(!memory_of(victim).is_empty());
+        relay.behaves();
+        haproxy.start_again();
+        let moment = || format!("killed after {after} acknowledged\n{}", haproxy.story());
+        spool.wait_until_delivered(moment);
+        let mails = mails_of(&relay.take_deliveries());
+        let round = storm::check(&asked, &mails, |_| true);
+        let round = round.unwrap_or_else(|fault| panic!("{fault}\n{}", moment()));
+        // Nothing was on its way: it is only the event whose mails were written, and that was not taken out of the queue.
+        assert!(round.twice <= 3, "{} mails came twice\n{}", round.twice, moment());
+        tally += round;
+    }
+    ends_without_a_trace(haproxy, &spool, pids);
+    println!("taking over: {rounds} rounds, {in_time} killed in time, in {:?}: {tally:?}", started.elapsed());
+}
+
+fn killed_again_and_again(story: &str, mode: Mode, before: fn(&Relay)) {
+    let (mut random, started) = (random(story), Instant::now());
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let mut haproxy = setup(&relay, &spool, mode).start();
+    let changes = storm::down_and_up(0..SERVERS);
+    let (mut pids, mut tally, mut in_storm) = (Vec::new(), Tally::default(), 0);
+    let rounds = number("KILL_ROUNDS", 25).div_ceil(STORIES);
+    for round in 1..=rounds {
+        before(&relay);
+        let victim = haproxy.worker();
+        let after = random.usize(1..=changes.len());
+        let longest = *random.choice(&[100, 2_000, 30_000]).expect("one of three");
+        let pause = Duration::from_micros(random.u64(0..longest));
+        let asked = storm::blow(&haproxy.cli_socket(), &changes, CONNECTIONS, &|acknowledged| {
+            if acknowledged == after {
+                thread::sleep(pause);
+                haproxy.signal_process(victim, Signal::SIGKILL);
+            }
+        });
+        haproxy.wait_for_end();
+        haproxy.wait_until_processes_are(0);
+        relay.behaves();
+        haproxy.start_again();
+        let moment = || {
+            format!(
+                "{story}, round {round}: killed {pause:?} after {after} acknowledged\n{}",
+                haproxy.story()
+            )
+        };
+        spool.wait_until_delivered(moment);
+        let mails = mails_of(&relay.take_deliveries());
+        let round =
+            storm::check(&asked, &mails, |_| true).unwrap_or_else(|fault| panic!("{fault}\n{}", moment()));
+        // One mail that was on its way, and one whose event had not left the queue.
+        assert!(round.twice <= 2, "{} mails came twice\n{}", round.twice, moment());
+        tally += round;
+        in_storm += usize::from(asked.len() < changes.len());
+        pids.push(victim);
+    }
+    ends_without_a_trace(haproxy, &spool, pids);
+    println!(
+        "{story}: {rounds} kills, {in_storm} of them in the storm, in {:?}: {tally:?}",
+        started.elapsed()
+    );
+}
+
+#[test]
+fn reloads_of_the_master_in_a_storm_lose_and_repeat_nothing() {
+    reloaded_again_and_again("reloads of the master", Mode::MasterWorker);
+}
+
+#[test]
+fn reloads_with_sf_in_a_storm_lose_and_repeat_nothing() {
+    reloaded_again_and_again("reloads with -sf", Mode::Foreground);
+}
+
+fn reloaded_again_and_again(story: &str, mode: Mode) {
+    let (mut random, started) = (random(story), Instant::now());
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let mut haproxy = setup(&relay, &spool, mode).start();
+    let (mut asked, mut pids) = (Vec::<Asked>::new(), Vec::new());
+    let mut told_to_stop = Vec::<(i32, Instant)>::new();
+    let reloads = number("KILL_RELOADS", 12).div_ceil(2);
+    for _ in 0..reloads {
+        // Some mails are on their way when the old worker is told to stop, and some when the new one begins.
+        relay.behaves();
+        relay.at(Step::Dot, Act::Wait(Duration::from_millis(random.u64(0..4))));
+        let old = haproxy.worker();
+        let after = random.usize(1..=SERVERS);
+        let socket = haproxy.cli_socket();
+        let (reload, may_reload) = std::sync::mpsc::sync_channel(1);
+        asked.extend(thread::scope(|scope| {
+            // The old worker has its connections for as long as they like.
+            let storm = scope.spawn(|| {
+                let changes = storm::down_and_up(0..SERVERS / 2);
+                storm::blow(&socket, &changes, CONNECTIONS, &|acknowledged| {
+                    if acknowledged == after {
+                        reload.send(()).expect("somebody waits");
+                    }
+                    thread::sleep(Duration::from_micros(500));
+                })
+            });
+            may_reload.recv().expect("a storm");
+            told_to_stop.push((old, Instant::now()));
+            haproxy.reload();
+            let changes = storm::down_and_up(SERVERS / 2..SERVERS);
+            let new = storm::blow(&socket, &changes, CONNECTIONS, &|_| ());
+            storm.join().expect("a storm").into_iter().chain(new).collect::<Vec<_>>()
+        }));
+        pids.push(old);
+    }
+    relay.behaves();
+    spool.wait_until_delivered(|| haproxy.story());
+    let mails = mails_of(&relay.take_deliveries());
+    // A worker that stops takes no changes any more: the new one watches the servers.
+    let is_owed = |asked: &Asked| {
+        let stop = told_to_stop.iter().find(|(pid, _)| *pid == asked.pid);
+        stop.is_none_or(|(_, stop)| asked.acknowledged.is_some_and(|acknowledged| acknowledged < *stop))
+    };
+    let tally = storm::check(&asked, &mails, is_owed);
+    let tally = tally.unwrap_or_else(|fault| panic!("{fault}\n{}", haproxy.story()));
+    assert_eq!(tally.twice, 0, "nobody crashed, and {} mails came twice\n{}", tally.twice, haproxy.story());
+    ends_without_a_trace(haproxy, &spool, pids);
+    println!("{story}: {reloads} reloads in {:?}: {tally:?}", started.elapsed());
+}

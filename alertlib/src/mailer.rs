@@ -102,7 +102,12 @@ impl Mailer {
     pub fn run(&mut self) {
         self.outbox.mail_here();
         loop {
-            match self.outbox.next(Instant::now()) {
+            // Many may wait for the same relays. They stay where they are, in their order, while all of these rest.
+            let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
+                Some(until) => Next::WaitUntil(Some(until)),
+                None => self.outbox.next(Instant::now()),
+            };
+            match next {
                 Next::Send(entry) => {
                     self.attempt(*entry);
                     self.in_hand = None;
@@ -136,12 +141,6 @@ impl Mailer {
     }
 
     fn attempt(&mut self, mut entry: Entry) {
-        // Many may wait for the same relay: only one of them is tried when it has rested.
-        if let Some(due) =
-            self.all_rest_until().filter(|_| !self.outbox.is_draining() && !self.is_old(&entry))
-        {
-            return self.outbox.put_back(entry, due);
-        }
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
         let (mail, mut left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
@@ -179,12 +178,11 @@ impl Mailer {
                 return self.outbox.settled(entry.stored);
             }
         };
-        // When to come back at the earliest: from the relays that rest or fail, else from the mail's own refusals.
+        // When to come back at the earliest, if not as soon as a relay has rested: a relay has refused this mail for now.
         let mut due: Option<Instant> = None;
         for station in &mut self.stations {
             let now = Instant::now();
             if !draining && station.rests(now) {
-                due = earliest(due, station.rests_until);
                 continue;
             }
             let letter = Letter { from: &mail.from, to: &left, message: &message };
@@ -193,7 +191,6 @@ impl Mailer {
                     station.failed(Instant::now());
                     station.tell(&trouble, self.outbox.pending());
                     entry.trouble = Some(format!("relay {}: {trouble}", station.name));
-                    due = earliest(due, station.rests_until);
                 }
                 Ok(verdicts) => {
                     let before = left.len();
@@ -234,11 +231,7 @@ impl Mailer {
     /// Puts back what no relay took, unless it was tried for long enough.
     fn later(&self, entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Option<Instant>) {
         let copies = left.len() as u64;
-        let due = match due {
-            _ if self.outbox.is_draining() => Instant::now() + LAST_PAUSE,
-            Some(due) => due,
-            None => Instant::now() + pause(entry.attempts, LONGEST_PAUSE),
-        };
+        let due = if self.outbox.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
         if self.is_old(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",

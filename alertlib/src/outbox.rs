@@ -37,6 +37,7 @@ pub struct Entry {
     pub trouble: Option<String>,
     /// It did not have to wait for its time: see [`Outbox::drain`].
     hurried: bool,
+    place: Key,
 }
 
 /// Where a mail waits: when it is due, and its place among those that are due then.
@@ -78,9 +79,11 @@ pub enum Next {
 }
 
 impl Waiting {
-    fn insert(&mut self, entry: Entry, due: Instant) {
+    /// `due`: `None`: it takes the place again that it had.
+    fn insert(&mut self, mut entry: Entry, due: Option<Instant>) {
         self.arrivals += 1;
-        let key = (due, self.arrivals);
+        let key = due.map_or(entry.place, |due| (due, self.arrivals));
+        entry.place = key;
         if let Some(importance) = entry.importance() {
             self.unstored.insert((importance, key.1, key.0));
         }
@@ -142,8 +145,16 @@ impl Outbox {
     pub fn adopt(&self, created: SystemTime, stored: Stored, now: Instant) {
         self.pending.fetch_add(1, SeqCst);
         let stored = Some(stored);
-        let entry = Entry { mail: None, stored, created, attempts: 0, trouble: None, hurried: false };
-        self.waiting().insert(entry, now);
+        let entry = Entry {
+            mail: None,
+            stored,
+            created,
+            attempts: 0,
+            trouble: None,
+            hurried: false,
+            place: (now, 0),
+        };
+        self.waiting().insert(entry, Some(now));
         self.wake();
     }
 
@@ -174,7 +185,10 @@ impl Outbox {
         let keep = stored.is_none() || waiting.kept < KEPT;
         let created = mail.created;
         let mail = keep.then(|| Box::new((mail, left)));
-        waiting.insert(Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false }, now);
+        waiting.insert(
+            Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) },
+            Some(now),
+        );
         drop(waiting);
         self.wake();
         evicted.map(|mail| mail.0)
@@ -263,8 +277,9 @@ impl Outbox {
         updated
     }
 
-    /// The mail that [`Outbox::next`] gave is to be tried again at `due`.
-    pub fn later(&self, mut entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Instant) {
+    /// The mail that [`Outbox::next`] gave is to be tried again at `due`; `None`: before all that came after it, as soon as
+    /// [`Outbox::next`] is called.
+    pub fn later(&self, mut entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Option<Instant>) {
         let mut waiting = self.waiting();
         let keep = entry.stored.is_none() || waiting.kept < KEPT;
         entry.mail = keep.then(|| Box::new((mail, left)));
@@ -273,7 +288,7 @@ impl Outbox {
 
     /// The entry that [`Outbox::next`] gave is to be looked at again at `due`: nothing was done with it.
     pub fn put_back(&self, entry: Entry, due: Instant) {
-        self.waiting().insert(entry, due);
+        self.waiting().insert(entry, Some(due));
     }
 
     /// Mails that are neither delivered nor given up. Any thread, without a lock.
@@ -380,7 +395,7 @@ mod tests {
         }
         let (entry, a, left) = sent(&outbox, now);
         assert_eq!(a.message_id, "a");
-        outbox.later(entry, a, left, soon);
+        outbox.later(entry, a, left, Some(soon));
         assert_eq!(sent(&outbox, now).1.message_id, "b");
         outbox.settled(None);
         assert!(matches!(outbox.next(now), Next::WaitUntil(Some(due)) if due == soon));
@@ -413,14 +428,14 @@ mod tests {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
         assert_eq!(outbox.put(mail("a"), now), None);
         let (entry, a, left) = sent(&outbox, now);
-        outbox.later(entry, a, left, now + Duration::from_secs(3600));
+        outbox.later(entry, a, left, Some(now + Duration::from_secs(3600)));
         outbox.close();
         let (entry, a, left) = sent(&outbox, now);
         let soon = now + Duration::from_millis(1);
-        outbox.later(entry, a, left, soon);
+        outbox.later(entry, a, left, Some(soon));
         assert!(matches!(outbox.next(now), Next::WaitUntil(Some(due)) if due == soon));
         let (entry, a, left) = sent(&outbox, soon);
-        outbox.later(entry, a, left, soon);
+        outbox.later(entry, a, left, Some(soon));
         outbox.abandon();
         assert!(matches!(outbox.next(soon), Next::End));
         assert_eq!(outbox.pending(), 1, "what was not delivered is still counted");

@@ -769,10 +769,12 @@ fn the_files_are_for_nobody_else_and_nothing_else_is_made() {
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o7777, 0o600, "{}", path.display());
     }
-    let mut threads = processes::threads_of(worker);
-    threads.retain(|name| name.starts_with("email-"));
-    threads.sort();
-    assert_eq!(threads, ["email-collector", "email-mailer", "email-spool"]);
+    until_true("the threads to have their names", || {
+        let mut threads = processes::threads_of(worker);
+        threads.retain(|name| name.starts_with("email-"));
+        threads.sort();
+        threads == ["email-collector", "email-mailer", "email-spool"]
+    });
     relay.behaves();
     spool.wait_until_delivered(|| haproxy.story());
     ends_without_a_trace(haproxy, &spool, vec![]);

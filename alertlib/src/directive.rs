@@ -231,13 +231,10 @@ fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
     if word.is_empty() {
         return wrong("is empty");
     }
-    if word.starts_with(['-', '|', '/', ':', '~', '+']) {
+    if word.starts_with(BAD_STARTS) {
         return wrong("begins with a character that mail programs take for something else");
     }
-    if let Some(bad) = word
-        .chars()
-        .find(|char| char.is_whitespace() || char.is_control() || "<>()[]\\,;:\"'`$".contains(*char))
-    {
+    if let Some(bad) = word.chars().find(|char| is_bad_in_address(*char)) {
         return wrong(&format!("has the character '{}'", visible(&bad.to_string())));
     }
     let Some((user, domain)) = word.rsplit_once('@') else {

@@ -72,6 +72,14 @@ pub enum Name {
     Local(String),
 }
 
+/// What an address must not begin with: mail programs take it for something else.
+pub const BAD_STARTS: [char; 6] = ['-', '|', '/', ':', '~', '+'];
+
+/// Would it need quotes in an envelope, a header or a shell?
+pub fn is_bad_in_address(char: char) -> bool {
+    char.is_whitespace() || char.is_control() || "<>()[]\\,;:\"'`$".contains(char)
+}
+
 /// An address of an envelope (RFC 5321).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recipient {

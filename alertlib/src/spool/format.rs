@@ -25,7 +25,7 @@
 
 use crate::engine::Outgoing;
 use crate::event::{Event, Fact, Kind};
-use crate::settings::Recipient;
+use crate::settings::{BAD_STARTS, Recipient, is_bad_in_address};
 use crate::text::visible;
 use lettre::Address;
 use std::fmt::Write;
@@ -153,7 +153,7 @@ impl Lines<'_> {
     }
 
     fn address(&mut self, name: &str) -> Result<Address, String> {
-        self.one(name)?.parse().map_err(|_| format!("its '{name}' is no address"))
+        address(&self.one(name)?).ok_or_else(|| format!("its '{name}' is no address"))
     }
 
     /// Has to get it, has a local name, address.
@@ -165,7 +165,7 @@ impl Lines<'_> {
             ("done-local", false, true),
         ] {
             if let Some(address) = self.maybe(name) {
-                let address = address.parse().map_err(|_| format!("its '{name}' is no address"))?;
+                let address = self::address(&address).ok_or_else(|| format!("its '{name}' is no address"))?;
                 return Ok(Some((is_left, is_local, address)));
             }
         }
@@ -175,6 +175,12 @@ impl Lines<'_> {
 
 fn nanos(time: SystemTime) -> String {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
+}
+
+/// An address that a directive could have.
+fn address(text: &str) -> Option<Address> {
+    let is_fine = text.is_ascii() && !text.starts_with(BAD_STARTS) && !text.contains(is_bad_in_address);
+    text.parse().ok().filter(|_| is_fine)
 }
 
 /// It goes into a header as it is.
@@ -272,6 +278,9 @@ mod tests {
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a b@c>"),
             ("ops@example.com", "not an address"),
+            ("ops@example.com", "ops@\u{fc}.example.com"),
+            ("root@lb1.example.com", "-oQ/tmp@lb1.example.com"),
+            ("root@lb1.example.com", "\"a b\"@lb1.example.com"),
             ("kind: down", "kind: sideways"),
             ("created: 1795442400000000000", "created: -1"),
             ("created: 1795442400000000000", "created: 99999999999999999999"),

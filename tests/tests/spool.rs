@@ -629,7 +629,8 @@ fn what_cannot_be_set_aside_is_told_once() {
 
 #[test]
 fn damage_to_the_memory_of_a_killed_process_does_no_harm() {
-    let damages: [(&str, fn(&Path)); 5] = [
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
         ("cut", |path| drop(fs::File::options().write(true).open(path).expect("memory").set_len(100))),
         ("empty", |path| drop(fs::File::create(path).expect("memory"))),
         ("random", |path| {

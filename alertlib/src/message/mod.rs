@@ -6,7 +6,6 @@
 
 use crate::engine::Outgoing;
 use crate::event::{Event, Fact, Kind};
-use crate::settings::Recipient;
 use crate::text::bounded;
 use askama::Template;
 use jiff::tz::TimeZone;
@@ -108,13 +107,8 @@ impl Composer {
         let envelope =
             Envelope::new(Some(outgoing.from.clone()), envelope).map_err(|error| error.to_string())?;
         builder = builder.envelope(envelope);
-        if outgoing.to.iter().all(Recipient::is_international) {
-            builder = builder.raw_header(header("To", "undisclosed-recipients:;"));
-        }
-        for recipient in outgoing.to.iter().filter(|to| !to.is_international()) {
-            builder = builder.to(Mailbox::new(None, recipient.address.clone()));
-        }
         let mail = builder
+            .raw_header(recipients(outgoing))
             .multipart(MultiPart::alternative_plain_html(text.clone(), html))
             .map_err(|error| error.to_string())?;
         Ok(Message { subject, text, bytes: mail.formatted() })
@@ -193,6 +187,17 @@ fn colour(kind: Kind) -> &'static str {
     }
 }
 
+/// The `To` header, with a line for each recipient: lettre does not fold it, and the line would have no limit.
+fn recipients(outgoing: &Outgoing) -> HeaderValue {
+    let plain = outgoing.to.iter().filter(|to| !to.is_international()).map(|to| to.address.as_ref());
+    let to: Vec<&str> = plain.collect();
+    if to.is_empty() {
+        return header("To", "undisclosed-recipients:;");
+    }
+    let name = HeaderName::new_from_ascii_str("To");
+    HeaderValue::dangerous_new_pre_encoded(name, to.join(", "), to.join(",\r\n "))
+}
+
 /// A header with this value, encoded where it is not ASCII.
 ///
 /// A value that looks like an encoded word (RFC 2047) would be decoded by the reader to something else than was written:
@@ -207,6 +212,21 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::Recipient;
+
+    #[test]
+    fn many_recipients_do_not_make_a_line_that_is_too_long() {
+        let mut many = outgoing(event("servers", "Server servers/server2 is DOWN."));
+        let address = |n| format!("{}{n}@example.com", "a".repeat(60)).parse().expect("address");
+        many.to = (100..300).map(|n| Recipient { address: address(n), is_local: false }).collect();
+        let mail = composer().compose(&many, SystemTime::UNIX_EPOCH, None).expect("a mail");
+        let text = String::from_utf8(mail.bytes).expect("ASCII");
+        assert!(text.lines().all(|line| line.len() <= 998), "{text}");
+        let unfolded = text.replace("\r\n ", " ");
+        let to = unfolded.lines().find_map(|line| line.strip_prefix("To: ")).expect("a header");
+        let all: Vec<String> = many.to.iter().map(|recipient| recipient.address.to_string()).collect();
+        assert_eq!(to, all.join(", "));
+    }
 
     fn outgoing(event: Event) -> Outgoing {
         Outgoing {

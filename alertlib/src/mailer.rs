@@ -102,10 +102,15 @@ impl Mailer {
     pub fn run(&mut self) {
         self.outbox.mail_here();
         loop {
-            // Many may wait for the same relays. They stay where they are, in their order, while all of these rest.
+            let now = Instant::now();
+            // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
+            // whose time is over need no relay.
             let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
-                Some(until) => Next::WaitUntil(Some(until)),
-                None => self.outbox.next(Instant::now()),
+                Some(until) => match self.outbox.first_if(now, |entry| self.is_old(entry)) {
+                    Some(entry) => Next::Send(entry),
+                    None => Next::WaitUntil(Some(until)),
+                },
+                None => self.outbox.next(now),
             };
             match next {
                 Next::Send(entry) => {

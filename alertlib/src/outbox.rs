@@ -245,6 +245,15 @@ impl Outbox {
         }
     }
 
+    /// The first mail, if it is due at the time `now` and `wanted`; then as after [`Outbox::next`]. Mailer thread only.
+    pub fn first_if(&self, now: Instant, wanted: impl Fn(&Entry) -> bool) -> Option<Box<Entry>> {
+        let mut waiting = self.waiting();
+        let (key, _) =
+            waiting.by_time.first_key_value().filter(|(key, entry)| key.0 <= now && wanted(entry))?;
+        let key = *key;
+        waiting.remove(key).map(Box::new)
+    }
+
     /// The mail of an entry that [`Outbox::next`] gave, from the spool if need be.
     ///
     /// # Errors

@@ -89,7 +89,7 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
         return Err("its message-id is not one of ours".to_owned());
     }
     let created = lines.time("created")?;
-    let from = lines.address("from")?;
+    let from = lines.sender("from")?;
     let (mut to, mut left) = (Vec::new(), Vec::new());
     while let Some((is_left, is_local, address)) = lines.recipient()? {
         let recipient = Recipient { address, is_local };
@@ -152,8 +152,10 @@ impl Lines<'_> {
             .ok_or_else(|| format!("its '{name}' is no time"))
     }
 
-    fn address(&mut self, name: &str) -> Result<Address, String> {
-        address(&self.one(name)?).ok_or_else(|| format!("its '{name}' is no address"))
+    /// The sender's, which stands in a header: ASCII.
+    fn sender(&mut self, name: &str) -> Result<Address, String> {
+        let address = address(&self.one(name)?).filter(|address| address.user().is_ascii());
+        address.ok_or_else(|| format!("its '{name}' is no address"))
     }
 
     /// Has to get it, has a local name, address.
@@ -177,9 +179,10 @@ fn nanos(time: SystemTime) -> String {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
 }
 
-/// An address that a directive could have.
+/// An address that a directive could have: only what is before the `@` may have characters outside ASCII.
 fn address(text: &str) -> Option<Address> {
-    let is_fine = text.is_ascii() && !text.starts_with(BAD_STARTS) && !text.contains(is_bad_in_address);
+    let (_, domain) = text.rsplit_once('@')?;
+    let is_fine = domain.is_ascii() && !text.starts_with(BAD_STARTS) && !text.contains(is_bad_in_address);
     text.parse().ok().filter(|_| is_fine)
 }
 
@@ -254,6 +257,15 @@ mod tests {
             Outgoing { event: Event { is_listen: true, server: None, facts: vec![], ..mail.event }, ..mail };
         let all = of_a_backend.to.clone();
         assert_eq!(decode(&encode(&of_a_backend, &all)), Ok((of_a_backend, all)));
+    }
+
+    #[test]
+    fn an_international_recipient_comes_back_and_such_a_sender_does_not() {
+        let file = FILE.replace("to: ops@example.com", "to: b\u{fc}ro@example.com");
+        let (mail, left) = decode(&file).expect("a mail");
+        assert!(left[0].is_international());
+        assert_eq!(encode(&mail, &left), file);
+        assert!(decode(&FILE.replace("from: haproxy@", "from: h\u{e4}proxy@")).is_err());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The life of the library in a process: prepared with what needs root and the file system, started with two threads,
-//! drained, stopped.
+//! The life of the library in a process: prepared with what needs root and the file system, started with its threads
+//! (collector, mailer and, with a spool, one that brings that to the disk), drained, stopped.
 //!
 //! [`Prepared::open`] runs before HAProxy changes its root and its user (and, up to 3.0, before it forks), so it makes
 //! no threads. [`Service::start`] runs in the worker, before its RLIMIT_NPROC becomes 0, so that it makes all threads at
@@ -270,7 +270,7 @@ impl Service {
         let deadline = Instant::now() + bound;
         self.outbox.drain();
         self.queue.close();
-        // Nothing is ever sent through it: it ends when both threads have. How they did shows in what is left.
+        // Nothing is ever sent through it: it ends when collector and mailer have. How they did shows in what is left.
         let _ = self.ended.recv_deadline(deadline);
         self.outbox.abandon();
         let left = self.pending();

@@ -841,7 +841,7 @@ mod tests {
         queue
             .push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
             .expect("room");
-        assert_eq!(queue.front(&mut record), Some(0));
+        assert_eq!(queue.front(0, &mut record), Some(0));
         Change::read(&record)
     }
 

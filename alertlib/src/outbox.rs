@@ -132,13 +132,21 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a mail for everybody in its `to`, due at once. Collector thread only.
+    /// Adds mails, each for everybody in its `to`, due at once. Collector thread only.
     ///
-    /// Returns the mail that had to go for it, or that had to stay out: the limit is reached.
-    pub fn put(&self, mail: Outgoing, now: Instant) -> Option<Outgoing> {
-        let left = mail.to.clone();
-        let stored = self.spool.as_ref().and_then(|spool| spool.store(&mail, &left));
-        self.admit(mail, left, stored, now)
+    /// Returns those that had to go for them, or that had to stay out: the limit is reached.
+    pub fn put(&self, mails: Vec<Outgoing>, now: Instant) -> Vec<Outgoing> {
+        let with_all = |mail: Outgoing| {
+            let left = mail.to.clone();
+            (mail, left)
+        };
+        let mails: Vec<(Outgoing, Vec<Recipient>)> = mails.into_iter().map(with_all).collect();
+        let stored = match &self.spool {
+            Some(spool) => spool.store(&mails),
+            None => vec![None; mails.len()],
+        };
+        let all = mails.into_iter().zip(stored);
+        all.filter_map(|((mail, left), stored)| self.admit(mail, left, stored, now)).collect()
     }
 
     /// Adds a mail that another process has left, due at once. Collector thread only.
@@ -205,7 +213,7 @@ impl Outbox {
                 .by_time
                 .get(&key)
                 .and_then(|entry| entry.mail.as_ref())
-                .map(|mail| spool.store(&mail.0, &mail.1))
+                .map(|mail| spool.store(std::slice::from_ref(mail)).pop().flatten())
             else {
                 continue;
             };
@@ -400,7 +408,7 @@ mod tests {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
         let soon = now + Duration::from_secs(5);
         for id in ["a", "b"] {
-            assert_eq!(outbox.put(mail(id), now), None);
+            assert_eq!(outbox.put(vec![mail(id)], now), []);
         }
         let (entry, a, left) = sent(&outbox, now);
         assert_eq!(a.message_id, "a");
@@ -418,7 +426,8 @@ mod tests {
     #[test]
     fn at_the_limit_the_oldest_of_the_least_important_goes() {
         let (outbox, now) = (Outbox::new(2, None), Instant::now());
-        let put = |id: &str, kind| outbox.put(mail_of_kind(id, kind), now).map(|gone| gone.message_id);
+        let put =
+            |id: &str, kind| outbox.put(vec![mail_of_kind(id, kind)], now).pop().map(|gone| gone.message_id);
         assert_eq!(put("down", Kind::Down), None);
         assert_eq!(put("up 1", Kind::Up), None);
         assert_eq!(put("up 2", Kind::Up).as_deref(), Some("up 1"));
@@ -435,7 +444,7 @@ mod tests {
     #[test]
     fn draining_lets_no_mail_wait_and_tries_until_abandoned() {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
-        assert_eq!(outbox.put(mail("a"), now), None);
+        assert_eq!(outbox.put(vec![mail("a")], now), []);
         let (entry, a, left) = sent(&outbox, now);
         outbox.later(entry, a, left, Some(now + Duration::from_secs(3600)));
         outbox.close();
@@ -453,7 +462,7 @@ mod tests {
     #[test]
     fn a_closed_outbox_ends_when_it_is_empty() {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
-        assert_eq!(outbox.put(mail("a"), now), None);
+        assert_eq!(outbox.put(vec![mail("a")], now), []);
         outbox.close();
         let _ = sent(&outbox, now);
         outbox.settled(None);

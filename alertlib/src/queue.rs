@@ -215,10 +215,14 @@ impl Queue {
         }
     }
 
-    /// Copies the oldest record into `record` (cleared first) and gives its ticket; `None`: there is none. It stays in the
-    /// ring, and can be rescued, until [`Queue::release`]. Collector thread only.
-    pub fn front(&self, record: &mut Vec<u64>) -> Option<u64> {
-        let ticket = self.head.0.load(Relaxed);
+    /// Copies a record into `record` (cleared first) and gives its ticket: the oldest one, or one that so many others are
+    /// `before`. `None`: there is none. It stays in the ring, and can be rescued, until [`Queue::release`]. Collector
+    /// thread only.
+    pub fn front(&self, before: u64, record: &mut Vec<u64>) -> Option<u64> {
+        if before >= self.capacity {
+            return None;
+        }
+        let ticket = self.head.0.load(Relaxed) + before;
         let (stamp, words, free) = self.slot(ticket);
         if stamp.load(Acquire) != free + 1 {
             return None;
@@ -330,7 +334,7 @@ mod tests {
 
     fn words(queue: &Queue) -> Option<Vec<u64>> {
         let mut record = Vec::new();
-        queue.front(&mut record)?;
+        queue.front(0, &mut record)?;
         queue.release();
         Some(record)
     }
@@ -416,7 +420,7 @@ mod tests {
         let mut record = Vec::new();
         loop {
             let last_round = queue.is_closed();
-            while queue.front(&mut record).is_some() {
+            while queue.front(0, &mut record).is_some() {
                 queue.release();
                 assert_eq!(record[2], !(record[0] ^ record[1]), "torn record");
                 seen[record[0] as usize].push(record[1]);
@@ -446,7 +450,10 @@ mod tests {
             }
         }
         // Shown, and not released.
-        assert_eq!(queue.front(&mut Vec::new()), Some(3));
+        assert_eq!(queue.front(0, &mut Vec::new()), Some(3));
+        assert_eq!(queue.front(1, &mut Vec::new()), Some(4));
+        assert_eq!(queue.front(2, &mut Vec::new()), None);
+        assert_eq!(queue.front(3, &mut Vec::new()), None);
         assert_eq!(rescue(&queue.slots), [(3, vec![3]), (4, vec![4])]);
         let copy: Vec<_> = queue.slots.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
         forget(&copy, 3);

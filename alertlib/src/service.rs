@@ -7,7 +7,7 @@
 //! once and for good: a panic in one of them is caught inside.
 
 use crate::counters::Counters;
-use crate::engine::Engine;
+use crate::engine::{Engine, Outgoing};
 use crate::event::{Change, RawChange};
 use crate::helper::client::{Helper, SharedHelper};
 use crate::mailer::{Mailer, Station};
@@ -36,6 +36,9 @@ const SYNC_EVERY: Duration = Duration::from_millis(500);
 
 /// How soon the mails of a process that is gone are taken over.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Events whose mails are written together, if they have come together.
+const TOGETHER: u64 = 64;
 
 /// The log tells of drops at most so often.
 const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -190,15 +193,14 @@ impl Service {
             token,
             drops: Drops::default(),
             looked: None,
+            in_hand: InHand::default(),
         };
         let (outbox, counters) = (service.outbox.clone(), service.counters.clone());
         let mut mailer = Mailer::new(stations, composer, outbox, counters, plan.retry);
 
         let started = spawn("email-collector", ends.clone(), move || {
             while survives("the collector", || collector.run()).is_err() {
-                // The record that it was at would do it again.
-                collector.queue.release();
-                collector.counters.failed.one();
+                collector.lose_what_is_in_hand();
             }
         })
         .and_then(|()| {
@@ -334,6 +336,17 @@ struct Collector {
     drops: Drops,
     /// When the spool was looked at last.
     looked: Option<Instant>,
+    in_hand: InHand,
+}
+
+/// What the collector is at.
+#[derive(Default)]
+struct InHand {
+    /// Records of the queue that were read.
+    read: u64,
+    /// Those of them whose mails were made.
+    made: u64,
+    mails: Vec<Outgoing>,
 }
 
 /// What the log knows of lost events and mails.
@@ -351,12 +364,7 @@ impl Collector {
         let mut record = Vec::new();
         loop {
             let stopping = self.queue.is_closed();
-            while let Some(ticket) = self.queue.front(&mut record) {
-                let id = format!("{}.{ticket}", self.token);
-                self.take(&record, &id);
-                // Not before its mails are in the outbox, and in the spool.
-                self.queue.release();
-            }
+            while self.collect(&mut record) {}
             if stopping && self.queue.is_empty() {
                 self.count_drops(Duration::ZERO);
                 return self.outbox.close();
@@ -373,6 +381,46 @@ impl Collector {
         }
     }
 
+    /// Takes what the queue has, up to a bound. False: nothing.
+    fn collect(&mut self, record: &mut Vec<u64>) -> bool {
+        let most = if self.spool.is_some() { TOGETHER } else { 1 };
+        while self.in_hand.read < most {
+            let Some(ticket) = self.queue.front(self.in_hand.read, record) else { break };
+            self.in_hand.read += 1;
+            let id = format!("{}.{ticket}", self.token);
+            self.make(record, &id, &HashSet::new());
+            self.in_hand.made += 1;
+        }
+        self.hand_over();
+        std::mem::take(&mut self.in_hand.read) > 0
+    }
+
+    /// What was made goes into the outbox, and into the spool; not before that the events leave the queue.
+    fn hand_over(&mut self) {
+        let mails = std::mem::take(&mut self.in_hand.mails);
+        if !mails.is_empty() {
+            for gone in self.outbox.put(mails, Instant::now()) {
+                self.counters.failed.many(gone.to.len() as u64);
+                self.engine.dropped(1);
+                self.drops.mails += 1;
+            }
+        }
+        for _ in 0..std::mem::take(&mut self.in_hand.made) {
+            self.queue.release();
+        }
+    }
+
+    /// A panic ended [`Collector::run`]: the record that it was at would do it again.
+    fn lose_what_is_in_hand(&mut self) {
+        let is_at_one = self.in_hand.read > self.in_hand.made;
+        self.hand_over();
+        if is_at_one {
+            self.queue.release();
+        }
+        self.in_hand = InHand::default();
+        self.counters.failed.one();
+    }
+
     /// Takes over what processes that are gone have left, and writes what could not be written before.
     fn look_after_spool(&mut self) {
         let Some(spool) = self.spool.clone() else { return };
@@ -387,20 +435,20 @@ impl Collector {
             for (created, stored) in std::mem::take(&mut legacy.mails) {
                 self.outbox.adopt(created, stored, Instant::now());
             }
-            for event in &legacy.events {
-                self.take_but(&event.record, &event.id, &known);
-                legacy.is_done(event);
+            for events in legacy.events.chunks(TOGETHER as usize) {
+                // At the end of this round, or in a panic, which would else come again each second.
+                let _done = legacy.are_done_later(events);
+                for event in events {
+                    self.make(&event.record, &event.id, &known);
+                }
+                self.hand_over();
             }
             spool.taken_over(legacy);
         }
     }
 
-    fn take(&mut self, record: &[u64], id: &str) {
-        self.take_but(record, id, &HashSet::new());
-    }
-
     /// Makes mails of a record, but for those that are `known` already.
-    fn take_but(&mut self, record: &[u64], id: &str, known: &HashSet<String>) {
+    fn make(&mut self, record: &[u64], id: &str, known: &HashSet<String>) {
         let Some(change) = Change::read(record) else {
             log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
             return self.counters.failed.one();
@@ -410,13 +458,8 @@ impl Collector {
         self.count_drops(DROPS_TOLD_EVERY);
         for (n, event) in change.events().into_iter().enumerate() {
             for mail in self.engine.take(event, &format!("{id}.{n}"), SystemTime::now()) {
-                if known.contains(&mail.message_id) {
-                    continue;
-                }
-                if let Some(gone) = self.outbox.put(mail, Instant::now()) {
-                    self.counters.failed.many(gone.to.len() as u64);
-                    self.engine.dropped(1);
-                    self.drops.mails += 1;
+                if !known.contains(&mail.message_id) {
+                    self.in_hand.mails.push(mail);
                 }
             }
         }

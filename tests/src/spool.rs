@@ -81,6 +81,20 @@ impl Spool {
         names
     }
 
+    /// How many mails are in the files that begin with this.
+    pub fn mails_in(&self, prefix: &str) -> usize {
+        let names = self.names_with(prefix);
+        let texts =
+            names.iter().map(|name| fs::read_to_string(self.directory.join(name)).unwrap_or_default());
+        // A `-` in place of the number says that it is done.
+        texts.map(|text| text.lines().filter(|line| *line == "haproxy-email-alert spool 1").count()).sum()
+    }
+
+    /// How many mails it has.
+    pub fn mails(&self) -> usize {
+        self.mails_in("mail.")
+    }
+
     /// Waits until it has nothing but what a living process without mails has: its owner file.
     #[track_caller]
     pub fn wait_until_delivered(&self, what_happened: impl Fn() -> String) {

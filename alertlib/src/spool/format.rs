@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A mail as a file of the spool: lines of `name: value`, for programs and for people with `cat` and `vi`.
+//! Mails as a file of the spool: lines of `name: value`, for programs and for people with `cat` and `vi`.
 //!
 //! ```text
 //! haproxy-email-alert spool 1
@@ -20,7 +20,8 @@
 //! ```
 //!
 //! `to` still has to get it, `done` needs nothing more; both may come several times, as may `fact`. Times are nanoseconds since
-//! the Unix epoch. `listen` stands for `backend` where the section is one. `server` is missing when it is about the whole
+//! the Unix epoch. A file has one such mail or several, one behind the other; of one that needs nothing more, while others
+//! of the same file do, the number in the first line is replaced by `-`. `listen` stands for `backend` where the section is one. `server` is missing when it is about the whole
 //! backend. A file that differs in anything is no mail; the number in the first line changes when the format does.
 
 use crate::engine::Outgoing;
@@ -33,8 +34,27 @@ use std::time::{Duration, SystemTime};
 
 /// The first line of every file.
 const FIRST: &str = "haproxy-email-alert spool 1";
+/// What takes the place of its last character when the mail is done.
+pub const DONE: u8 = b'-';
 /// The last line: without it the file is only the beginning of one.
 const LAST: &str = "end";
+
+/// Where in a mail the character is that [`DONE`] replaces.
+pub const DONE_AT: u64 = FIRST.len() as u64 - 1;
+
+/// The mails of a file that are not done, each with its offset. What is none is shown, too.
+pub fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let end_line = format!("\n{LAST}\n");
+    let mut offset = 0;
+    let all = std::iter::from_fn(move || {
+        let rest = text.get(offset..).filter(|rest| !rest.is_empty())?;
+        let end = rest.find(&end_line).map_or(rest.len(), |end| end + end_line.len());
+        offset += end;
+        Some((offset - end, &rest[..end]))
+    });
+    let done = format!("{}{}\n", &FIRST[..FIRST.len() - 1], char::from(DONE));
+    all.filter(move |(_, part)| !part.starts_with(&done))
+}
 
 /// The file's content for `mail`, which only those of `left` have not got yet.
 pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
@@ -266,6 +286,20 @@ mod tests {
         assert!(left[0].is_international());
         assert_eq!(encode(&mail, &left), file);
         assert!(decode(&FILE.replace("from: haproxy@", "from: h\u{e4}proxy@")).is_err());
+    }
+
+    #[test]
+    fn several_mails_are_told_apart_and_those_that_are_done_left_out() {
+        let mut file = FILE.repeat(3);
+        let offsets = |file: &str| parts(file).map(|(offset, _)| offset).collect::<Vec<_>>();
+        assert_eq!(offsets(&file), [0, FILE.len(), FILE.len() * 2]);
+        let done_at = FILE.len() + DONE_AT as usize;
+        file.replace_range(done_at..=done_at, "-");
+        file.push_str("more");
+        assert_eq!(offsets(&file), [0, FILE.len() * 2, FILE.len() * 3]);
+        let (_, mail): (Vec<_>, Vec<_>) = parts(&file).unzip();
+        assert_eq!(mail, [FILE, FILE, "more"]);
+        assert_eq!(parts("").count(), 0);
     }
 
     #[test]

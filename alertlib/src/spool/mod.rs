@@ -3,8 +3,9 @@
 //!
 //! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
 //! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
-//! that thread wait for the disk. And every mail is a file of the spool's directory ([`format`]) from before its event
-//! leaves the queue until its last recipient has it.
+//! that thread wait for the disk. And every mail is in a file of the spool's directory ([`format`]) from before its event
+//! leaves the queue until its last recipient has it. Mails that come together share a file: where many files have been
+//! removed lately, ext4 takes a millisecond to make one.
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
 //! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that
@@ -25,15 +26,16 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Where memory is a file: POSIX's `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
 /// A larger file is none of ours: names and sentences are bounded.
-const LARGEST: u64 = 256 * 1024;
+const LARGEST: usize = 256 * 1024;
 /// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
 /// may keep the collector waiting, which makes more of them, for as long as the disk takes.
 const SYNC_ALONE: usize = 8;
@@ -103,8 +105,8 @@ pub struct Spool {
     size: AtomicU64,
     /// Written since the last [`Spool::sync`], and not removed since.
     dirty: Mutex<BTreeSet<String>>,
-    /// To be removed, as soon as that is possible.
-    doomed: Mutex<BTreeSet<String>>,
+    /// Files to be removed, and mails in files (at their offsets) to be marked as done, as soon as that is possible.
+    doomed: Mutex<BTreeSet<(String, Option<u64>)>>,
     told: Mutex<Told>,
 }
 
@@ -120,11 +122,39 @@ struct Told {
     left: BTreeSet<String>,
 }
 
-/// A mail of the spool: its file's name, and its size in bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A mail of the spool: where it is.
+#[derive(Debug, Clone)]
 pub struct Stored {
-    name: String,
+    shelf: Arc<Shelf>,
+    offset: u64,
     size: u64,
+}
+
+/// A file of the spool. It goes with the last of its mails.
+#[derive(Debug)]
+struct Shelf {
+    name: String,
+    mails: AtomicUsize,
+    /// Why it is set aside then.
+    damage: OnceLock<String>,
+}
+
+impl Stored {
+    fn is_alone(&self) -> bool {
+        self.shelf.mails.load(Relaxed) == 1 && self.shelf.damage.get().is_none()
+    }
+}
+
+impl Shelf {
+    /// With those of the `parts` (offset, size) of a file.
+    fn with(name: String, parts: &[(u64, u64)], damage: Option<String>) -> Vec<Stored> {
+        let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
+        let shelf = Arc::new(Shelf { name, mails: AtomicUsize::new(parts.len()), damage });
+        parts
+            .iter()
+            .map(|(offset, size)| Stored { shelf: shelf.clone(), offset: *offset, size: *size })
+            .collect()
+    }
 }
 
 /// Why a mail cannot be read.
@@ -178,9 +208,23 @@ impl Legacy {
         Legacy { mails: Vec::new(), events, token, memory, owner }
     }
 
-    /// Its mails are in the spool: should this process be killed, too, the next one need not make them again.
-    pub fn is_done(&self, event: &Rescued) {
-        if let Some(slots) = &self.memory {
+    /// When what it returns is dropped, the mails of `events` are in the spool: should this process be killed, too, the next
+    /// one need not make them again.
+    pub fn are_done_later<'a>(&'a self, events: &'a [Rescued]) -> impl Drop + 'a {
+        Done { memory: self.memory.as_ref(), events }
+    }
+}
+
+struct Done<'a> {
+    memory: Option<&'a SharedWords>,
+    events: &'a [Rescued],
+}
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        for (slots, event) in
+            self.memory.iter().flat_map(|slots| self.events.iter().map(move |event| (slots, event)))
+        {
             queue::forget(slots, event.ticket);
         }
     }
@@ -264,9 +308,40 @@ impl Spool {
         mapped
     }
 
-    /// Writes a mail that `left` have not got. `None`: it is in memory only, and the log says why.
-    pub fn store(&self, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
-        self.write(self.next_name(), mail, left)
+    /// Writes mails, each with those who have not got it. `None`: it is in memory only, and the log says why.
+    pub fn store(&self, mails: &[(Outgoing, Vec<Recipient>)]) -> Vec<Option<Stored>> {
+        let mut stored = vec![None; mails.len()];
+        let (mut text, mut indices, mut parts) = (String::new(), Vec::new(), Vec::new());
+        for (index, (mail, left)) in mails.iter().enumerate() {
+            let part = format::encode(mail, left);
+            if text.len() + part.len() > LARGEST {
+                self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
+            }
+            if self.has_room(text.len(), part.len()) {
+                indices.push(index);
+                parts.push((text.len() as u64, part.len() as u64));
+                text.push_str(&part);
+            }
+        }
+        self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
+        stored
+    }
+
+    /// Writes one file of [`Spool::store`].
+    fn shelve(
+        &self,
+        text: &mut String,
+        indices: &mut Vec<usize>,
+        parts: &mut Vec<(u64, u64)>,
+        stored: &mut [Option<Stored>],
+    ) {
+        let name = self.next_name();
+        if !text.is_empty() && self.write(&name, text) {
+            for (index, one) in indices.iter().zip(Shelf::with(name, parts, None)) {
+                stored[*index] = Some(one);
+            }
+        }
+        (*text, *indices, *parts) = Default::default();
     }
 
     fn next_name(&self) -> String {
@@ -275,34 +350,46 @@ impl Spool {
 
     /// Writes it again after some have got it.
     pub fn update(&self, stored: Stored, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
-        self.size.fetch_sub(stored.size, Relaxed);
-        let name = stored.name.clone();
-        let written = self.write(name, mail, left);
-        if written.is_none() {
-            // An old file would be sent to those who have it: a copy too many. Better one that is in memory only.
-            self.unlink(&stored.name);
+        if !stored.is_alone() {
+            // The mails beside it stay where they are.
+            let updated = self.store(&[(mail.clone(), left.to_vec())]).pop().flatten();
+            self.remove(&stored);
+            return updated;
         }
-        written
+        self.size.fetch_sub(stored.size, Relaxed);
+        let name = stored.shelf.name.clone();
+        lock(&self.doomed).retain(|(doomed, _)| *doomed != name);
+        let text = format::encode(mail, left);
+        if self.has_room(0, text.len()) && self.write(&name, &text) {
+            return Shelf::with(name, &[(0, text.len() as u64)], None).pop();
+        }
+        // An old file would be sent to those who have it: a copy too many. Better one that is in memory only.
+        self.unlink(&name);
+        None
     }
 
-    fn write(&self, name: String, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
-        let text = format::encode(mail, left);
-        let size = text.len() as u64;
+    /// Is there room for a mail of `size` bytes beside `others`?
+    fn has_room(&self, others: usize, size: usize) -> bool {
         if size > LARGEST {
             // It could not be read back.
             self.trouble(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
-            return None;
+            return false;
         }
-        if self.size.load(Relaxed) + size > self.place.max_size {
+        if self.size.load(Relaxed) + (others + size) as u64 > self.place.max_size {
             self.trouble(&format!("its {} bytes are full; {IN_MEMORY}", self.place.max_size));
-            return None;
+            return false;
         }
+        true
+    }
+
+    fn write(&self, name: &str, text: &str) -> bool {
         let hidden = format!("new.{}", &name[5..]);
         let written = self.own().and_then(|()| {
             let file = self.create(&hidden)?;
-            let outcome = File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| {
-                renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name.as_str())
-            });
+            let outcome = File::from(file)
+                .write_all(text.as_bytes())
+                .map_err(errno)
+                .and_then(|()| renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name));
             if outcome.is_err() {
                 self.unlink(&hidden);
             }
@@ -311,13 +398,13 @@ impl Spool {
         match written {
             Ok(()) => {
                 lock(&self.told).works = true;
-                self.size.fetch_add(size, Relaxed);
-                lock(&self.dirty).insert(name.clone());
-                Some(Stored { name, size })
+                self.size.fetch_add(text.len() as u64, Relaxed);
+                lock(&self.dirty).insert(name.to_owned());
+                true
             }
             Err(error) => {
                 self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc()));
-                None
+                false
             }
         }
     }
@@ -325,20 +412,37 @@ impl Spool {
     /// Everybody has it, or never will.
     pub fn remove(&self, stored: &Stored) {
         self.size.fetch_sub(stored.size, Relaxed);
-        lock(&self.dirty).remove(&stored.name);
-        self.unlink(&stored.name);
+        let Shelf { name, mails, damage } = &*stored.shelf;
+        if mails.fetch_sub(1, Relaxed) > 1 {
+            return self.finish(name, Some(stored.offset));
+        }
+        lock(&self.dirty).remove(name);
+        match damage.get() {
+            Some(why) => self.set_aside(name, why),
+            None => self.unlink(name),
+        }
     }
 
     /// Reads a mail again that is not kept in memory.
     ///
     /// # Errors
     ///
-    /// It is not there any more, is none, or cannot be read now. What is none was set aside.
+    /// It is not there any more, is none, or cannot be read now.
     pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
-        let read = self.read(&stored.name);
+        let read = self.open(&stored.shelf.name).and_then(|file| {
+            let mut bytes = vec![0; stored.size as usize];
+            match file.read_exact_at(&mut bytes, stored.offset) {
+                Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    Err(Unreadable::Damaged("it was cut".to_owned()))
+                }
+                Err(error) => Err(errno(error).into()),
+                Ok(()) => format::decode(&utf8(bytes)?).map_err(Unreadable::Damaged),
+            }
+        });
         match &read {
             Ok(_) | Err(Unreadable::Gone) => {}
-            Err(Unreadable::Damaged(why)) => self.set_aside(&stored.name, why),
+            // Once the mails beside it are done.
+            Err(Unreadable::Damaged(why)) => _ = stored.shelf.damage.set(why.clone()),
             Err(Unreadable::Trouble(error)) => {
                 self.trouble(&format!("cannot read: {}; mails wait", error.desc()));
             }
@@ -347,26 +451,47 @@ impl Spool {
     }
 
     fn unlink(&self, name: &str) {
-        if !self.try_unlink(name) {
+        self.finish(name, None);
+    }
+
+    /// Removes a file, or marks a mail in it as done.
+    fn finish(&self, name: &str, offset: Option<u64>) {
+        if !self.try_to_finish(name, offset) {
             // Else the next process would send it again.
-            lock(&self.doomed).insert(name.to_owned());
+            lock(&self.doomed).insert((name.to_owned(), offset));
         }
     }
 
-    /// False: it is there, and may be removable later.
-    fn try_unlink(&self, name: &str) -> bool {
-        !matches!(
-            unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir),
-            Err(Errno::EACCES | Errno::EPERM | Errno::EROFS | Errno::EIO)
-        )
+    /// False: it may be possible later.
+    fn try_to_finish(&self, name: &str, offset: Option<u64>) -> bool {
+        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let finished = match offset {
+            None => unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir),
+            Some(offset) => openat(&self.place.directory, name, flags, Mode::empty()).and_then(|file| {
+                File::from(file).write_all_at(&[format::DONE], offset + format::DONE_AT).map_err(errno)
+            }),
+        };
+        // What else there can be, such as a file that is gone, stays as it is.
+        let later = [
+            Errno::EACCES,
+            Errno::EPERM,
+            Errno::EROFS,
+            Errno::EIO,
+            Errno::ENOSPC,
+            Errno::EMFILE,
+            Errno::ENFILE,
+        ];
+        !finished.is_err_and(|error| later.contains(&error))
     }
 
     /// Brings to the disk what was written since the last time. The mails that were delivered meanwhile cost nothing.
     pub fn sync(&self) {
         let doomed = lock(&self.doomed).clone();
-        for name in doomed {
-            if self.try_unlink(&name) {
-                lock(&self.doomed).remove(&name);
+        for entry in doomed {
+            // Under the lock: the mailer may be about to write that file anew.
+            let mut doomed = lock(&self.doomed);
+            if doomed.contains(&entry) && self.try_to_finish(&entry.0, entry.1) {
+                doomed.remove(&entry);
             }
         }
         let dirty = std::mem::take(&mut *lock(&self.dirty));
@@ -454,16 +579,7 @@ impl Spool {
                 continue;
             }
             match self.read(&name) {
-                Ok((mail, left)) => {
-                    let mine = self.next_name();
-                    let size = format::encode(&mail, &left).len() as u64;
-                    let (from, to) = (name.as_str(), mine.as_str());
-                    if renameat(&self.place.directory, from, &self.place.directory, to).is_ok() {
-                        self.size.fetch_add(size, Relaxed);
-                        each(&mail.message_id);
-                        legacy.mails.push((mail.created, Stored { name: mine, size }));
-                    }
-                }
+                Ok(text) => self.take_file(&name, &text, legacy, &mut each),
                 // Now that it is ours: somebody else may have had it a moment ago.
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
@@ -482,6 +598,38 @@ impl Spool {
                 "spool {}: takes over {mails} mails and {events} events of a process that is gone",
                 self.place.path
             );
+        }
+    }
+
+    /// Makes the mails of one file ours.
+    fn take_file(&self, name: &str, text: &str, legacy: &mut Legacy, each: &mut impl FnMut(&str)) {
+        let (mut mails, mut places) = (Vec::new(), Vec::new());
+        let mut damage = text.is_empty().then(|| "it is empty".to_owned());
+        for (offset, part) in format::parts(text) {
+            match format::decode(part) {
+                Ok((mail, _)) => {
+                    mails.push(mail);
+                    places.push((offset as u64, part.len() as u64));
+                }
+                Err(why) => _ = damage.get_or_insert(why),
+            }
+        }
+        match damage {
+            Some(why) if mails.is_empty() => return self.set_aside(name, &why),
+            // Its last mail was done when the process ended.
+            None if mails.is_empty() => return self.unlink(name),
+            damage => {
+                let mine = self.next_name();
+                let (from, to) = (name, mine.as_str());
+                if renameat(&self.place.directory, from, &self.place.directory, to).is_err() {
+                    return;
+                }
+                for (mail, stored) in mails.iter().zip(Shelf::with(mine, &places, damage)) {
+                    self.size.fetch_add(stored.size, Relaxed);
+                    each(&mail.message_id);
+                    legacy.mails.push((mail.created, stored));
+                }
+            }
         }
     }
 
@@ -534,20 +682,24 @@ impl Spool {
         slots
     }
 
-    fn read(&self, name: &str) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
+    fn read(&self, name: &str) -> Result<String, Unreadable> {
+        let file = self.open(name)?;
+        let mut bytes = Vec::new();
+        // One more, so that a file that is too large does not look like one that was cut.
+        file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(errno)?;
+        if bytes.len() > LARGEST {
+            return Err(Unreadable::Damaged(format!("it has more than {LARGEST} bytes")));
+        }
+        utf8(bytes)
+    }
+
+    fn open(&self, name: &str) -> Result<File, Unreadable> {
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(&self.place.directory, name, flags, Mode::empty())?;
         if !is_private(&fstat(&file)?) {
             return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
         }
-        let mut bytes = Vec::new();
-        // One more, so that a file that is too large does not look like one that was cut.
-        File::from(file).take(LARGEST + 1).read_to_end(&mut bytes).map_err(errno)?;
-        if bytes.len() as u64 > LARGEST {
-            return Err(Unreadable::Damaged(format!("it has more than {LARGEST} bytes")));
-        }
-        let text = String::from_utf8(bytes).map_err(|_| Unreadable::Damaged("it is not UTF-8".to_owned()))?;
-        format::decode(&text).map_err(Unreadable::Damaged)
+        Ok(File::from(file))
     }
 
     /// Keeps what cannot be used out of the way, and for the administrator.
@@ -623,6 +775,10 @@ fn event_of(message_id: &str) -> Option<&str> {
     let rest = message_id.strip_prefix("<haproxy.")?;
     let (end, _) = rest.match_indices('.').nth(1)?;
     Some(&rest[..end])
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    String::from_utf8(bytes).map_err(|_| Unreadable::Damaged("it is not UTF-8".to_owned()))
 }
 
 fn errno(error: std::io::Error) -> Errno {

@@ -43,7 +43,7 @@ mod tests {
             let (mut record, mut seen) = (Vec::new(), Vec::new());
             loop {
                 let closed = queue.is_closed();
-                while queue.front(&mut record).is_some() {
+                while queue.front(0, &mut record).is_some() {
                     queue.release();
                     assert_eq!(record[..], [record[0], !record[0]], "torn");
                     seen.push(record[0]);

@@ -113,6 +113,9 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
     let (mut to, mut left) = (Vec::new(), Vec::new());
     while let Some((is_left, is_local, address)) = lines.recipient()? {
         let recipient = Recipient { address, is_local };
+        if to.iter().any(|other: &Recipient| other.address == recipient.address) {
+            return Err(format!("it has the recipient {} twice", recipient.address));
+        }
         if is_left {
             left.push(recipient.clone());
         }
@@ -328,6 +331,7 @@ mod tests {
             ("root@lb1.example.com", "-oQ/tmp@lb1.example.com"),
             ("root@lb1.example.com", "\"a b\"@lb1.example.com"),
             ("kind: down", "kind: sideways"),
+            ("done: oncall@example.com", "done: ops@example.com"),
             ("created: 1795442400000000000", "created: -1"),
             ("created: 1795442400000000000", "created: 99999999999999999999"),
         ] {

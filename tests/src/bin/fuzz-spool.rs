@@ -101,9 +101,21 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Was it taken for a mail? The error: it should not have been, or what came of it is wrong.
+/// Was anything in it taken for a mail? The error: it should not have been, or what came of it is wrong.
 fn judge(composer: &Composer, file: &str) -> Result<bool, String> {
-    let Ok((mail, left)) = format::decode(file) else { return Ok(false) };
+    let (mut end, mut taken) = (0, false);
+    for (offset, part) in format::parts(file) {
+        if offset < end || part.is_empty() || !file[offset..].starts_with(part) {
+            return Err(format!("a part of {} bytes at {offset}, behind {end}", part.len()));
+        }
+        end = offset + part.len();
+        taken |= judge_part(composer, part)?;
+    }
+    Ok(taken)
+}
+
+fn judge_part(composer: &Composer, part: &str) -> Result<bool, String> {
+    let Ok((mail, left)) = format::decode(part) else { return Ok(false) };
     if left.is_empty() || !left.iter().all(|recipient| mail.to.contains(recipient)) {
         return Err(format!("it goes to {left:?} of {:?}", mail.to));
     }

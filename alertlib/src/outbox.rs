@@ -132,10 +132,11 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds mails, each for everybody in its `to`, due at once. Collector thread only.
+    /// Adds mails, each for everybody in its `to`, due at once. Collector thread only. `written` is called when they are in
+    /// the spool, and before any is sent: a crash before it brings them again.
     ///
     /// Returns those that had to go for them, or that had to stay out: the limit is reached.
-    pub fn put(&self, mails: Vec<Outgoing>, now: Instant) -> Vec<Outgoing> {
+    pub fn put(&self, mails: Vec<Outgoing>, now: Instant, written: impl FnOnce()) -> Vec<Outgoing> {
         let with_all = |mail: Outgoing| {
             let left = mail.to.clone();
             (mail, left)
@@ -145,6 +146,9 @@ impl Outbox {
             Some(spool) => spool.store(&mails),
             None => vec![None; mails.len()],
         };
+        // Before they leave the queue, so that none is overlooked on its way.
+        self.pending.fetch_add(mails.len() as u64, SeqCst);
+        written();
         let all = mails.into_iter().zip(stored);
         all.filter_map(|((mail, left), stored)| self.admit(mail, left, stored, now)).collect()
     }
@@ -166,6 +170,7 @@ impl Outbox {
         self.wake();
     }
 
+    /// Adds a mail that is counted already.
     fn admit(
         &self,
         mail: Outgoing,
@@ -182,14 +187,16 @@ impl Outbox {
                     Some((_, arrival, due)) => {
                         evicted = waiting.remove((due, arrival)).and_then(|entry| entry.mail)
                     }
-                    None => return Some(mail),
+                    None => {
+                        self.pending.fetch_sub(1, SeqCst);
+                        return Some(mail);
+                    }
                 }
                 self.pending.fetch_sub(1, SeqCst);
                 self.unstored.fetch_sub(1, SeqCst);
             }
             self.unstored.fetch_add(1, SeqCst);
         }
-        self.pending.fetch_add(1, SeqCst);
         let keep = stored.is_none() || waiting.kept < KEPT;
         let created = mail.created;
         let mail = keep.then(|| Box::new((mail, left)));
@@ -408,7 +415,7 @@ mod tests {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
         let soon = now + Duration::from_secs(5);
         for id in ["a", "b"] {
-            assert_eq!(outbox.put(vec![mail(id)], now), []);
+            assert_eq!(outbox.put(vec![mail(id)], now, || ()), []);
         }
         let (entry, a, left) = sent(&outbox, now);
         assert_eq!(a.message_id, "a");
@@ -426,8 +433,9 @@ mod tests {
     #[test]
     fn at_the_limit_the_oldest_of_the_least_important_goes() {
         let (outbox, now) = (Outbox::new(2, None), Instant::now());
-        let put =
-            |id: &str, kind| outbox.put(vec![mail_of_kind(id, kind)], now).pop().map(|gone| gone.message_id);
+        let put = |id: &str, kind| {
+            outbox.put(vec![mail_of_kind(id, kind)], now, || ()).pop().map(|gone| gone.message_id)
+        };
         assert_eq!(put("down", Kind::Down), None);
         assert_eq!(put("up 1", Kind::Up), None);
         assert_eq!(put("up 2", Kind::Up).as_deref(), Some("up 1"));
@@ -444,7 +452,7 @@ mod tests {
     #[test]
     fn draining_lets_no_mail_wait_and_tries_until_abandoned() {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
-        assert_eq!(outbox.put(vec![mail("a")], now), []);
+        assert_eq!(outbox.put(vec![mail("a")], now, || ()), []);
         let (entry, a, left) = sent(&outbox, now);
         outbox.later(entry, a, left, Some(now + Duration::from_secs(3600)));
         outbox.close();
@@ -462,7 +470,7 @@ mod tests {
     #[test]
     fn a_closed_outbox_ends_when_it_is_empty() {
         let (outbox, now) = (Outbox::new(10, None), Instant::now());
-        assert_eq!(outbox.put(vec![mail("a")], now), []);
+        assert_eq!(outbox.put(vec![mail("a")], now, || ()), []);
         outbox.close();
         let _ = sent(&outbox, now);
         outbox.settled(None);

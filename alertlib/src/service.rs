@@ -391,29 +391,29 @@ impl Collector {
             self.make(record, &id, &HashSet::new());
             self.in_hand.made += 1;
         }
-        self.hand_over();
+        self.hand_over(|| ());
         std::mem::take(&mut self.in_hand.read) > 0
     }
 
-    /// What was made goes into the outbox, and into the spool; not before that the events leave the queue.
-    fn hand_over(&mut self) {
-        let mails = std::mem::take(&mut self.in_hand.mails);
-        if !mails.is_empty() {
-            for gone in self.outbox.put(mails, Instant::now()) {
-                self.counters.failed.many(gone.to.len() as u64);
-                self.engine.dropped(1);
-                self.drops.mails += 1;
-            }
-        }
-        for _ in 0..std::mem::take(&mut self.in_hand.made) {
-            self.queue.release();
+    /// What was made goes into the spool; then the events leave the queue, and `written` is called; then the mails go into
+    /// the outbox, from which they are sent.
+    fn hand_over(&mut self, written: impl FnOnce()) {
+        let (mails, made) = (std::mem::take(&mut self.in_hand.mails), std::mem::take(&mut self.in_hand.made));
+        let gone = self.outbox.put(mails, Instant::now(), || {
+            (0..made).for_each(|_| self.queue.release());
+            written();
+        });
+        for mail in gone {
+            self.counters.failed.many(mail.to.len() as u64);
+            self.engine.dropped(1);
+            self.drops.mails += 1;
         }
     }
 
     /// A panic ended [`Collector::run`]: the record that it was at would do it again.
     fn lose_what_is_in_hand(&mut self) {
         let is_at_one = self.in_hand.read > self.in_hand.made;
-        self.hand_over();
+        self.hand_over(|| ());
         if is_at_one {
             self.queue.release();
         }
@@ -436,12 +436,12 @@ impl Collector {
                 self.outbox.adopt(created, stored, Instant::now());
             }
             for events in legacy.events.chunks(TOGETHER as usize) {
-                // At the end of this round, or in a panic, which would else come again each second.
-                let _done = legacy.are_done_later(events);
+                // When they are written, or in a panic, which would else come again each second.
+                let done = legacy.are_done_later(events);
                 for event in events {
                     self.make(&event.record, &event.id, &known);
                 }
-                self.hand_over();
+                self.hand_over(|| drop(done));
             }
             spool.taken_over(legacy);
         }

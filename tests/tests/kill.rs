@@ -115,8 +115,8 @@ fn a_worker_killed_while_it_takes_over_loses_nothing() {
         let mails = mails_of(&relay.take_deliveries());
         let round = storm::check(&asked, &mails, |_| true);
         let round = round.unwrap_or_else(|fault| panic!("{fault}\n{}", moment()));
-        // Nothing was on its way: it is only the event whose mails were written, and that was not taken out of the queue.
-        assert!(round.twice <= 3, "{} mails came twice\n{}", round.twice, moment());
+        // With the relay away nothing was on its way.
+        assert!(round.twice == 0, "{} mails came twice\n{}", round.twice, moment());
         tally += round;
     }
     ends_without_a_trace(haproxy, &spool, pids);
@@ -156,8 +156,8 @@ fn killed_again_and_again(story: &str, mode: Mode, before: fn(&Relay)) {
         let mails = mails_of(&relay.take_deliveries());
         let round =
             storm::check(&asked, &mails, |_| true).unwrap_or_else(|fault| panic!("{fault}\n{}", moment()));
-        // One mail that was on its way, and one whose event had not left the queue.
-        assert!(round.twice <= 2, "{} mails came twice\n{}", round.twice, moment());
+        // One that was on its way.
+        assert!(round.twice <= 1, "{} mails came twice\n{}", round.twice, moment());
         tally += round;
         in_storm += usize::from(asked.len() < changes.len());
         pids.push(victim);

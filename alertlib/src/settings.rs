@@ -15,8 +15,6 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RETRY: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Events that wait for the collector at most.
 pub const QUEUE: usize = 4096;
-/// The same with a spool: the collector writes a file for each, which takes longer than to make a mail.
-pub const SPOOLED_QUEUE: usize = 16_384;
 /// Mails that wait for a relay in memory at most; those in the spool do not count.
 pub const OUTBOX: usize = 10_000;
 /// The spool's bound, in bytes, without `max-size`.

@@ -299,7 +299,7 @@ impl Spool {
         let name = memory_name(&self.token);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let file = openat(directory, name.as_str(), flags, PRIVATE)?;
-        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
+        let words = queue::words_for(crate::settings::QUEUE);
         let mapped = posix_fallocate(&file, 0, (words * 8) as i64)
             .and_then(|()| SharedWords::map(&file, words).map_err(errno));
         if mapped.is_err() {
@@ -615,9 +615,9 @@ impl Spool {
             }
         }
         match damage {
-            Some(why) if mails.is_empty() => return self.set_aside(name, &why),
+            Some(why) if mails.is_empty() => self.set_aside(name, &why),
             // Its last mail was done when the process ended.
-            None if mails.is_empty() => return self.unlink(name),
+            None if mails.is_empty() => self.unlink(name),
             damage => {
                 let mine = self.next_name();
                 let (from, to) = (name, mine.as_str());
@@ -669,7 +669,7 @@ impl Spool {
         let directory = self.place.memory.as_ref()?;
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(directory, memory_name(token).as_str(), flags, Mode::empty()).ok()?;
-        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
+        let words = queue::words_for(crate::settings::QUEUE);
         let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
         let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
         if slots.is_none() {

@@ -2,9 +2,13 @@
 //! A TCP service on a port that stays ours: it can listen, refuse or hang, and change between them while it runs.
 
 use std::{
+    collections::BTreeMap,
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::{AsRawFd, OwnedFd},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
     time::Duration,
 };
@@ -13,6 +17,9 @@ use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, setsockopt,
     shutdown, socket, sockopt,
 };
+
+/// Of connections.
+static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 
 /// What is done with each connection, on a thread of its own.
 pub type Handler = dyn Fn(TcpStream) + Send + Sync;
@@ -23,6 +30,7 @@ pub struct Service {
     // Bound and never listening: while nothing else listens, the port refuses connections and nobody else gets it.
     _holder: OwnedFd,
     handler: Arc<Handler>,
+    connections: Arc<Mutex<BTreeMap<usize, TcpStream>>>,
     presence: Mutex<Presence>,
 }
 
@@ -41,6 +49,7 @@ impl Service {
             address: SocketAddr::from(([127, 0, 0, 1], name.port())),
             _holder: holder,
             handler: Arc::new(handler),
+            connections: Arc::default(),
             presence: Mutex::new(Presence::Refusing),
         };
         service.listens();
@@ -56,11 +65,16 @@ impl Service {
     pub fn listens(&self) {
         let listener = Arc::new(TcpListener::from(self.listening_socket(128)));
         self.change_to(Presence::Listening(listener.clone()));
-        let handler = self.handler.clone();
+        let (handler, connections) = (self.handler.clone(), self.connections.clone());
         thread::spawn(move || {
             while let Ok((connection, _)) = listener.accept() {
-                let handler = handler.clone();
-                thread::spawn(move || handler(connection));
+                let (handler, connections) = (handler.clone(), connections.clone());
+                let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+                connections.lock().unwrap().extend(connection.try_clone().map(|clone| (number, clone)));
+                thread::spawn(move || {
+                    handler(connection);
+                    connections.lock().unwrap().remove(&number);
+                });
             }
         });
     }
@@ -68,6 +82,14 @@ impl Service {
     /// From now on connections are refused; those that exist go on.
     pub fn refuses(&self) {
         self.change_to(Presence::Refusing);
+    }
+
+    /// The connections that exist end.
+    pub fn hangs_up(&self) {
+        for connection in self.connections.lock().unwrap().values() {
+            // It may have ended by itself.
+            let _ = shutdown(connection.as_raw_fd(), Shutdown::Both);
+        }
     }
 
     /// From now on connecting takes for ever: the accept queue is full, so the kernel drops what comes.

@@ -234,9 +234,10 @@ impl Relay {
         self.service.hangs();
     }
 
-    /// Connections are refused.
+    /// As if it was stopped: its sessions end, and connections are refused.
     pub fn goes_away(&self) {
         self.service.refuses();
+        self.service.hangs_up();
     }
 
     /// Listens again and follows the protocol from now on.

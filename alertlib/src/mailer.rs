@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The mailer thread's work: takes what is due from the outbox and tries the relays in the order written.
+//! The mailer's work: takes what is due from the outbox and tries the relays in the order written.
 //!
-//! A session with a relay is kept for some seconds. A relay that fails rests for a while, so that mails do not wait for it again and again; a mail that no relay took is
-//! tried later, with growing pauses. The log tells a trouble when it begins, changes or ends, not at each attempt.
+//! A session with a relay is kept for some seconds. A relay that fails rests for a while, so that mails do not wait for it
+//! again and again; a mail that no relay took is tried later, with growing pauses. The log tells a trouble when it begins,
+//! changes or ends, not at each attempt.
 
 use crate::counters::Counters;
 use crate::engine::Outgoing;
@@ -68,6 +69,18 @@ impl Station {
     }
 }
 
+/// What the mailer has to do.
+pub enum Task {
+    /// Send this.
+    Send(Box<Entry>),
+    /// End the sessions that were kept for another mail.
+    HangUp,
+    /// Nothing before then (`None`: at all).
+    Wait(Option<Instant>),
+    /// End: nothing more will come.
+    End,
+}
+
 /// The mailer.
 pub struct Mailer {
     stations: Vec<Station>,
@@ -98,38 +111,48 @@ impl Mailer {
         Mailer { stations, composer, outbox, counters, retry, in_hand: None, keep_until: None }
     }
 
-    /// Works until the outbox ends.
-    pub fn run(&mut self) {
-        self.outbox.mail_here();
+    /// What is to be done now. Waits for nothing.
+    pub fn next(&self) -> Task {
+        let now = Instant::now();
+        // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
+        // whose time is over need no relay.
+        let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
+            Some(until) => match self.outbox.first_if(now, |entry| self.is_old(entry)) {
+                Some(entry) => Next::Send(entry),
+                None => Next::WaitUntil(Some(until)),
+            },
+            None => self.outbox.next(now),
+        };
+        match next {
+            Next::Send(entry) => Task::Send(entry),
+            Next::WaitUntil(_) if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
+            Next::WaitUntil(due) => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
+            Next::End => Task::End,
+        }
+    }
+
+    /// Does `task`, which [`Mailer::next`] gave, and what is to be done after it, until there is nothing but to wait. False:
+    /// it is the end.
+    pub fn work(&mut self, mut task: Task) -> bool {
         loop {
-            let now = Instant::now();
-            // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
-            // whose time is over need no relay.
-            let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
-                Some(until) => match self.outbox.first_if(now, |entry| self.is_old(entry)) {
-                    Some(entry) => Next::Send(entry),
-                    None => Next::WaitUntil(Some(until)),
-                },
-                None => self.outbox.next(now),
-            };
-            match next {
-                Next::Send(entry) => {
+            match task {
+                Task::Send(entry) => {
                     self.attempt(*entry);
                     self.in_hand = None;
                     self.keep_until = Some(Instant::now() + KEEP);
                 }
-                Next::WaitUntil(due) => {
-                    if self.keep_until.is_some_and(|until| until <= Instant::now()) {
-                        self.rest();
-                    }
-                    self.outbox.sleep_until(earliest(due, self.keep_until));
+                Task::HangUp => self.hang_up(),
+                Task::Wait(_) => return true,
+                Task::End => {
+                    self.hang_up();
+                    return false;
                 }
-                Next::End => return self.rest(),
             }
+            task = self.next();
         }
     }
 
-    /// A panic ended [`Mailer::run`]: the mail that it had in its hands is lost, and counted. Its file would bring the panic
+    /// A panic ended [`Mailer::work`]: the mail that it had in its hands is lost, and counted. Its file would bring the panic
     /// to the next process.
     pub fn lose_what_is_in_hand(&mut self) {
         if let Some(lost) = self.in_hand.take() {
@@ -138,7 +161,7 @@ impl Mailer {
         }
     }
 
-    fn rest(&mut self) {
+    fn hang_up(&mut self) {
         self.keep_until = None;
         for station in &mut self.stations {
             station.transport.rest();
@@ -203,7 +226,8 @@ impl Mailer {
                     outcome.tell(station, entry.trouble.as_deref(), self.outbox.pending());
                     if let Some(trouble) = &outcome.trouble {
                         entry.trouble = Some(format!("relay {}: {trouble}", station.name));
-                        due = earliest(due, Some(Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE)));
+                        let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
+                        due = Some(due.map_or(back, |due| due.min(back)));
                     }
                     left = outcome.left;
                     if left.is_empty() {
@@ -316,13 +340,6 @@ fn in_words(time: Duration) -> String {
 
 fn addresses(to: &[Recipient]) -> String {
     to.iter().map(|recipient| recipient.address.as_ref()).collect::<Vec<&str>>().join(", ")
-}
-
-fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
 }
 
 /// The pause after so many failures: doubled each time, and spread so that many do not come back together.

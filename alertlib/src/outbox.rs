@@ -13,8 +13,7 @@ use crate::settings::Recipient;
 use crate::spool::{Spool, Stored, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::Thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// Mails of the spool that are kept in memory as well.
@@ -54,7 +53,6 @@ pub struct Outbox {
     draining: AtomicBool,
     closed: AtomicBool,
     abandoned: AtomicBool,
-    mailer: OnceLock<Thread>,
     limit: u64,
 }
 
@@ -122,7 +120,6 @@ impl Outbox {
             draining: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
-            mailer: OnceLock::new(),
             limit: limit as u64,
         }
     }
@@ -167,7 +164,6 @@ impl Outbox {
             place: (now, 0),
         };
         self.waiting().insert(entry, Some(now));
-        self.wake();
     }
 
     /// Adds a mail that is counted already.
@@ -204,8 +200,6 @@ impl Outbox {
             Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) },
             Some(now),
         );
-        drop(waiting);
-        self.wake();
         evicted.map(|mail| mail.0)
     }
 
@@ -328,7 +322,6 @@ impl Outbox {
     /// From now on no mail waits long: those that are there are due at once. Any thread, without a lock.
     pub fn drain(&self) {
         self.draining.store(true, SeqCst);
-        self.wake();
     }
 
     /// Is it draining?
@@ -345,28 +338,6 @@ impl Outbox {
     /// Lets the mailer end with what is left. Any thread.
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        self.wake();
-    }
-
-    /// Names the calling thread as the mailer.
-    pub fn mail_here(&self) {
-        // A second call would be a second mailer: the first one stays.
-        let _ = self.mailer.set(std::thread::current());
-    }
-
-    /// Sleeps until `due`, or until something changes. Mailer thread only.
-    pub fn sleep_until(&self, due: Option<Instant>) {
-        // A wake-up between `next` and here is not lost: parking then returns at once.
-        match due {
-            Some(due) => std::thread::park_timeout(due.saturating_duration_since(Instant::now())),
-            None => std::thread::park(),
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(mailer) = self.mailer.get() {
-            mailer.unpark();
-        }
     }
 }
 

@@ -17,14 +17,14 @@ use std::sync::atomic::Ordering::*;
 
 #[cfg(not(loom))]
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, fence},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
     thread::{Thread, current, park, park_timeout, yield_now},
 };
 
 // In the model of `tests/loom`, which tries every order in which the threads' steps can happen.
 #[cfg(loom)]
 use loom::{
-    sync::atomic::{AtomicBool, AtomicU64, fence},
+    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
     thread::{Thread, current, park, yield_now},
 };
 
@@ -38,17 +38,26 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one.
+/// Threads that can take, in turns.
+const COLLECTORS: usize = 2;
+
+/// One of the threads that take, one at a time: see [`Queue::collect_here`].
+#[derive(Debug, Clone, Copy)]
+pub struct Collector(usize);
+
+/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one at a time.
 pub struct Queue {
     /// Next ticket to push; its lap is `ticket / capacity`.
     tail: Line<AtomicU64>,
     /// Next ticket to take. Written by the collector alone.
     head: Line<AtomicU64>,
-    /// True while the collector sleeps or is about to: the pusher that clears it wakes the collector.
-    asleep: Line<AtomicBool>,
-    /// Nothing more will come: the collector need not sleep again.
+    /// Which collector sleeps or is about to, counted from 1; 0: none. The pusher that clears it wakes that one.
+    asleep: Line<AtomicUsize>,
+    /// Nothing more will come.
     closed: AtomicBool,
-    collector: OnceLock<Thread>,
+    /// The collector has something else to look at.
+    nudged: AtomicBool,
+    collectors: [OnceLock<Thread>; COLLECTORS],
     capacity: u64,
     slots: Slots,
 }
@@ -141,9 +150,10 @@ impl Queue {
         Queue {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
-            asleep: Line(AtomicBool::new(false)),
+            asleep: Line(AtomicUsize::new(0)),
             closed: AtomicBool::new(false),
-            collector: OnceLock::new(),
+            nudged: AtomicBool::new(false),
+            collectors: Default::default(),
             capacity: (slots.len() / SLOT_WORDS) as u64,
             slots,
         }
@@ -193,7 +203,7 @@ impl Queue {
     /// Says that nothing more will come, and wakes the collector so that it can end. Any thread.
     pub fn close(&self) {
         self.closed.store(true, Release);
-        self.wake();
+        self.nudge();
     }
 
     /// Was it closed? What is still in it can be taken.
@@ -201,15 +211,20 @@ impl Queue {
         self.closed.load(Acquire)
     }
 
+    /// Lets the collector look around: it does not sleep, or not again, before it has. Any thread; never blocks.
+    pub fn nudge(&self) {
+        self.nudged.store(true, Release);
+        self.wake();
+    }
+
     /// Wakes the collector if it sleeps.
     fn wake(&self) {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         fence(SeqCst);
+        let sleeper = self.asleep.0.load(Relaxed);
         // Acquire: who sees the collector asleep sees who it is.
-        if self.asleep.0.load(Relaxed)
-            && self.asleep.0.compare_exchange(true, false, Acquire, Relaxed).is_ok()
-        {
-            if let Some(collector) = self.collector.get() {
+        if sleeper > 0 && self.asleep.0.compare_exchange(sleeper, 0, Acquire, Relaxed).is_ok() {
+            if let Some(collector) = self.collectors[sleeper - 1].get() {
                 collector.unpark();
             }
         }
@@ -252,26 +267,27 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Names the calling thread as the one that takes. Before the first push that must wake it.
-    pub fn collect_here(&self) {
-        // A second call would be a second collector: the first one stays.
-        let _ = self.collector.set(current());
+    /// Makes the calling thread one of those that take; `None`: there are enough. Of them only one at a time may call what is for
+    /// the collector thread only.
+    pub fn collect_here(&self) -> Option<Collector> {
+        self.collectors.iter().position(|seat| seat.set(current()).is_ok()).map(Collector)
     }
 
-    /// Sleeps until something is pushed, [`Queue::close`] was called or `timeout` has passed. Collector thread only.
-    pub fn sleep_until_pushed(&self, timeout: Option<std::time::Duration>) {
-        self.asleep.0.store(true, Release);
+    /// Sleeps until something is pushed, [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has passed. Collector
+    /// thread only, which is `me`.
+    pub fn sleep_until_pushed(&self, me: Collector, timeout: Option<std::time::Duration>) {
+        self.asleep.0.store(me.0 + 1, Release);
         fence(SeqCst);
         if !self.is_empty() {
             // A pusher has its slot and is not through with it yet: let it run.
             yield_now();
-        } else if !self.is_closed() {
+        } else if self.nudged.compare_exchange(true, false, Acquire, Relaxed).is_err() {
             match timeout {
                 Some(timeout) => park_timeout(timeout),
                 None => park(),
             }
         }
-        self.asleep.0.store(false, Relaxed);
+        self.asleep.0.store(0, Relaxed);
     }
 }
 
@@ -415,7 +431,7 @@ mod tests {
             })
             .collect();
 
-        queue.collect_here();
+        let me = queue.collect_here().expect("a seat");
         let mut seen: Vec<Vec<u64>> = vec![Vec::new(); THREADS as usize];
         let mut record = Vec::new();
         loop {
@@ -428,7 +444,7 @@ mod tests {
             if last_round {
                 break;
             }
-            queue.sleep_until_pushed(None);
+            queue.sleep_until_pushed(me, None);
         }
         for (thread, pusher) in pushers.into_iter().enumerate() {
             let refused = pusher.join().expect("pusher");
@@ -469,16 +485,16 @@ mod tests {
     fn a_push_wakes_the_sleeping_collector() {
         let queue = Arc::new(Queue::new(4));
         let pusher = queue.clone();
-        queue.collect_here();
+        let me = queue.collect_here().expect("a seat");
         let thread = std::thread::spawn(move || {
-            while !pusher.asleep.0.load(SeqCst) {
+            while pusher.asleep.0.load(SeqCst) == 0 {
                 std::thread::yield_now();
             }
             pusher.push(|w| _ = w.word(1)).expect("room");
         });
         let start = std::time::Instant::now();
         while queue.is_empty() {
-            queue.sleep_until_pushed(Some(std::time::Duration::from_secs(20)));
+            queue.sleep_until_pushed(me, Some(std::time::Duration::from_secs(20)));
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
         thread.join().expect("pusher");
@@ -486,10 +502,19 @@ mod tests {
 
     /// A soft stop took its whole bound: the stop came while the collector was at work, and it then slept.
     #[test]
-    fn a_closed_queue_lets_nobody_sleep() {
+    fn who_was_nudged_at_work_does_not_sleep_before_it_has_looked() {
         let queue = Queue::new(1);
-        queue.collect_here();
+        let me = queue.collect_here().expect("a seat");
+        queue.nudge();
+        queue.sleep_until_pushed(me, None);
         queue.close();
-        queue.sleep_until_pushed(None);
+        queue.sleep_until_pushed(me, None);
+    }
+
+    #[test]
+    fn two_threads_take_in_turns_and_no_third() {
+        let queue = Queue::new(1);
+        assert!(queue.collect_here().is_some() && queue.collect_here().is_some());
+        assert!(queue.collect_here().is_none());
     }
 }

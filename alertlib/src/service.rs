@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The life of the library in a process: prepared with what needs root and the file system, started with its threads
-//! (collector, mailer and, with a spool, one that brings that to the disk), drained, stopped.
+//! The life of the library in a process: prepared with what needs root and the file system, started with its threads (two
+//! that collect and mail and, with a spool, one that brings that to the disk), drained, stopped.
 //!
 //! [`Prepared::open`] runs before HAProxy changes its root and its user (and, up to 3.0, before it forks), so it makes
 //! no threads. [`Service::start`] runs in the worker, before its RLIMIT_NPROC becomes 0, so that it makes all threads at
@@ -10,10 +10,10 @@ use crate::counters::Counters;
 use crate::engine::{Engine, Outgoing};
 use crate::event::{Change, RawChange};
 use crate::helper::client::{Helper, SharedHelper};
-use crate::mailer::{Mailer, Station};
+use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
 use crate::outbox::Outbox;
-use crate::queue::{Full, Queue};
+use crate::queue::{self, Full, Queue};
 use crate::settings::{OUTBOX, Plan, QUEUE, Relay, Way};
 use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -154,7 +154,7 @@ pub struct Service {
     spool: Option<Arc<Spool>>,
     /// The queue is in memory that survives the process.
     is_shared: bool,
-    /// Disconnected when collector and mailer have ended.
+    /// Disconnected when the threads that collect and mail have ended.
     ended: Receiver<()>,
 }
 
@@ -184,7 +184,7 @@ impl Service {
             spool,
             ended,
         };
-        let mut collector = Collector {
+        let collector = Collector {
             queue: service.queue.clone(),
             outbox: service.outbox.clone(),
             counters: service.counters.clone(),
@@ -194,36 +194,38 @@ impl Service {
             drops: Drops::default(),
             looked: None,
             in_hand: InHand::default(),
+            record: Vec::new(),
         };
         let (outbox, counters) = (service.outbox.clone(), service.counters.clone());
-        let mut mailer = Mailer::new(stations, composer, outbox, counters, plan.retry);
+        let crew = Arc::new(Crew {
+            queue: service.queue.clone(),
+            collector: Mutex::new(collector),
+            mailer: Mutex::new(Mailer::new(stations, composer, outbox, counters, plan.retry)),
+        });
 
-        let started = spawn("email-collector", ends.clone(), move || {
-            while survives("the collector", || collector.run()).is_err() {
-                collector.lose_what_is_in_hand();
-            }
-        })
-        .and_then(|()| {
-            spawn("email-mailer", ends, move || {
-                while survives("the mailer", || mailer.run()).is_err() {
-                    mailer.lose_what_is_in_hand();
-                }
-            })
-        })
-        .and_then(|()| match service.spool.clone() {
+        let join = |name| {
+            let crew = crew.clone();
+            spawn(name, ends.clone(), move || crew.join())
+        };
+        let started = join("email-alert-1").and_then(|()| join("email-alert-2")).and_then(|()| match service
+            .spool
+            .clone()
+        {
             None => Ok(()),
             // Nobody waits for its end: what it does lasts as long as the disk likes.
             Some(spool) => spawn("email-spool", bounded(0).0, move || {
                 loop {
                     std::thread::sleep(SYNC_EVERY);
-                    let _ = survives("the spool", || spool.sync());
+                    if catch_unwind(AssertUnwindSafe(|| spool.sync())).is_err() {
+                        log::error!("{}", after_a_bug("the spool"));
+                    }
                 }
             }),
         });
         if let Err(error) = started {
             // Half a service is none.
-            service.queue.close();
             service.outbox.abandon();
+            service.queue.close();
             return Err(error);
         }
         Ok(service)
@@ -263,6 +265,7 @@ impl Service {
     /// Deliver what there is now, do not wait for better times. Any thread, no lock.
     pub fn drain(&self) {
         self.outbox.drain();
+        self.queue.nudge();
     }
 
     /// Delivers what is pending for at most `bound`, then ends the threads or leaves them behind.
@@ -272,9 +275,10 @@ impl Service {
         let deadline = Instant::now() + bound;
         self.outbox.drain();
         self.queue.close();
-        // Nothing is ever sent through it: it ends when collector and mailer have. How they did shows in what is left.
+        // Nothing is ever sent through it: it ends when the threads have. How they did shows in what is left.
         let _ = self.ended.recv_deadline(deadline);
         self.outbox.abandon();
+        self.queue.nudge();
         let left = self.pending();
         let lost = self.outbox.unstored() + if self.is_shared { 0 } else { self.queue.len() };
         if left > lost {
@@ -318,13 +322,87 @@ fn anywhere() {
     let _ = sched_setaffinity(Pid::from_raw(0), &all);
 }
 
-/// Runs `work`; a panic in it is logged, and is the caller's to go on from.
-fn survives(who: &str, work: impl FnOnce()) -> Result<(), ()> {
-    catch_unwind(AssertUnwindSafe(work))
-        .map_err(|_| log::error!("a bug ended {who}'s work on one event; it goes on"))
+/// What the log says of a panic.
+fn after_a_bug(who: &str) -> String {
+    format!("a bug ended {who}'s work on one event; it goes on")
 }
 
-/// The collector thread's work: queue → engine → outbox.
+/// The two threads that do the collector's and the mailer's work.
+///
+/// One of them collects, and sleeps until there is something to do. If then something is to be sent and the other one is not
+/// at it, it sends that itself, and the other one collects. So a mail that comes after a rest needs one thread to wake up,
+/// not two after each other; and while a relay is slow, there still is one that collects.
+struct Crew {
+    queue: Arc<Queue>,
+    collector: Mutex<Collector>,
+    mailer: Mutex<Mailer>,
+}
+
+impl Crew {
+    /// The whole life of one of the threads.
+    fn join(&self) {
+        let Some(me) = self.queue.collect_here() else { return };
+        while catch_unwind(AssertUnwindSafe(|| self.work(me))).is_err() {
+            // Who collects shall see what became of it.
+            self.queue.nudge();
+        }
+    }
+
+    fn work(&self, me: queue::Collector) {
+        let mut goes_on = true;
+        while goes_on {
+            let (mut mailer, task) = self.collect(me);
+            goes_on = mailer.work(task);
+            drop(mailer);
+            // What came in the last moment, or is to be done later, is for the one who collects now.
+            self.queue.nudge();
+        }
+    }
+
+    /// Collects until there is something for the mailer to do.
+    fn collect(&self, me: queue::Collector) -> (MutexGuard<'_, Mailer>, Task) {
+        let mut collector = self.collector();
+        loop {
+            let pause = collector.collect();
+            let due = match self.idle_mailer() {
+                Some(mailer) => match mailer.next() {
+                    Task::Wait(due) => due,
+                    task => return (mailer, task),
+                },
+                None => None,
+            };
+            let due = due.map(|due| due.saturating_duration_since(Instant::now()));
+            self.queue.sleep_until_pushed(me, [pause, due].into_iter().flatten().min());
+        }
+    }
+
+    fn collector(&self) -> MutexGuard<'_, Collector> {
+        self.collector.lock().unwrap_or_else(|panicked| {
+            self.collector.clear_poison();
+            let mut collector = panicked.into_inner();
+            log::error!("{}", after_a_bug("the collector"));
+            collector.lose_what_is_in_hand();
+            collector
+        })
+    }
+
+    /// `None`: the other thread is at it.
+    fn idle_mailer(&self) -> Option<MutexGuard<'_, Mailer>> {
+        match self.mailer.try_lock() {
+            Ok(mailer) => Some(mailer),
+            Err(TryLockError::WouldBlock) => None,
+            Err(TryLockError::Poisoned(panicked)) => {
+                self.mailer.clear_poison();
+                let mut mailer = panicked.into_inner();
+                log::error!("{}", after_a_bug("the mailer"));
+                mailer.lose_what_is_in_hand();
+                Some(mailer)
+            }
+        }
+    }
+}
+
+/// The collector's work: queue → engine → outbox.
 struct Collector {
     queue: Arc<Queue>,
     outbox: Arc<Outbox>,
@@ -337,6 +415,8 @@ struct Collector {
     /// When the spool was looked at last.
     looked: Option<Instant>,
     in_hand: InHand,
+    /// The record that it is at. Kept for the sake of its memory.
+    record: Vec<u64>,
 }
 
 /// What the collector is at.
@@ -359,38 +439,35 @@ struct Drops {
 }
 
 impl Collector {
-    fn run(&mut self) {
-        self.queue.collect_here();
-        let mut record = Vec::new();
-        loop {
-            let stopping = self.queue.is_closed();
-            while self.collect(&mut record) {}
-            if stopping && self.queue.is_empty() {
+    /// Does what is to be done now. Gives when to come back at the latest.
+    fn collect(&mut self) -> Option<Duration> {
+        let stopping = self.queue.is_closed();
+        while self.collect_some() {}
+        if stopping {
+            if self.queue.is_empty() {
                 self.count_drops(Duration::ZERO);
-                return self.outbox.close();
+                self.outbox.close();
             }
-            if !stopping {
-                self.look_after_spool();
-            }
-            let untold = self.count_drops(DROPS_TOLD_EVERY);
-            let spool = self.spool.as_ref().map(|_| LOOK_EVERY);
-            self.queue.sleep_until_pushed(match (untold, spool) {
-                (Some(untold), Some(spool)) => Some(untold.min(spool)),
-                (untold, spool) => untold.or(spool),
-            });
+            return None;
         }
+        self.look_after_spool();
+        let untold = self.count_drops(DROPS_TOLD_EVERY);
+        let spool = self.spool.as_ref().map(|_| LOOK_EVERY);
+        [untold, spool].into_iter().flatten().min()
     }
 
     /// Takes what the queue has, up to a bound. False: nothing.
-    fn collect(&mut self, record: &mut Vec<u64>) -> bool {
+    fn collect_some(&mut self) -> bool {
+        let mut record = std::mem::take(&mut self.record);
         let most = if self.spool.is_some() { TOGETHER } else { 1 };
         while self.in_hand.read < most {
-            let Some(ticket) = self.queue.front(self.in_hand.read, record) else { break };
+            let Some(ticket) = self.queue.front(self.in_hand.read, &mut record) else { break };
             self.in_hand.read += 1;
             let id = format!("{}.{ticket}", self.token);
-            self.make(record, &id, &HashSet::new());
+            self.make(&record, &id, &HashSet::new());
             self.in_hand.made += 1;
         }
+        self.record = record;
         self.hand_over(|| ());
         std::mem::take(&mut self.in_hand.read) > 0
     }
@@ -410,7 +487,7 @@ impl Collector {
         }
     }
 
-    /// A panic ended [`Collector::run`]: the record that it was at would do it again.
+    /// A panic ended [`Collector::collect`]: the record that it was at would do it again.
     fn lose_what_is_in_hand(&mut self) {
         let is_at_one = self.in_hand.read > self.in_hand.made;
         self.hand_over(|| ());

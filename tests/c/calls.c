@@ -70,21 +70,27 @@ void free(void *old)
 	__libc_free(old);
 }
 
-/* Waits until the collector sleeps: nothing is pending, and the system says that its thread waits. */
-static void let_sleep(pid_t collector)
+/* The system says that this thread waits. */
+static int is_asleep(pid_t thread)
 {
 	char path[64], stat[512], *state;
 	FILE *file;
 
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+	file = fopen(path, "r");
+	if (!file || !fgets(stat, sizeof(stat), file))
+		abort();
+	fclose(file);
+	state = strrchr(stat, ')');
+	return state && state[2] == 'S';
+}
+
+/* Waits until the collector sleeps: nothing is pending, and of those that collect by turns none works. */
+static void let_sleep(const pid_t *collectors)
+{
 	settle();
-	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", collector);
-	do {
-		file = fopen(path, "r");
-		if (!file || !fgets(stat, sizeof(stat), file))
-			abort();
-		fclose(file);
-		state = strrchr(stat, ')');
-	} while (!state || state[2] != 'S');
+	while (!is_asleep(collectors[0]) || !is_asleep(collectors[1]))
+		;
 }
 
 /* Keeps some events in the queue. */
@@ -117,7 +123,7 @@ int main(int argc, char **argv)
 	struct haproxy_email_alert_event event = down();
 	unsigned long n, calls, before, during = 0, refused = 0;
 	pthread_t feeder;
-	pid_t collector;
+	pid_t collectors[COLLECTORS];
 	int idle;
 
 	limit_time();
@@ -137,16 +143,15 @@ int main(int argc, char **argv)
 	/* what is counted is the call: the events are not of the kind that is mailed */
 	start(argv[4], "maint");
 	printf("allocations-of-the-start %lu\n", allocations);
-	while (!(collector = thread_named("email-collector")))
-		;
-	let_sleep(collector);
+	find_collectors(collectors);
+	let_sleep(collectors);
 
 	printf("thread %d\n", (int)syscall(SYS_gettid));
 	if (!idle)
 		EXPECT(pthread_create(&feeder, NULL, feed, &event), 0);
 	for (n = 0; n < calls; n++) {
 		if (idle)
-			let_sleep(collector);
+			let_sleep(collectors);
 		else
 			let_work();
 		/* these two mark the call in a trace of system calls */

@@ -4,6 +4,7 @@
 #include "common.h"
 
 #include <dirent.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,11 +96,11 @@ void start(const char *directory, const char *kinds)
 	EXPECT(haproxy_email_alert_start(), HAPROXY_EMAIL_ALERT_OK);
 }
 
-int thread_named(const char *name)
+static pid_t thread_named(const char *name)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	struct dirent *task;
-	int found = 0;
+	pid_t found = 0;
 
 	while (tasks && !found && (task = readdir(tasks)) != NULL) {
 		char path[300], comm[32] = "";
@@ -117,6 +118,12 @@ int thread_named(const char *name)
 	if (tasks)
 		closedir(tasks);
 	return found;
+}
+
+void find_collectors(pid_t *collectors)
+{
+	while (!(collectors[0] = thread_named("email-alert-1")) || !(collectors[1] = thread_named("email-alert-2")))
+		sched_yield();
 }
 
 void settle(void)

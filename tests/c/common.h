@@ -7,6 +7,8 @@
 #ifndef COMMON_H
 #define COMMON_H
 
+#include <sys/types.h>
+
 #include <haproxy_email_alert.h>
 
 /* Tells of <call> on standard error, and makes finish() return 1, unless it gives <wanted>. */
@@ -29,8 +31,9 @@ enum haproxy_email_alert_result parse(const char *line, char *message, size_t si
 /* From the directives to the threads. Mails for <kinds> go to files in <directory>. */
 void start(const char *directory, const char *kinds);
 
-/* The thread of this process with that name; 0: there is none. */
-int thread_named(const char *name);
+/* The threads that collect, by turns. Waits until they are there. */
+#define COLLECTORS 2
+void find_collectors(pid_t *collectors);
 
 /* Waits until nothing is pending. */
 void settle(void);

@@ -12,7 +12,7 @@ pub mod queue;
 mod tests {
     use crate::queue::Queue;
     use loom::sync::Arc;
-    use loom::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use loom::sync::atomic::{AtomicUsize, Ordering::{Relaxed, SeqCst}};
 
     const PREEMPTIONS: usize = 2;
 
@@ -39,7 +39,7 @@ mod tests {
                 })
                 .collect();
 
-            queue.collect_here();
+            let me = queue.collect_here().expect("a seat");
             let (mut record, mut seen) = (Vec::new(), Vec::new());
             loop {
                 let closed = queue.is_closed();
@@ -51,7 +51,7 @@ mod tests {
                 if closed && queue.is_empty() {
                     break;
                 }
-                queue.sleep_until_pushed(None);
+                queue.sleep_until_pushed(me, None);
             }
             let mut accepted: Vec<u64> =
                 pushers.into_iter().flat_map(|pusher| pusher.join().expect("a pusher")).collect();
@@ -79,5 +79,25 @@ mod tests {
     #[test]
     fn two_threads_push_into_a_full_queue() {
         in_every_order(2, 1, 1);
+    }
+
+    /// Whoever collects sees what was there before the nudge, however sleepy it is.
+    #[test]
+    fn a_nudge_is_not_slept_through() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(PREEMPTIONS);
+        model.check(|| {
+            let (queue, news) = (Arc::new(Queue::new(1)), Arc::new(AtomicUsize::new(0)));
+            let (nudger, told) = (queue.clone(), news.clone());
+            let nudging = loom::thread::spawn(move || {
+                told.store(1, Relaxed);
+                nudger.nudge();
+            });
+            let me = queue.collect_here().expect("a seat");
+            while news.load(Relaxed) == 0 {
+                queue.sleep_until_pushed(me, None);
+            }
+            nudging.join().expect("a nudge");
+        });
     }
 }

@@ -31,8 +31,18 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The relay ends the session (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
 
+/// The relay wants to know who we are, or does not believe it (RFC 4954, 6): whatever the step, it is not about the mail.
+const WANTS_LOGIN: [u16; 4] = [530, 534, 535, 538];
+
+/// Too many recipients, or too much in a mailbox: not for good (RFC 5321, 4.5.3.1.10).
+const TOO_MUCH: u16 = 552;
+
 /// The first step of a mail.
 const MAIL: &str = "MAIL FROM";
+/// The step of each recipient.
+const RCPT: &str = "RCPT TO";
+/// The step that asks for more.
+const DATA: &str = "DATA";
 
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
@@ -290,9 +300,7 @@ impl Smtp {
         if extensions.pipelining {
             session.send_ahead(&commands).map_err(|why| self.trouble(MAIL, &why))?;
         }
-        let verdicts = self.step_by_step(session, letter, to, &commands)?;
-        session.catch_up().map_err(|why| self.trouble("DATA", &why))?;
-        Ok(verdicts)
+        self.step_by_step(session, letter, to, &commands)
     }
 
     /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
@@ -319,7 +327,7 @@ impl Smtp {
             return Ok(verdicts);
         }
         let sent = self
-            .judge("DATA", next(session))
+            .judge(DATA, next(session))
             .and_then(|_| self.judge("end of DATA", session.command(Content(&letter.message.bytes))));
         if let Err(failure) = sent {
             let refused = failure.verdict()?;
@@ -336,23 +344,25 @@ impl Smtp {
     }
 
     fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, Failure> {
-        match outcome {
-            Ok(reply) if reply.is_positive() => Ok(reply),
-            Ok(reply) if reply.code == CLOSING => {
-                Err(Failure::Session(self.trouble(step, &reply.to_string())))
+        let reply = outcome.map_err(|words| Failure::Session(self.trouble(step, &words)))?;
+        let trouble = || self.trouble(step, &reply.to_string());
+        let goes_on = if step == DATA { reply.asks_for_more() } else { reply.is_done() };
+        match reply.code {
+            _ if goes_on => Ok(reply),
+            // Those below 400 are of another step: what this relay says means something else than we think.
+            CLOSING | 200..400 => Err(Failure::Session(trouble())),
+            code if WANTS_LOGIN.contains(&code) => Err(Failure::Session(trouble())),
+            TOO_MUCH if step.starts_with(RCPT) => {
+                Err(Failure::Refused { permanent: false, trouble: trouble() })
             }
-            Ok(reply) => Err(Failure::Refused {
-                permanent: reply.is_permanent(),
-                trouble: self.trouble(step, &reply.to_string()),
-            }),
-            Err(words) => Err(Failure::Session(self.trouble(step, &words))),
+            code => Err(Failure::Refused { permanent: code >= 500, trouble: trouble() }),
         }
     }
 }
 
 /// The step in which a recipient is named.
 fn rcpt(recipient: &Recipient) -> String {
-    format!("RCPT TO <{}>", recipient.address)
+    format!("{RCPT} <{}>", recipient.address)
 }
 
 impl Failure {
@@ -392,7 +402,11 @@ impl Transport for Smtp {
         }
         let is_clean = match &outcome {
             Ok(verdicts) if verdicts.contains(&Verdict::Delivered) => true,
-            Ok(_) => greeted.session.command(Rset).is_ok_and(|reply| reply.is_positive()),
+            // Whether it can be used again changes nothing in what the relay has said of this mail.
+            Ok(_) => {
+                greeted.session.catch_up().is_ok()
+                    && greeted.session.command(Rset).is_ok_and(|reply| reply.is_done())
+            }
             Err(_) => false,
         };
         if is_clean {
@@ -442,8 +456,11 @@ mod tests {
         assert_eq!(Extensions::of(&reply(&["mx1"])), Extensions::default());
     }
 
+    const CLOSES: &str = "(closes)";
+
     /// Sends a mail to a@x and b@x; the relay takes what comes in one piece, and gives these replies to the commands
-    /// in it. Returns the verdicts' kinds and the pieces, commands separated by `|`.
+    /// in it; behind one that ends with `CLOSES` it closes. Returns the verdicts' kinds, or why the session is over, and the
+    /// pieces, commands separated by `|`.
     fn pipelined(replies: &[&str]) -> (String, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
@@ -454,7 +471,11 @@ mod tests {
                 let mut pieces = Vec::new();
                 let greetings = ["220 mx1\r\n", "250-mx1\r\n250 PIPELINING\r\n"];
                 for reply in greetings.iter().chain(replies) {
-                    stream.write_all(reply.as_bytes()).expect("the client listens");
+                    let last = reply.strip_suffix(CLOSES);
+                    stream.write_all(last.unwrap_or(reply).as_bytes()).expect("the client listens");
+                    if last.is_some() {
+                        break;
+                    }
                     let piece = input.fill_buf().expect("the client talks").to_vec();
                     input.consume(piece.len());
                     pieces.push(String::from_utf8_lossy(&piece).trim_end().replace("\r\n", "|"));
@@ -473,7 +494,7 @@ mod tests {
             smtp.rest();
             drop(smtp);
             let verdicts = outcome.map_or_else(
-                |trouble| trouble.to_string(),
+                |trouble| trouble.words,
                 |verdicts| {
                     let word = |verdict: &Verdict| match verdict {
                         Verdict::Delivered => "delivered",
@@ -509,6 +530,16 @@ mod tests {
             ),
             // The sender is refused; what follows from that is not what the verdict says.
             (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
+            // Nothing has to follow.
+            (&["554 1\r\n(closes)"], "never never", &[]),
+            // A full mailbox will be emptied.
+            (&["250 1\r\n552 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "later delivered", &["mail|.", "QUIT"]),
+            // A relay that asks for a login has nothing against the mail.
+            (&["530 1\r\n503 2\r\n503 3\r\n503 4\r\n"], "530 1", &[""]),
+            (&["250 1\r\n250 2\r\n535 3\r\n354 4\r\n"], "535 3", &[""]),
+            // It would take the mail for commands, or has not taken it.
+            (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"], "250 4", &[""]),
+            (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "354 5\r\n"], "354 5", &["mail|.", ""]),
         ] {
             let (seen, mut got) = pipelined(replies);
             assert_eq!(seen, verdicts, "{replies:?}");

@@ -36,14 +36,14 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// The command was done, or may go on.
-    pub fn is_positive(&self) -> bool {
-        self.code < 400
+    /// The command was done.
+    pub fn is_done(&self) -> bool {
+        (200..300).contains(&self.code)
     }
 
-    /// Refused, and not only for now.
-    pub fn is_permanent(&self) -> bool {
-        self.code >= 500
+    /// The command may go on.
+    pub fn asks_for_more(&self) -> bool {
+        (300..400).contains(&self.code)
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Act {
     Close,
     /// Does its duty, but closes the connection instead of saying so.
     Lose,
+    /// Replies this and closes the connection; lines are separated by `\n`.
+    Dismiss(String),
     /// Replies this, one byte each time.
     Drip(String, Duration),
     /// Does its duty after a while.
@@ -80,7 +82,7 @@ impl Act {
     /// Whether the client will hear the kind of reply that it hopes for.
     fn replies(&self, kind: char) -> bool {
         match self {
-            Act::Reply(text) | Act::Drip(text, _) => text.starts_with(kind),
+            Act::Reply(text) | Act::Dismiss(text) | Act::Drip(text, _) => text.starts_with(kind),
             Act::Wait(_) | Act::Lose => true,
             Act::Hang | Act::Close => false,
         }
@@ -180,6 +182,8 @@ struct Book {
     manners: Manners,
     /// Another secret than that of the manners.
     secret: Mutex<Option<String>>,
+    /// Another TLS than that of the manners.
+    tls: Mutex<Option<Tls>>,
     rules: Mutex<Vec<Rule>>,
     sessions: Mutex<Vec<Session>>,
     deliveries: Mutex<Vec<Delivery>>,
@@ -222,7 +226,12 @@ impl Relay {
 
     /// `act` is what happens when RCPT TO names this recipient.
     pub fn for_recipient(&self, recipient: &str, act: Act) {
-        self.rule(Step::Rcpt, recipient, usize::MAX, act);
+        self.at_command(Step::Rcpt, recipient, act);
+    }
+
+    /// `act` is what happens at `step` when the command has this text.
+    pub fn at_command(&self, step: Step, text: &str, act: Act) {
+        self.rule(step, text, usize::MAX, act);
     }
 
     fn rule(&self, step: Step, about: &str, times_left: usize, act: Act) {
@@ -240,15 +249,22 @@ impl Relay {
         self.service.hangs_up();
     }
 
-    /// Listens again and follows the protocol from now on.
+    /// Listens again and follows the protocol from now on, with the secret and the TLS of its manners.
     pub fn behaves(&self) {
         self.book.rules.lock().unwrap().clear();
+        *self.book.secret.lock().unwrap() = None;
+        *self.book.tls.lock().unwrap() = None;
         self.service.listens();
     }
 
     /// From now on, this is the secret of the account.
     pub fn expects_secret(&self, secret: &str) {
         *self.book.secret.lock().unwrap() = Some(secret.to_owned());
+    }
+
+    /// From now on, this is its TLS.
+    pub fn shows(&self, tls: Tls) {
+        *self.book.tls.lock().unwrap() = Some(tls);
     }
 
     /// What has been accepted so far.
@@ -479,7 +495,8 @@ impl Conversation<'_> {
     fn secure(&mut self, tls: &Tls) -> Next {
         match self.book.act_at(Step::Handshake, "") {
             Act::Wait(_) => {
-                self.input = BufReader::new(self.input.get_ref().secured(tls));
+                let another = self.book.tls.lock().unwrap().clone();
+                self.input = BufReader::new(self.input.get_ref().secured(another.as_ref().unwrap_or(tls)));
                 GOES_ON
             }
             Act::Close => {
@@ -579,6 +596,10 @@ impl Conversation<'_> {
                     self.write(&[byte])?;
                     sleep(pause);
                 }
+            }
+            Act::Dismiss(text) => {
+                self.say(&text)?;
+                return Ok(Err("closed by the script"));
             }
             Act::Close | Act::Lose => return Ok(Err("closed by the script")),
             Act::Hang => {

@@ -12,6 +12,7 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 use crate::certificates::{Authority, Identity};
@@ -33,11 +34,14 @@ pub fn tls(identity: &Identity, clients_of: Option<&Authority>) -> Tls {
         Some(authority) => {
             let mut roots = RootCertStore::empty();
             roots.add(certificate(&authority.pem())).expect("an authority");
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
             config.with_client_cert_verifier(verifier.build().expect("a verifier"))
         }
     };
-    Arc::new(config.with_single_cert(chain, key).expect("a certificate and its key"))
+    // Whether they belong together is not looked at: the order may be the wrong one.
+    let key = provider.key_provider.load_private_key(key).expect("a key of a known kind");
+    let own = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+    Arc::new(config.with_cert_resolver(Arc::new(own)))
 }
 
 /// One end of a connection.

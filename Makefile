@@ -14,7 +14,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all bench clean demo fmt fuzz haproxy header help install kill-test test
+.PHONY: all bench clean demo faults fmt fuzz haproxy header help install kill-test test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -45,6 +45,9 @@ haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6) or fro
 
 header: ## include/haproxy_email_alert.h again, after a change of the C ABI
 	cargo run --quiet -p end-to-end --bin header
+
+faults: ## doc/faults.md again, after a change of its table in tests/src/faults/
+	cargo run --quiet -p end-to-end --bin faults
 
 install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
 	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }

@@ -9,6 +9,7 @@ pub mod backend;
 pub mod calls;
 pub mod certificates;
 pub mod cli;
+pub mod faults;
 pub mod haproxy;
 pub mod header;
 pub mod http;

@@ -93,35 +93,6 @@ fn a_relay_that_asks_for_a_password_gets_it_under_tls() {
 }
 
 #[test]
-fn a_wrong_password_is_the_relays_trouble_and_costs_no_recipient() {
-    let relay = Relay::with(Manners::default().login("PLAIN", "bob", SECRET));
-    let files = Files::default();
-    files.secret("password", "hunter2 wrong");
-    let site = Site::new(&relay, files, "user bob password-file {files}/password");
-    site.first.goes_down();
-    site.expect_log(
-        &relay,
-        "email_alert: relay test: AUTH PLAIN at {relay}: 535 5.7.8 who are you; trying again",
-    );
-    relay.wait_for_sessions(2);
-    relay.expects_secret("hunter2 wrong");
-    relay.wait_for_mails(1);
-    site.expect_log(&relay, "email_alert: relay test: works again");
-    expect_no_secret(&site);
-}
-
-#[test]
-fn a_passing_trouble_of_the_login_passes() {
-    let relay = Relay::with(Manners::default().login("PLAIN LOGIN", "bob", SECRET));
-    relay.at_first(1, Step::Auth, Act::reply("454 4.7.0 no directory server"));
-    let files = Files::default();
-    files.secret("password", SECRET);
-    let site = Site::new(&relay, files, "user bob password-file {files}/password");
-    site.expect_mail(&relay);
-    site.expect_log(&relay, "AUTH PLAIN at {relay}: 454 4.7.0 no directory server; trying again");
-}
-
-#[test]
 fn a_relay_that_repeats_what_it_was_told_does_not_bring_it_into_the_log() {
     let relay = Relay::with(Manners::default().login("PLAIN", "bob", SECRET));
     // What "AUTH PLAIN" is given: NUL, bob, NUL, hunter2.

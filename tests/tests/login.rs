@@ -93,6 +93,18 @@ fn a_relay_that_asks_for_a_password_gets_it_under_tls() {
 }
 
 #[test]
+fn who_cannot_log_in_says_goodbye() {
+    let relay = Relay::with(Manners::default().login("PLAIN", "bob", SECRET));
+    let files = Files::default();
+    files.secret("password", "hunter2 wrong");
+    let site = Site::new(&relay, files, "user bob password-file {files}/password");
+    site.first.goes_down();
+    relay.wait_for_sessions(2);
+    // Who leaves without a word looks like an attacker.
+    assert_eq!(relay.sessions()[0].commands.last().map(String::as_str), Some("QUIT"), "{}", relay.story());
+}
+
+#[test]
 fn a_relay_that_repeats_what_it_was_told_does_not_bring_it_into_the_log() {
     let relay = Relay::with(Manners::default().login("PLAIN", "bob", SECRET));
     // What "AUTH PLAIN" is given: NUL, bob, NUL, hunter2.

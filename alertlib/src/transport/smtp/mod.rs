@@ -195,27 +195,42 @@ impl Smtp {
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address) -> Result<Greeted, Trouble> {
         let mut session = self.connection.take().unwrap_or_else(|| self.dial())?;
+        match self.introduce(&mut session, sender) {
+            Ok((extensions, account)) => Ok(Greeted { session, extensions, account }),
+            Err(trouble) => {
+                session.leave();
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Everything that comes before the first mail: what the relay offers, and whose the session is.
+    fn introduce(
+        &self,
+        session: &mut Session,
+        sender: &Address,
+    ) -> Result<(Extensions, Option<String>), Trouble> {
         if let Protection::Tls(client) = &self.protection {
-            self.handshake(&mut session, client)?;
+            self.handshake(session, client)?;
         }
         self.judge("greeting", session.reply()).map_err(Failure::trouble)?;
-        let mut extensions = self.greet(&mut session)?;
+        let mut extensions = self.greet(session)?;
         if let Protection::StartTls(client) = &self.protection {
-            self.start_tls(&mut session, &extensions, client)?;
+            self.start_tls(session, &extensions, client)?;
             // What was said before it may be a lie (RFC 3207, 4.2).
-            extensions = self.greet(&mut session)?;
+            extensions = self.greet(session)?;
         }
         let account = match &self.login {
             None => None,
             Some(login) => {
                 let account = login.account(sender.as_ref());
                 login
-                    .authenticate(&mut session, &extensions.auth, account)
+                    .authenticate(session, &extensions.auth, account)
                     .map_err(|refusal| self.trouble(&refusal.step, &refusal.words))?;
                 Some(account.to_owned())
             }
         };
-        Ok(Greeted { session, extensions, account })
+        Ok((extensions, account))
     }
 
     fn greet(&self, session: &mut Session) -> Result<Extensions, Trouble> {

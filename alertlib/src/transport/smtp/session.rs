@@ -63,6 +63,8 @@ pub struct Session {
     timeout: Duration,
     /// Commands whose turn has not come, but which are sent already.
     ahead: usize,
+    /// Whether the relay has answered all that was said, and waits for a command.
+    waits: bool,
 }
 
 impl Session {
@@ -78,7 +80,14 @@ impl Session {
                 Ok(stream) => {
                     // Without it a step may take longer, and is as good.
                     let _ = stream.set_nodelay(true);
-                    return Ok(Session { stream, tls: None, read: Vec::new(), timeout, ahead: 0 });
+                    return Ok(Session {
+                        stream,
+                        tls: None,
+                        read: Vec::new(),
+                        timeout,
+                        ahead: 0,
+                        waits: false,
+                    });
                 }
                 Err(error) => words = words_of(&error, timeout),
             }
@@ -92,6 +101,7 @@ impl Session {
     ///
     /// What is wrong with the relay's certificate, or with its TLS.
     pub fn secure(&mut self, client: &tls::Client) -> Result<(), String> {
+        self.waits = false;
         if !self.read.is_empty() {
             // Somebody on the way would have his commands taken for the relay's answers (CVE-2011-0411 and its kin).
             return Err("the relay, or somebody on the way, sent something unencrypted before it".to_owned());
@@ -176,6 +186,14 @@ impl Session {
         self.reply_until(Instant::now() + self.timeout)
     }
 
+    /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may
+    /// take us for an attacker. If the session is broken, it just ends.
+    pub fn leave(mut self) {
+        if self.waits && self.write(b"QUIT\r\n", Instant::now() + self.timeout).is_ok() {
+            self.end();
+        }
+    }
+
     /// Tells the relay that nothing more will come, where it can be told.
     pub fn end(mut self) {
         let mut wire = Timed { stream: &self.stream, deadline: Instant::now() + self.timeout };
@@ -206,6 +224,7 @@ impl Session {
     }
 
     fn reply_until(&mut self, deadline: Instant) -> Result<Reply, String> {
+        self.waits = false;
         let mut code = None;
         let mut lines: Vec<String> = Vec::new();
         let mut size = 0;
@@ -222,6 +241,7 @@ impl Session {
             }
             lines.push(text);
             if is_last {
+                self.waits = self.ahead == 0;
                 return Ok(Reply { code: number, lines });
             }
         }

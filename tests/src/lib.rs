@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the end-to-end tests are made of: a HAProxy under control, servers behind it that fail on request, a mail
-//! relay that misbehaves by script, and readers for HAProxy's log and for the mails.
+//! relay that misbehaves by script, Debian's postfix and exim, and readers for HAProxy's log and for the mails.
 //!
 //! Environment: `HAPROXY` is the HAProxy to test (default: the one that `make haproxy` builds);
 //! `HAPROXY_TEST_TIMEOUT` is how many seconds a test waits for something that must happen (default 20).
@@ -16,6 +16,7 @@ pub mod http;
 pub mod library;
 pub mod mail;
 pub mod mda;
+pub mod mta;
 pub mod nameserver;
 pub mod port;
 pub mod processes;
@@ -32,6 +33,7 @@ pub use certificates::{Authority, Files, Identity};
 pub use haproxy::{Haproxy, Judgement};
 pub use mail::ParsedMail;
 pub use mda::FakeProgram;
+pub use mta::{Manner, Mta, Product};
 pub use nameserver::Nameserver;
 pub use relay::{Act, Manners, Relay, Step};
 pub use setup::{Mode, Setup};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A TCP service on a port that stays ours: it can listen, refuse or hang, and change between them while it runs.
+//! And ports for the programs of others.
 
 use std::{
     collections::BTreeMap,
@@ -24,11 +25,36 @@ static NUMBERS: AtomicUsize = AtomicUsize::new(0);
 /// What is done with each connection, on a thread of its own.
 pub type Handler = dyn Fn(TcpStream) + Send + Sync;
 
+/// A port of the loopback interface that nobody else gets. It refuses connections while nothing listens there.
+pub struct Port {
+    address: SocketAddr,
+    // Bound and never listening.
+    _holder: OwnedFd,
+}
+
+impl Port {
+    /// A free one.
+    pub fn new() -> Self {
+        let holder = bound_socket(SockaddrIn::new(127, 0, 0, 1, 0));
+        let name: SockaddrIn = getsockname(holder.as_raw_fd()).expect("the name of a bound socket");
+        Port { address: SocketAddr::from(([127, 0, 0, 1], name.port())), _holder: holder }
+    }
+
+    /// Where it is. What listens there must set SO_REUSEADDR, as servers do.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Default for Port {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// A service on the loopback interface.
 pub struct Service {
-    address: SocketAddr,
-    // Bound and never listening: while nothing else listens, the port refuses connections and nobody else gets it.
-    _holder: OwnedFd,
+    port: Port,
     handler: Arc<Handler>,
     connections: Arc<Mutex<BTreeMap<usize, TcpStream>>>,
     presence: Mutex<Presence>,
@@ -43,11 +69,8 @@ enum Presence {
 impl Service {
     /// A service that listens at once.
     pub fn start(handler: impl Fn(TcpStream) + Send + Sync + 'static) -> Self {
-        let holder = bound_socket(SockaddrIn::new(127, 0, 0, 1, 0));
-        let name: SockaddrIn = getsockname(holder.as_raw_fd()).expect("the name of a bound socket");
         let service = Service {
-            address: SocketAddr::from(([127, 0, 0, 1], name.port())),
-            _holder: holder,
+            port: Port::new(),
             handler: Arc::new(handler),
             connections: Arc::default(),
             presence: Mutex::new(Presence::Refusing),
@@ -58,7 +81,7 @@ impl Service {
 
     /// Where it is, whether it listens or not.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// From now on connections are accepted.
@@ -96,14 +119,14 @@ impl Service {
     pub fn hangs(&self) {
         let socket = self.listening_socket(0);
         self.change_to(Presence::Refusing);
-        let connect = || TcpStream::connect_timeout(&self.address, Duration::from_millis(100)).ok();
+        let connect = || TcpStream::connect_timeout(&self.address(), Duration::from_millis(100)).ok();
         let queue: Vec<_> = std::iter::from_fn(connect).take(10).collect();
-        assert!(queue.len() < 10, "the accept queue of {} did not fill", self.address);
+        assert!(queue.len() < 10, "the accept queue of {} did not fill", self.address());
         self.change_to(Presence::Hanging { socket, _queue: queue });
     }
 
     fn listening_socket(&self, backlog: i32) -> OwnedFd {
-        let SocketAddr::V4(address) = self.address else { unreachable!("the service is on IPv4") };
+        let SocketAddr::V4(address) = self.address() else { unreachable!("the service is on IPv4") };
         let socket = bound_socket(address.into());
         listen(&socket, Backlog::new(backlog).unwrap()).expect("listen on a bound socket");
         socket

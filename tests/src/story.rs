@@ -11,6 +11,19 @@ use crate::{
     wait::within,
 };
 
+/// Where mails arrive.
+pub trait Inbox {
+    /// Waits until there are `count` mails; more than these are a failure.
+    fn wait_for_mails(&self, count: usize) -> Vec<ParsedMail>;
+}
+
+impl Inbox for Relay {
+    #[track_caller]
+    fn wait_for_mails(&self, count: usize) -> Vec<ParsedMail> {
+        Relay::wait_for_mails(self, count)
+    }
+}
+
 /// A mail that a test expects.
 #[derive(Clone, Copy, Debug)]
 pub struct News<'a> {
@@ -55,8 +68,8 @@ fn about(mail: &ParsedMail) -> String {
 /// Waits until there are exactly these mails in all, in any order, and checks each: it is complete, it is addressed as
 /// it should be, and its first line is a line of HAProxy's log.
 #[track_caller]
-pub fn expect_mails(haproxy: &Haproxy, relay: &Relay, expected: &[News]) {
-    for (mail, news) in matching_mails(relay, expected) {
+pub fn expect_mails(haproxy: &Haproxy, inbox: &impl Inbox, expected: &[News]) {
+    for (mail, news) in matching_mails(inbox, expected) {
         check_mail(&mail, news);
         expect_sentence_in_log(haproxy, &mail);
     }
@@ -71,8 +84,8 @@ pub fn expect_mails_beyond_the_log(relay: &Relay, expected: &[News]) {
 }
 
 #[track_caller]
-fn matching_mails<'a>(relay: &Relay, expected: &'a [News<'a>]) -> Vec<(ParsedMail, &'a News<'a>)> {
-    let mut mails = relay.wait_for_mails(expected.len());
+fn matching_mails<'a>(inbox: &impl Inbox, expected: &'a [News<'a>]) -> Vec<(ParsedMail, &'a News<'a>)> {
+    let mut mails = inbox.wait_for_mails(expected.len());
     let match_of = |news: &'a News<'a>| {
         let Some(index) = mails.iter().position(|mail| news.fits(mail)) else {
             let rest: Vec<_> =

@@ -95,12 +95,12 @@ pub struct Manner {
     /// The ways to log in that it offers.
     pub mechanisms: &'static str,
     /// More lines for its configuration.
-    pub settings: &'static str,
+    pub settings: String,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Manner { mechanisms: "PLAIN LOGIN", settings: "" }
+        Manner { mechanisms: "PLAIN LOGIN", settings: String::new() }
     }
 }
 

@@ -217,7 +217,8 @@ fn a_mail_that_the_relay_finds_too_large_is_given_up_and_said() {
             Product::Exim => vec![announced],
         };
         for (settings, words) in stories {
-            let mta = Mta::with(product, authority, &Manner { settings, ..Manner::default() });
+            let mta =
+                Mta::with(product, authority, &Manner { settings: settings.to_owned(), ..Manner::default() });
             let site = Site::new(authority, "starttls", mta.starttls());
             site.server.goes_down();
             let line = site.haproxy.log().wait_for("email_alert: ");

@@ -66,7 +66,7 @@ pub fn furnish(mta: &Mta, manner: &Manner) {
         .replace("{tls}", &mta.tls().port().to_string())
         .replace("{plain}", &mta.plain().port().to_string())
         .replace("{policy}", &mta.policy.address().to_string())
-        .replace("{settings}", manner.settings);
+        .replace("{settings}", &manner.settings);
     for (name, prompts, [user, password]) in MECHANISMS {
         if manner.mechanisms.split(' ').any(|own| own == name) {
             configuration += &format!(

@@ -55,7 +55,7 @@ postlog unix-dgram n - n - 1 postlogd
 pub fn furnish(mta: &Mta, manner: &Manner) {
     let root = &mta.root;
     root.directory("etc/postfix/sasl", ROOT, 0o755);
-    let main = MAIN.replace("{policy}", &mta.policy.address().to_string()) + manner.settings;
+    let main = MAIN.replace("{policy}", &mta.policy.address().to_string()) + &manner.settings;
     root.file("etc/postfix/main.cf", &main, ROOT, 0o644);
     let master = MASTER
         .replace("{starttls}", &mta.starttls().to_string())

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The HAProxies that are compared.
 
-use std::{env, path::PathBuf};
+use std::{env, net::SocketAddr, path::PathBuf};
 
 use end_to_end::{
-    Relay, Setup,
+    Setup,
     setup::{RECIPIENT, SENDER},
 };
 
@@ -33,12 +33,12 @@ impl Contender {
     }
 
     /// A configuration without backends that mails to this relay.
-    pub fn setup(self, relay: &Relay) -> Setup {
+    pub fn setup(self, relay: SocketAddr) -> Setup {
         let setup = match self {
             Self::Silent => Setup::without_alerts(),
-            Self::EmailAlert => Setup::mailing_through(relay),
+            Self::EmailAlert => Setup::with_alerts().relay("test", relay),
             Self::Native => {
-                let mailer = format!("mailer test {}", relay.address());
+                let mailer = format!("mailer test {relay}");
                 Setup::without_alerts().program(&unpatched()).section("mailers relays", &[&mailer])
             }
         };

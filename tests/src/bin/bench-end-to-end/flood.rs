@@ -29,7 +29,7 @@ pub fn bench() {
     relay.at(Step::Banner, Act::Hang);
     // Logging each change is HAProxy's own work, and would only make it slower to change.
     let lines = ["no log", "server s1 127.0.0.1:9", "server s2 127.0.0.1:9"];
-    let haproxy = Contender::EmailAlert.setup(&relay).backend("be", &lines).start();
+    let haproxy = Contender::EmailAlert.setup(relay.address()).backend("be", &lines).start();
     let before = memory(haproxy.pid(), "VmRSS");
 
     let command = vec!["set server be/s1 health down;set server be/s1 health up"; PAIRS].join(";");

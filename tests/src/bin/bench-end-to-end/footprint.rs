@@ -35,8 +35,8 @@ pub fn bench() {
     let mut footprints = [Vec::new(), Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
         footprints[0].push(measure(Setup::without_alerts().program(&unpatched())));
-        footprints[1].push(measure(Contender::Silent.setup(&relay)));
-        footprints[2].push(measure(Contender::EmailAlert.setup(&relay)));
+        footprints[1].push(measure(Contender::Silent.setup(relay.address())));
+        footprints[2].push(measure(Contender::EmailAlert.setup(relay.address())));
     }
     let [without_library, without_line, with_line] = footprints.each_ref().map(|footprints| {
         let resident: Vec<f64> = footprints.iter().map(|footprint| footprint.resident).collect();

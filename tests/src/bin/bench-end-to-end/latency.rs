@@ -2,72 +2,126 @@
 //! From HAProxy's own log line of a change to the acceptance of its mail by an idle relay.
 
 use std::{
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use end_to_end::{Backend, Haproxy, Relay, wait::within};
+use end_to_end::{Authority, Backend, Haproxy, Manner, Mta, Product, Relay, port::Service, wait::within};
 
 use crate::{
     contender::Contender,
     table::{bar, greatest, head, median, milliseconds, quantile, row},
 };
 
+/// Changes after each of which the sessions with the relay end before there is another one.
+const FIRSTS: usize = 30;
+/// A session that is kept has ended by then.
+const REST: Duration = Duration::from_millis(5_500);
+/// Changes of which one comes soon after the other.
 const CHANGES: usize = 50;
 /// Changes of one contender before it is the other one's turn, so that the machine's moods hit both.
 const TURN: usize = 10;
-/// A mail that has not come by then will not come.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Changes of one contender after each of which its session with the relay ends first.
-const FIRSTS: usize = 30;
-/// A session that is kept ends by then.
-const REST: Duration = Duration::from_secs(10);
 /// The relay is idle again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// A mail that has not come by then will not come.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A relay that takes several commands at once, as most do.
+enum Place {
+    /// Does nothing but to answer.
+    Idle(Relay),
+    /// Debian's Postfix. The mails are seen by what it asks at the end of each, before it queues that and answers.
+    Postfix { mta: Box<Mta>, mails: Arc<Mutex<Vec<Instant>>>, _policy: Service },
+}
+
+impl Place {
+    fn idle() -> Self {
+        let relay = Relay::start();
+        relay.takes_commands_at_once();
+        Place::Idle(relay)
+    }
+
+    fn postfix() -> Self {
+        let mails: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let seen = mails.clone();
+        let policy = Service::start(move |connection| {
+            // The mail server may end at any time.
+            let _ = note(connection, &seen);
+        });
+        let settings = format!(
+            "smtpd_relay_restrictions = permit\nsmtpd_recipient_restrictions = permit\n\
+             smtpd_end_of_data_restrictions = check_policy_service inet:{}\n",
+            policy.address()
+        );
+        let manner = Manner { settings, ..Manner::default() };
+        let mta = Mta::with(Product::Postfix, &Authority::new("relays"), &manner);
+        Place::Postfix { mta: Box::new(mta), mails, _policy: policy }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Place::Idle(relay) => relay.address(),
+            Place::Postfix { mta, .. } => mta.plain(),
+        }
+    }
+
+    /// When it had each of its mails.
+    fn mails(&self) -> Vec<Instant> {
+        match self {
+            Place::Idle(relay) => relay.deliveries().iter().map(|delivery| delivery.accepted).collect(),
+            Place::Postfix { mails, .. } => mails.lock().unwrap().clone(),
+        }
+    }
+}
+
+/// Postfix's protocol for policies: lines up to an empty one, and a decision.
+fn note(mut connection: TcpStream, mails: &Mutex<Vec<Instant>>) -> std::io::Result<()> {
+    for line in BufReader::new(connection.try_clone()?).lines() {
+        if line?.is_empty() {
+            mails.lock().unwrap().push(Instant::now());
+            connection.write_all(b"action=dunno\n\n")?;
+        }
+    }
+    Ok(())
+}
 
 /// A HAProxy with a server whose health changes.
 struct Subject {
-    relay: Relay,
+    place: Place,
     server: Backend,
     _other_server: Backend,
     haproxy: Haproxy,
     is_up: bool,
     log_lines: usize,
-    times: Times,
-}
-
-#[derive(Default)]
-struct Times {
-    /// From the log line of a change to the relay's accepting a connection for its mail; 0: it was there.
-    connected: Vec<Duration>,
-    /// And to its accepting the mail.
-    accepted: Vec<Duration>,
+    times: Vec<Duration>,
 }
 
 impl Subject {
-    fn start(contender: Contender) -> Self {
-        let (relay, server, other_server) = (Relay::start(), Backend::tcp(), Backend::tcp());
-        relay.takes_commands_at_once();
+    fn start(contender: Contender, place: Place) -> Self {
+        let (server, other_server) = (Backend::tcp(), Backend::tcp());
         let mut lines = contender.backend_lines();
         lines.push("default-server inter 50ms".into());
         lines.push(format!("server s1 {} check", server.address()));
         // The backend keeps a server, so that a change is one mail.
         lines.push(format!("server s2 {}", other_server.address()));
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-        let haproxy = contender.setup(&relay).backend("be", &lines).start();
+        let haproxy = contender.setup(place.address()).backend("be", &lines).start();
         Subject {
-            relay,
+            place,
             server,
             _other_server: other_server,
             haproxy,
             is_up: true,
             log_lines: 0,
-            times: Times::default(),
+            times: Vec::new(),
         }
     }
 
     fn change(&mut self) {
-        let mails_before = self.relay.mail_count();
+        let mails_before = self.place.mails().len();
         if self.is_up {
             self.server.goes_down()
         } else {
@@ -78,17 +132,8 @@ impl Subject {
         let logged: Instant = self.haproxy.log().wait_for_count(self.log_lines, "Server be/s1 is ")
             [self.log_lines - 1]
             .received;
-        let mail = within(PATIENCE, || self.relay.deliveries().into_iter().nth(mails_before));
-        if let Some(mail) = mail {
-            self.times.connected.push(self.relay.sessions()[mail.session].began - logged);
-            self.times.accepted.push(mail.accepted - logged);
-        }
-        sleep(PAUSE);
-    }
-
-    /// Waits until the relay has no session any more.
-    fn rest(&self) {
-        within(REST, || self.relay.sessions().iter().all(|session| session.end.is_some()).then_some(()));
+        let mail = within(PATIENCE, || self.place.mails().into_iter().nth(mails_before));
+        self.times.extend(mail.map(|mail| mail - logged));
         sleep(PAUSE);
     }
 }
@@ -96,37 +141,42 @@ impl Subject {
 /// Prints the comparison.
 pub fn bench() {
     let contenders = [Contender::EmailAlert, Contender::Native];
-    let mut subjects = contenders.map(Subject::start);
+    let mut rounds = [
+        ("a relay that does nothing but to answer", contenders.map(|one| Subject::start(one, Place::idle()))),
+        ("Debian's Postfix", contenders.map(|one| Subject::start(one, Place::postfix()))),
+    ];
     for _ in 0..FIRSTS {
-        for subject in &mut subjects {
-            subject.rest();
-            subject.change();
-        }
+        sleep(REST);
+        rounds.iter_mut().flat_map(|(_, subjects)| subjects).for_each(Subject::change);
     }
-    head(&format!(
-        "From HAProxy's log line to the mail's acceptance by an idle relay, for the first change after a rest, when no\n\
-         session is open: {FIRSTS} changes by a server that refuses connections and accepts them again"
-    ));
-    show(&contenders, &mut subjects);
+    for (relay, subjects) in &mut rounds {
+        head(&format!(
+            "From HAProxy's log line to the mail's acceptance by {relay}, for the first change after a rest,\n\
+             when no session is open: {FIRSTS} changes by a server that refuses connections and accepts them again"
+        ));
+        show(&contenders, subjects);
+    }
 
-    for _ in 0..CHANGES / TURN {
-        for subject in &mut subjects {
-            (0..TURN).for_each(|_| subject.change());
+    for (relay, subjects) in &mut rounds {
+        for _ in 0..CHANGES / TURN {
+            for subject in &mut *subjects {
+                (0..TURN).for_each(|_| subject.change());
+            }
         }
+        head(&format!("The same for changes that come four a second: {CHANGES} changes, {relay}"));
+        show(&contenders, subjects);
     }
-    head(&format!("The same for changes that come five a second: {CHANGES} changes"));
-    show(&contenders, &mut subjects);
 }
 
 /// Prints the times since the last call.
 fn show(contenders: &[Contender; 2], subjects: &mut [Subject; 2]) {
-    row("", &["mails", "connected", "median", "90 %", "max"].map(String::from));
+    row("", &["mails", "median", "90 %", "max"].map(String::from));
     let all = subjects.each_mut().map(|subject| std::mem::take(&mut subject.times));
-    for (contender, Times { connected, accepted }) in contenders.iter().zip(&all) {
-        let times = [median(connected), median(accepted), quantile(accepted, 0.9), greatest(accepted)];
-        row(contender.name(), &[&[accepted.len().to_string()], &times.map(milliseconds)[..]].concat());
+    for (contender, times) in contenders.iter().zip(&all) {
+        let figures = [median(times), quantile(times, 0.9), greatest(times)];
+        row(contender.name(), &[&[times.len().to_string()], &figures.map(milliseconds)[..]].concat());
     }
     println!();
-    let [ours, native] = all.map(|times| median(&times.accepted).as_secs_f64());
+    let [ours, native] = all.map(|times| median(&times).as_secs_f64());
     bar("median, to native", &format!("{:.2}", ours / native), "at most 1", ours <= native);
 }

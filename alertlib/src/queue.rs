@@ -34,7 +34,7 @@ const SLOT_WORDS: usize = if cfg!(loom) { 4 } else { 256 };
 /// Most words that one record can have.
 pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 
-/// The ring is full: the record was not taken.
+/// The ring is full, or closed: the record was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -45,16 +45,17 @@ const COLLECTORS: usize = 2;
 #[derive(Debug, Clone, Copy)]
 pub struct Collector(usize);
 
+/// A bit of the tail. No ring sees so many records.
+const CLOSED: u64 = 1 << 63;
+
 /// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one at a time.
 pub struct Queue {
-    /// Next ticket to push; its lap is `ticket / capacity`.
+    /// Next ticket to push; its lap is `ticket / capacity`. With [`CLOSED`], nobody gets it any more.
     tail: Line<AtomicU64>,
     /// Next ticket to take. Written by the collector alone.
     head: Line<AtomicU64>,
     /// Which collector sleeps or is about to, counted from 1; 0: none. The pusher that clears it wakes that one.
     asleep: Line<AtomicUsize>,
-    /// Nothing more will come.
-    closed: AtomicBool,
     /// The collector has something else to look at.
     nudged: AtomicBool,
     collectors: [OnceLock<Thread>; COLLECTORS],
@@ -151,7 +152,6 @@ impl Queue {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
             asleep: Line(AtomicUsize::new(0)),
-            closed: AtomicBool::new(false),
             nudged: AtomicBool::new(false),
             collectors: Default::default(),
             capacity: (slots.len() / SLOT_WORDS) as u64,
@@ -172,6 +172,9 @@ impl Queue {
     pub fn push(&self, fill: impl FnOnce(&mut Writer)) -> Result<(), Full> {
         let mut ticket = self.tail.0.load(Relaxed);
         loop {
+            if ticket & CLOSED != 0 {
+                return Err(Full);
+            }
             let (stamp, words, free) = self.slot(ticket);
             let seen = stamp.load(Acquire);
             if seen == free {
@@ -200,15 +203,17 @@ impl Queue {
         Ok(())
     }
 
-    /// Says that nothing more will come, and wakes the collector so that it can end. Any thread.
+    /// Takes nothing more, and wakes the collector so that it can end. Any thread.
+    ///
+    /// Who pushes at this moment either has a ticket already, so that the ring is not empty, or is refused.
     pub fn close(&self) {
-        self.closed.store(true, Release);
+        self.tail.0.fetch_or(CLOSED, AcqRel);
         self.nudge();
     }
 
     /// Was it closed? What is still in it can be taken.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Acquire)
+        self.tail.0.load(Acquire) & CLOSED != 0
     }
 
     /// Lets the collector look around: it does not sleep, or not again, before it has. Any thread; never blocks.
@@ -259,7 +264,7 @@ impl Queue {
     /// Records that were pushed (or are just being pushed) and not released yet. Any thread.
     pub fn len(&self) -> u64 {
         let head = self.head.0.load(Acquire);
-        self.tail.0.load(Acquire).saturating_sub(head)
+        (self.tail.0.load(Acquire) & !CLOSED).saturating_sub(head)
     }
 
     /// Nothing waits in the ring. Any thread.
@@ -498,6 +503,16 @@ mod tests {
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
         thread.join().expect("pusher");
+    }
+
+    #[test]
+    fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
+        let queue = Queue::new(3);
+        queue.push(|w| _ = w.word(7)).expect("room");
+        queue.close();
+        assert_eq!(queue.push(|_| unreachable!("it is closed")), Err(Full));
+        assert_eq!((queue.len(), words(&queue).expect("a record")[0]), (1, 7));
+        assert!(queue.is_empty() && queue.is_closed());
     }
 
     /// A soft stop took its whole bound: the stop came while the collector was at work, and it then slept.

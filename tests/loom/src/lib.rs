@@ -2,8 +2,8 @@
 //! The library's queue with loom's atomics in the place of the processor's: each test runs in every order of the
 //! threads' steps that the memory model allows, with up to `PREEMPTIONS` switches that no thread asked for.
 //!
-//! It fails (all of this was tried) without either fence, with either stamp stored relaxed, and with a sleeper that does
-//! not look whether the queue was closed.
+//! It fails (all of this was tried) without either fence, with either stamp stored relaxed, with a sleeper that does
+//! not look whether the queue was closed, and with a pusher that looks only before it takes its ticket whether it was.
 
 #[path = "../../../alertlib/src/queue.rs"]
 pub mod queue;
@@ -16,14 +16,14 @@ mod tests {
 
     const PREEMPTIONS: usize = 2;
 
-    /// What the collector and the pushers of the library do: whatever the order, what was accepted comes out once, whole,
-    /// and the collector ends. (If it slept for ever, loom would say "deadlock".)
+    /// What the collector and the pushers of the library do, and one who closes the queue while others still push:
+    /// whatever the order, what was accepted comes out once, whole, and the collector ends. (If it slept for ever, loom would say "deadlock".)
     fn in_every_order(pushers: usize, pushes: u64, capacity: usize) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(PREEMPTIONS);
         model.check(move || {
             let queue = Arc::new(Queue::new(capacity));
-            let pushing = Arc::new(AtomicUsize::new(pushers));
+            let (many, pushing) = (pushers, Arc::new(AtomicUsize::new(pushers)));
             let pushers: Vec<_> = (0..pushers as u64)
                 .map(|pusher| {
                     let (queue, pushing) = (queue.clone(), pushing.clone());
@@ -31,7 +31,8 @@ mod tests {
                         let name = |n| pusher * 100 + n;
                         let push = |n| queue.push(|writer| assert!(writer.words([name(n), !name(n)]))).is_ok();
                         let accepted: Vec<u64> = (0..pushes).filter(|n| push(*n)).map(name).collect();
-                        if pushing.fetch_sub(1, SeqCst) == 1 {
+                        // The first one that is through.
+                        if pushing.fetch_sub(1, SeqCst) == many {
                             queue.close();
                         }
                         accepted

@@ -6,11 +6,12 @@
 //! [`Outbox::pending`] and call [`Outbox::drain`], which are atomics.
 //!
 //! With a spool each mail is a file, too. Then memory has the first [`KEPT`] of them only, and the rest is read again
-//! when it is due. What is in memory alone has a limit, at which the least important mails go first.
+//! when it is due. The most important ones are there: when it is full, a less important mail makes room by moving into
+//! memory. What is in memory alone has a limit, too, at which the least important mails are dropped.
 
 use crate::engine::Outgoing;
 use crate::settings::Recipient;
-use crate::spool::{Spool, Stored, Unreadable};
+use crate::spool::{NotStored, Spool, Stored, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,9 @@ pub struct Entry {
 /// Where a mail waits: when it is due, and its place among those that are due then.
 type Key = (Instant, u64);
 
+/// A mail among those that may have to go: importance, and then the oldest first.
+type Rank = (u8, u64, Instant);
+
 /// The mails that wait, in the order in which they are due; of those due together, in the order in which they came.
 pub struct Outbox {
     waiting: Mutex<Waiting>,
@@ -59,8 +63,10 @@ pub struct Outbox {
 #[derive(Default)]
 struct Waiting {
     by_time: BTreeMap<Key, Entry>,
-    /// Those without a file: importance, and then the oldest first.
-    unstored: BTreeSet<(u8, u64, Instant)>,
+    /// Those without a file.
+    unstored: BTreeSet<Rank>,
+    /// Those with one.
+    stored: BTreeSet<Rank>,
     kept: usize,
     arrivals: u64,
 }
@@ -82,29 +88,31 @@ impl Waiting {
         self.arrivals += 1;
         let key = due.map_or(entry.place, |due| (due, self.arrivals));
         entry.place = key;
-        if let Some(importance) = entry.importance() {
-            self.unstored.insert((importance, key.1, key.0));
-        }
+        let rank = (entry.importance(), key.1, key.0);
+        self.like(&entry).insert(rank);
         self.kept += usize::from(entry.mail.is_some());
         self.by_time.insert(key, entry);
     }
 
     fn remove(&mut self, key: Key) -> Option<Entry> {
         let entry = self.by_time.remove(&key)?;
-        if let Some(importance) = entry.importance() {
-            self.unstored.remove(&(importance, key.1, key.0));
-        }
+        let rank = (entry.importance(), key.1, key.0);
+        self.like(&entry).remove(&rank);
         self.kept -= usize::from(entry.mail.is_some());
         Some(entry)
+    }
+
+    /// Those that have a file if `entry` has one, or none.
+    fn like(&mut self, entry: &Entry) -> &mut BTreeSet<Rank> {
+        if entry.stored.is_some() { &mut self.stored } else { &mut self.unstored }
     }
 }
 
 impl Entry {
-    /// Of a mail that is in memory alone.
-    fn importance(&self) -> Option<u8> {
+    fn importance(&self) -> u8 {
         match (&self.stored, &self.mail) {
-            (None, Some(mail)) => Some(mail.0.event.kind.importance()),
-            _ => None,
+            (Some(stored), _) => stored.importance(),
+            (None, mail) => mail.as_ref().map_or(0, |mail| mail.0.event.kind.importance()),
         }
     }
 }
@@ -139,15 +147,71 @@ impl Outbox {
             (mail, left)
         };
         let mails: Vec<(Outgoing, Vec<Recipient>)> = mails.into_iter().map(with_all).collect();
-        let stored = match &self.spool {
-            Some(spool) => spool.store(&mails),
-            None => vec![None; mails.len()],
-        };
+        let stored = self.store(&mails);
         // Before they leave the queue, so that none is overlooked on its way.
         self.pending.fetch_add(mails.len() as u64, SeqCst);
         written();
-        let all = mails.into_iter().zip(stored);
-        all.filter_map(|((mail, left), stored)| self.admit(mail, left, stored, now)).collect()
+        let mut waiting = self.waiting();
+        for ((mail, left), stored) in mails.into_iter().zip(stored) {
+            self.unstored.fetch_add(stored.is_none().into(), SeqCst);
+            let keep = stored.is_none() || waiting.kept < KEPT;
+            let created = mail.created;
+            let mail = keep.then(|| Box::new((mail, left)));
+            let entry =
+                Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) };
+            waiting.insert(entry, Some(now));
+        }
+        let mut gone = Vec::new();
+        while self.unstored() > self.limit {
+            // What the mailer has in its hands stays.
+            let Some((_, arrival, due)) = waiting.unstored.first().copied() else { break };
+            gone.extend(waiting.remove((due, arrival)).and_then(|entry| entry.mail).map(|mail| mail.0));
+            self.pending.fetch_sub(1, SeqCst);
+            self.unstored.fetch_sub(1, SeqCst);
+        }
+        gone
+    }
+
+    /// Writes mails to the spool, if need be in the place of less important ones.
+    fn store(&self, mails: &[(Outgoing, Vec<Recipient>)]) -> Vec<Option<Stored>> {
+        let Some(spool) = &self.spool else { return vec![None; mails.len()] };
+        let mut stored = spool.store(&mails.iter().collect::<Vec<_>>());
+        loop {
+            let without_room =
+                (0..).zip(&stored).filter(|(_, stored)| matches!(stored, Err(NotStored::Full)));
+            let without_room: Vec<usize> = without_room.map(|(index, _)| index).collect();
+            let highest = without_room.iter().map(|index| mails[*index].0.event.kind.importance()).max();
+            if !highest.is_some_and(|importance| self.make_room(spool, importance)) {
+                return stored.into_iter().map(Result::ok).collect();
+            }
+            let again: Vec<_> = without_room.iter().map(|index| &mails[*index]).collect();
+            for (index, outcome) in without_room.into_iter().zip(spool.store(&again)) {
+                stored[index] = outcome;
+            }
+        }
+    }
+
+    /// Moves mails of less importance from the spool into memory, until that frees the room of a file. False: it did not.
+    fn make_room(&self, spool: &Spool, importance: u8) -> bool {
+        loop {
+            let mut waiting = self.waiting();
+            let least = waiting.stored.first().copied().filter(|(least, ..)| *least < importance);
+            let Some((_, arrival, due)) = least else { return false };
+            let Some(mut entry) = waiting.remove((due, arrival)) else { return false };
+            let Ok(mail) = self.mail_of(&mut entry) else {
+                // Why it cannot be read is the mailer's to find out. It is not looked at again here.
+                waiting.by_time.insert(entry.place, entry);
+                continue;
+            };
+            entry.mail = Some(Box::new(mail));
+            let stored = entry.stored.take();
+            self.unstored.fetch_add(1, SeqCst);
+            waiting.insert(entry, None);
+            drop(waiting);
+            if stored.is_some_and(|stored| spool.remove(&stored)) {
+                return true;
+            }
+        }
     }
 
     /// Adds a mail that another process has left, due at once. Collector thread only.
@@ -166,63 +230,22 @@ impl Outbox {
         self.waiting().insert(entry, Some(now));
     }
 
-    /// Adds a mail that is counted already.
-    fn admit(
-        &self,
-        mail: Outgoing,
-        left: Vec<Recipient>,
-        stored: Option<Stored>,
-        now: Instant,
-    ) -> Option<Outgoing> {
-        let mut waiting = self.waiting();
-        let mut evicted = None;
-        if stored.is_none() {
-            if self.unstored.load(SeqCst) >= self.limit {
-                let least = waiting.unstored.first().copied();
-                match least.filter(|(importance, ..)| *importance <= mail.event.kind.importance()) {
-                    Some((_, arrival, due)) => {
-                        evicted = waiting.remove((due, arrival)).and_then(|entry| entry.mail)
-                    }
-                    None => {
-                        self.pending.fetch_sub(1, SeqCst);
-                        return Some(mail);
-                    }
-                }
-                self.pending.fetch_sub(1, SeqCst);
-                self.unstored.fetch_sub(1, SeqCst);
-            }
-            self.unstored.fetch_add(1, SeqCst);
-        }
-        let keep = stored.is_none() || waiting.kept < KEPT;
-        let created = mail.created;
-        let mail = keep.then(|| Box::new((mail, left)));
-        waiting.insert(
-            Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) },
-            Some(now),
-        );
-        evicted.map(|mail| mail.0)
-    }
-
     /// Tries to write what is in memory alone to the spool. Collector thread only.
     pub fn store_again(&self) {
         let Some(spool) = &self.spool else { return };
         let mut waiting = self.waiting();
-        let keys: Vec<Key> =
-            waiting.unstored.iter().rev().take(BATCH).map(|(_, arrival, due)| (*due, *arrival)).collect();
-        for key in keys {
-            let Some(stored) = waiting
-                .by_time
-                .get(&key)
-                .and_then(|entry| entry.mail.as_ref())
-                .map(|mail| spool.store(std::slice::from_ref(mail)).pop().flatten())
-            else {
-                continue;
-            };
-            let Some(stored) = stored else { return };
+        let most_important = waiting.unstored.iter().rev().take(BATCH);
+        let (keys, mails): (Vec<Key>, Vec<_>) = most_important
+            .filter_map(|(_, arrival, due)| {
+                let key = (*due, *arrival);
+                Some((key, waiting.by_time.get(&key)?.mail.as_deref()?))
+            })
+            .unzip();
+        for (key, stored) in keys.into_iter().zip(spool.store(&mails)) {
+            let Ok(stored) = stored else { continue };
             if let Some(mut entry) = waiting.remove(key) {
                 entry.stored = Some(stored);
-                waiting.kept += usize::from(entry.mail.is_some());
-                waiting.by_time.insert(key, entry);
+                waiting.insert(entry, None);
                 self.unstored.fetch_sub(1, SeqCst);
             }
         }
@@ -279,7 +302,7 @@ impl Outbox {
     /// The mail that [`Outbox::next`] gave needs nothing more.
     pub fn settled(&self, stored: Option<Stored>) {
         match (&self.spool, stored) {
-            (Some(spool), Some(stored)) => spool.remove(&stored),
+            (Some(spool), Some(stored)) => _ = spool.remove(&stored),
             _ => _ = self.unstored.fetch_sub(1, SeqCst),
         }
         self.pending.fetch_sub(1, SeqCst);
@@ -418,6 +441,78 @@ mod tests {
         // What the mailer has in its hands counts, and cannot go.
         assert_eq!(put("backend 2", Kind::BackendDown).as_deref(), Some("down 2"));
         assert_eq!(put("backend 3", Kind::BackendDown).as_deref(), Some("backend 2"));
+    }
+
+    /// A mail that can be in a file.
+    fn whole(name: &str, kind: Kind) -> Outgoing {
+        let to = Recipient { address: "ops@example.com".parse().expect("address"), is_local: false };
+        Outgoing { to: vec![to], ..mail_of_kind(&format!("<{name}@lb1>"), kind) }
+    }
+
+    /// With a spool that has room for so many of `whole`, in a directory that is gone at the end.
+    fn with_spool<T>(test: &str, limit: usize, mails: usize, story: impl FnOnce(&Outbox, &Spool) -> T) -> T {
+        let path = std::env::temp_dir().join(format!("email-alert-outbox.{test}.{}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        let mail = whole("backend-1", Kind::BackendDown);
+        let size = crate::spool::format::encode(&mail, &mail.to).len() * mails;
+        let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
+        let place = crate::spool::Place::open(&path, uid.as_raw(), gid.as_raw(), size as u64);
+        let (spool, _) = Spool::start(place.expect("a place"), &format!("{test}-{}", std::process::id()));
+        let spool = Arc::new(spool);
+        let told = story(&Outbox::new(limit, Some(spool.clone())), &spool);
+        spool.end(true, true);
+        std::fs::remove_dir_all(&path).expect("our own directory");
+        told
+    }
+
+    #[test]
+    fn a_full_spool_has_the_most_important_mails_and_memory_the_others() {
+        with_spool("full", 2, 2, |outbox, _| {
+            let now = Instant::now();
+            let put = |name: &str, kind| {
+                let gone = outbox.put(vec![whole(name, kind)], now, || ());
+                let gone: Vec<String> = gone.into_iter().map(|mail| mail.message_id).collect();
+                (gone.concat(), outbox.pending(), outbox.unstored())
+            };
+            assert_eq!(put("up-1", Kind::Up), (String::new(), 1, 0));
+            assert_eq!(put("up-2", Kind::Up), (String::new(), 2, 0));
+            assert_eq!(put("down-1", Kind::Down), (String::new(), 3, 1));
+            assert_eq!(put("down-2", Kind::Down), (String::new(), 4, 2));
+            assert_eq!(
+                put("up-3", Kind::Up),
+                ("<up-1@lb1>".into(), 4, 2),
+                "the oldest of the least important"
+            );
+            assert_eq!(put("backend-1", Kind::BackendDown), ("<up-2@lb1>".into(), 4, 2));
+            let rest = std::iter::repeat_with(|| sent(outbox, now)).take(4);
+            let rest: Vec<_> =
+                rest.map(|(entry, mail, _)| (mail.message_id, entry.stored.is_some())).collect();
+            let expected = [
+                ("<down-1@lb1>", false),
+                ("<down-2@lb1>", true),
+                ("<up-3@lb1>", false),
+                ("<backend-1@lb1>", true),
+            ];
+            assert_eq!(rest, expected.map(|(id, is_stored)| (id.to_owned(), is_stored)));
+        });
+    }
+
+    #[test]
+    fn a_mail_that_was_in_the_spool_only_moves_into_memory_whole() {
+        let downs: Vec<Outgoing> = (0..KEPT).map(|n| whole(&format!("down-{n}"), Kind::Down)).collect();
+        with_spool("moves", 10, KEPT, |outbox, _| {
+            let now = Instant::now();
+            assert_eq!(outbox.put(downs, now, || ()), []);
+            assert_eq!(outbox.put(vec![whole("up", Kind::Up)], now, || ()), []);
+            let before = outbox.unstored();
+            while outbox.unstored() == before {
+                assert_eq!(outbox.put(vec![whole("backend", Kind::BackendDown)], now, || ()), []);
+            }
+            let up =
+                std::iter::repeat_with(|| sent(outbox, now)).find(|(_, mail, _)| mail.event.kind == Kind::Up);
+            let (entry, up, left) = up.expect("the mail");
+            assert_eq!((up.message_id.as_str(), left, entry.stored.is_none()), ("<up@lb1>", up.to, true));
+        });
     }
 
     #[test]

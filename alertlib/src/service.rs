@@ -482,7 +482,8 @@ impl Collector {
         });
         for mail in gone {
             self.counters.failed.many(mail.to.len() as u64);
-            self.engine.dropped(1);
+            // It may be one that was to tell of others.
+            self.engine.dropped(1 + mail.dropped);
             self.drops.mails += 1;
         }
     }

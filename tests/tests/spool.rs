@@ -10,7 +10,7 @@ use std::{
     path::Path,
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use end_to_end::{
@@ -34,6 +34,8 @@ const TERM_BOUND: Duration = Duration::from_secs(1);
 const SOFT_STOP_BOUND: Duration = Duration::from_secs(5);
 /// What a busy machine may add to a bound.
 const SLACK: Duration = Duration::from_millis(2500);
+/// What the log has of a spool with `max-size 64k`.
+const FULL: &str = "its 65536 bytes are full; the least important mails are kept in memory only";
 /// Mails of the spool that are in memory as well.
 const KEPT: usize = 1024;
 
@@ -132,7 +134,7 @@ fn ten_thousand_changes_wait_for_a_relay_that_is_away() {
     let haproxy = with_spool(&relay, &spool, 100).start();
     let worker = haproxy.worker();
     let before = memory(worker, "VmRSS");
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     blow(&haproxy, &many_changes(MANY));
     println!("{MANY} changes in {:?}", start.elapsed());
     wait_for_counter(&haproxy, "waiting", MANY as u64);
@@ -185,7 +187,7 @@ fn without_a_spool_the_least_important_of_too_many_mails_go() {
     const DROPPED: usize = 200;
     let relay = Relay::start();
     relay.goes_away();
-    let haproxy = site(Setup::mailing_through(&relay), 100).start();
+    let (haproxy, start) = (site(Setup::mailing_through(&relay), 101).start(), Instant::now());
     blow(&haproxy, &many_changes(LIMIT + DROPPED));
     wait_for_counter(&haproxy, "waiting", LIMIT as u64);
     // The first of them is told at once, and the others within a minute.
@@ -201,6 +203,20 @@ fn without_a_spool_the_least_important_of_too_many_mails_go() {
         (mails.len(), downs),
         (LIMIT, (LIMIT + DROPPED) / 2),
         "only mails of servers that came back went"
+    );
+    // The next mail tells of those that no other mail has told of.
+    blow(&haproxy, &storm::down_and_up(100..101)[..1]);
+    until_true("one more mail", || relay.mail_count() > LIMIT);
+    let told = |mail: &ParsedMail| -> Option<usize> {
+        let words = " more alerts before this one were not mailed: too many came at once, or were waiting for a relay.";
+        mail.text.lines().find_map(|line| line.split_once(words))?.0.parse().ok()
+    };
+    assert_eq!(relay.mails().iter().filter_map(told).sum::<usize>(), DROPPED);
+    let lines = haproxy.log().lines_with("mails were dropped").len() as u64;
+    assert!(
+        (1..=1 + start.elapsed().as_secs() / 60).contains(&lines),
+        "{lines} lines in {:?}",
+        start.elapsed()
     );
 }
 
@@ -226,7 +242,7 @@ fn signalled_in_a_storm(signal: Signal, each_mail_takes: Duration, bound: Durati
     let told = std::sync::Mutex::new(None);
     let asked = storm::blow(&haproxy.cli_socket(), &storm::down_and_up(0..SERVERS), 4, &|acknowledged| {
         if acknowledged == SERVERS {
-            *told.lock().unwrap() = Some(std::time::Instant::now());
+            *told.lock().unwrap() = Some(Instant::now());
             haproxy.signal(signal);
         }
         // After SIGTERM it goes on until the end, and beyond.
@@ -333,12 +349,15 @@ fn a_full_disk_costs_no_mail() {
     let (relay, (spool, words)) = (
         Relay::start(),
         match &disk {
-            Some(disk) => (Spool::at(disk.directory.path()), "cannot write: No space left on device"),
+            Some(disk) => (
+                Spool::at(disk.directory.path()),
+                "cannot write: No space left on device; mails are kept in memory only",
+            ),
             None => {
                 println!(
                     "no file system can be mounted here: the bound of the configuration has to stand for it"
                 );
-                (Spool::new(), "its 65536 bytes are full")
+                (Spool::new(), FULL)
             }
         },
     );
@@ -355,14 +374,39 @@ fn a_full_spool_costs_no_mail() {
     let (relay, spool) = (Relay::start(), Spool::new());
     let line = format!("email_alert.spool {} max-size 64k", spool.path().display());
     let setup = Setup::mailing_through(&relay).global(&line);
-    fills_up_and_comes_back(&relay, &spool, setup, "its 65536 bytes are full");
+    fills_up_and_comes_back(&relay, &spool, setup, FULL);
+}
+
+#[test]
+fn a_full_spool_has_the_most_important_mails() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    relay.goes_away();
+    let line = format!("email_alert.spool {} max-size 64k", spool.path().display());
+    let mut haproxy = site(Setup::mailing_through(&relay).global(&line), 150).start();
+    let victim = haproxy.worker();
+    blow(&haproxy, &storm::down_and_up(0..150));
+    wait_for_line_about(&haproxy, &spool, FULL);
+    wait_for_counter(&haproxy, "waiting", 300);
+    let names = spool.names_with("mail.");
+    let size: u64 =
+        names.iter().map(|name| fs::metadata(spool.path().join(name)).map_or(0, |data| data.len())).sum();
+    assert!(size <= 65536, "{size} bytes");
+    haproxy.kill(victim);
+    relay.behaves();
+    haproxy.start_again();
+    spool.wait_until_delivered(|| haproxy.story());
+    let mails = relay.mails();
+    let downs = mails.iter().filter(|mail| mail.event() == "down").count();
+    // A mail of a server that came back is shorter: one may fit where no other does.
+    assert!(downs > 40 && mails.len() - downs <= 1, "{downs} of {} mails: {}", mails.len(), haproxy.story());
+    ends_without_a_trace(haproxy, &spool, vec![victim]);
 }
 
 fn fills_up_and_comes_back(relay: &Relay, spool: &Spool, setup: Setup, words: &str) {
     relay.goes_away();
     let haproxy = site(setup, 200).start();
     let mut asked = blow(&haproxy, &storm::down_and_up(0..150));
-    wait_for_line_about(&haproxy, spool, &format!("{words}; mails are kept in memory only"));
+    wait_for_line_about(&haproxy, spool, words);
     wait_for_counter(&haproxy, "waiting", 300);
     let stored = spool.mails();
     assert!((5..300).contains(&stored), "{stored} mails");

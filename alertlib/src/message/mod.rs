@@ -170,7 +170,7 @@ fn notes(outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Vec<Str
     }
     if outgoing.dropped > 0 {
         notes.push(format!(
-            "{} more state changes before this one were not mailed: they came faster than the queue takes them. \
+            "{} more alerts before this one were not mailed: too many came at once, or were waiting for a relay. \
              HAProxy's log has them.",
             outgoing.dropped
         ));

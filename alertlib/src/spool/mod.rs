@@ -4,8 +4,8 @@
 //! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
 //! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
 //! that thread wait for the disk. And every mail is in a file of the spool's directory ([`format`]) from before its event
-//! leaves the queue until its last recipient has it. Mails that come together share a file: where many files have been
-//! removed lately, ext4 takes a millisecond to make one.
+//! leaves the queue until its last recipient has it. Mails that come together share a file, if they are of the same
+//! importance: where many files have been removed lately, ext4 takes a millisecond to make one.
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
 //! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that
@@ -22,6 +22,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, syncfs, unlinkat};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -126,34 +127,60 @@ struct Told {
 #[derive(Debug, Clone)]
 pub struct Stored {
     shelf: Arc<Shelf>,
+    part: Part,
+}
+
+/// A mail in its file.
+#[derive(Debug, Clone, Copy)]
+struct Part {
     offset: u64,
     size: u64,
+    importance: u8,
+}
+
+/// Why a mail is in memory only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotStored {
+    /// There is no room for it.
+    Full,
+    /// It could not be written, whatever the room.
+    Trouble,
 }
 
 /// A file of the spool. It goes with the last of its mails.
 #[derive(Debug)]
 struct Shelf {
     name: String,
+    size: u64,
     mails: AtomicUsize,
     /// Why it is set aside then.
     damage: OnceLock<String>,
 }
 
 impl Stored {
+    /// See [`crate::event::Kind::importance`].
+    pub fn importance(&self) -> u8 {
+        self.part.importance
+    }
+
     fn is_alone(&self) -> bool {
         self.shelf.mails.load(Relaxed) == 1 && self.shelf.damage.get().is_none()
     }
 }
 
+impl Part {
+    fn of(offset: usize, size: usize, mail: &Outgoing) -> Self {
+        let importance = mail.event.kind.importance();
+        Part { offset: offset as u64, size: size as u64, importance }
+    }
+}
+
 impl Shelf {
-    /// With those of the `parts` (offset, size) of a file.
-    fn with(name: String, parts: &[(u64, u64)], damage: Option<String>) -> Vec<Stored> {
+    /// With those of the `parts` of a file of this size.
+    fn with(name: String, size: usize, parts: &[Part], damage: Option<String>) -> Vec<Stored> {
         let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
-        let shelf = Arc::new(Shelf { name, mails: AtomicUsize::new(parts.len()), damage });
-        parts
-            .iter()
-            .map(|(offset, size)| Stored { shelf: shelf.clone(), offset: *offset, size: *size })
-            .collect()
+        let shelf = Arc::new(Shelf { name, size: size as u64, mails: AtomicUsize::new(parts.len()), damage });
+        parts.iter().map(|part| Stored { shelf: shelf.clone(), part: *part }).collect()
     }
 }
 
@@ -308,22 +335,31 @@ impl Spool {
         mapped
     }
 
-    /// Writes mails, each with those who have not got it. `None`: it is in memory only, and the log says why.
-    pub fn store(&self, mails: &[(Outgoing, Vec<Recipient>)]) -> Vec<Option<Stored>> {
-        let mut stored = vec![None; mails.len()];
-        let (mut text, mut indices, mut parts) = (String::new(), Vec::new(), Vec::new());
-        for (index, (mail, left)) in mails.iter().enumerate() {
-            let part = format::encode(mail, left);
-            if text.len() + part.len() > LARGEST {
-                self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
-            }
-            if self.has_room(text.len(), part.len()) {
-                indices.push(index);
-                parts.push((text.len() as u64, part.len() as u64));
+    /// Writes mails, each with those who have not got it; the log says why one is not written. The most important ones get
+    /// the room that is left, and are not in a file with others: those go together, too.
+    pub fn store(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
+        let mut stored = vec![Err(NotStored::Trouble); mails.len()];
+        let importance = |index: &usize| mails[*index].0.event.kind.importance();
+        let mut order: Vec<usize> = (0..mails.len()).collect();
+        order.sort_by_key(|index| Reverse(importance(index)));
+        for group in order.chunk_by(|one, other| importance(one) == importance(other)) {
+            let (mut text, mut indices, mut parts) = (String::new(), Vec::new(), Vec::new());
+            for index in group {
+                let (mail, left) = mails[*index];
+                let part = format::encode(mail, left);
+                if text.len() + part.len() > LARGEST {
+                    self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
+                }
+                if let Err(why) = self.has_room(text.len(), part.len()) {
+                    stored[*index] = Err(why);
+                    continue;
+                }
+                indices.push(*index);
+                parts.push(Part::of(text.len(), part.len(), mail));
                 text.push_str(&part);
             }
+            self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
         }
-        self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
         stored
     }
 
@@ -332,13 +368,13 @@ impl Spool {
         &self,
         text: &mut String,
         indices: &mut Vec<usize>,
-        parts: &mut Vec<(u64, u64)>,
-        stored: &mut [Option<Stored>],
+        parts: &mut Vec<Part>,
+        stored: &mut [Result<Stored, NotStored>],
     ) {
         let name = self.next_name();
         if !text.is_empty() && self.write(&name, text) {
-            for (index, one) in indices.iter().zip(Shelf::with(name, parts, None)) {
-                stored[*index] = Some(one);
+            for (index, one) in indices.iter().zip(Shelf::with(name, text.len(), parts, None)) {
+                stored[*index] = Ok(one);
             }
         }
         (*text, *indices, *parts) = Default::default();
@@ -352,16 +388,16 @@ impl Spool {
     pub fn update(&self, stored: Stored, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
         if !stored.is_alone() {
             // The mails beside it stay where they are.
-            let updated = self.store(&[(mail.clone(), left.to_vec())]).pop().flatten();
+            let updated = self.store(&[&(mail.clone(), left.to_vec())]).pop()?.ok();
             self.remove(&stored);
             return updated;
         }
-        self.size.fetch_sub(stored.size, Relaxed);
+        self.size.fetch_sub(stored.shelf.size, Relaxed);
         let name = stored.shelf.name.clone();
         lock(&self.doomed).retain(|(doomed, _)| *doomed != name);
         let text = format::encode(mail, left);
-        if self.has_room(0, text.len()) && self.write(&name, &text) {
-            return Shelf::with(name, &[(0, text.len() as u64)], None).pop();
+        if self.has_room(0, text.len()).is_ok() && self.write(&name, &text) {
+            return Shelf::with(name, text.len(), &[Part::of(0, text.len(), mail)], None).pop();
         }
         // An old file would be sent to those who have it: a copy too many. Better one that is in memory only.
         self.unlink(&name);
@@ -369,17 +405,20 @@ impl Spool {
     }
 
     /// Is there room for a mail of `size` bytes beside `others`?
-    fn has_room(&self, others: usize, size: usize) -> bool {
+    fn has_room(&self, others: usize, size: usize) -> Result<(), NotStored> {
         if size > LARGEST {
             // It could not be read back.
             self.trouble(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
-            return false;
+            return Err(NotStored::Trouble);
         }
         if self.size.load(Relaxed) + (others + size) as u64 > self.place.max_size {
-            self.trouble(&format!("its {} bytes are full; {IN_MEMORY}", self.place.max_size));
-            return false;
+            self.trouble(&format!(
+                "its {} bytes are full; the least important {IN_MEMORY}",
+                self.place.max_size
+            ));
+            return Err(NotStored::Full);
         }
-        true
+        Ok(())
     }
 
     fn write(&self, name: &str, text: &str) -> bool {
@@ -409,18 +448,20 @@ impl Spool {
         }
     }
 
-    /// Everybody has it, or never will.
-    pub fn remove(&self, stored: &Stored) {
-        self.size.fetch_sub(stored.size, Relaxed);
-        let Shelf { name, mails, damage } = &*stored.shelf;
+    /// Nobody needs it any more. True: its file is gone, too.
+    pub fn remove(&self, stored: &Stored) -> bool {
+        let Shelf { name, size, mails, damage } = &*stored.shelf;
         if mails.fetch_sub(1, Relaxed) > 1 {
-            return self.finish(name, Some(stored.offset));
+            self.finish(name, Some(stored.part.offset));
+            return false;
         }
+        self.size.fetch_sub(*size, Relaxed);
         lock(&self.dirty).remove(name);
         match damage.get() {
             Some(why) => self.set_aside(name, why),
             None => self.unlink(name),
         }
+        true
     }
 
     /// Reads a mail again that is not kept in memory.
@@ -430,8 +471,8 @@ impl Spool {
     /// It is not there any more, is none, or cannot be read now.
     pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
         let read = self.open(&stored.shelf.name).and_then(|file| {
-            let mut bytes = vec![0; stored.size as usize];
-            match file.read_exact_at(&mut bytes, stored.offset) {
+            let mut bytes = vec![0; stored.part.size as usize];
+            match file.read_exact_at(&mut bytes, stored.part.offset) {
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                     Err(Unreadable::Damaged("it was cut".to_owned()))
                 }
@@ -608,8 +649,8 @@ impl Spool {
         for (offset, part) in format::parts(text) {
             match format::decode(part) {
                 Ok((mail, _)) => {
+                    places.push(Part::of(offset, part.len(), &mail));
                     mails.push(mail);
-                    places.push((offset as u64, part.len() as u64));
                 }
                 Err(why) => _ = damage.get_or_insert(why),
             }
@@ -624,8 +665,8 @@ impl Spool {
                 if renameat(&self.place.directory, from, &self.place.directory, to).is_err() {
                     return;
                 }
-                for (mail, stored) in mails.iter().zip(Shelf::with(mine, &places, damage)) {
-                    self.size.fetch_add(stored.size, Relaxed);
+                self.size.fetch_add(text.len() as u64, Relaxed);
+                for (mail, stored) in mails.iter().zip(Shelf::with(mine, text.len(), &places, damage)) {
                     each(&mail.message_id);
                     legacy.mails.push((mail.created, stored));
                 }

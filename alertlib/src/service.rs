@@ -482,8 +482,7 @@ impl Collector {
         });
         for mail in gone {
             self.counters.failed.many(mail.to.len() as u64);
-            // It may be one that was to tell of others.
-            self.engine.dropped(1 + mail.dropped);
+            self.engine.lost(&mail);
             self.drops.mails += 1;
         }
     }

@@ -86,6 +86,11 @@ impl Engine {
     pub fn dropped(&mut self, count: u64) {
         self.dropped = self.dropped.saturating_add(count);
     }
+
+    /// Tells in the next mail that this one was dropped, and what it was to tell of others.
+    pub fn lost(&mut self, mail: &Outgoing) {
+        self.dropped(mail.dropped.saturating_add(1));
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +161,10 @@ mod tests {
         engine.dropped(3);
         assert!(engine.take(event(Kind::Up), "t.1", SystemTime::UNIX_EPOCH).is_empty());
         engine.dropped(4);
-        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 7);
+        let mail = engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH).remove(0);
+        assert_eq!(mail.dropped, 7);
+        engine.lost(&mail);
+        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 8);
         assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 0);
     }
 }

@@ -208,9 +208,12 @@ impl Mailer {
         };
         // When to come back at the earliest, if not as soon as a relay has rested: a relay has refused this mail for now.
         let mut due: Option<Instant> = None;
+        // Those for whom every relay so far has lacked something, and what the last one did.
+        let (mut unserved, mut lack) = (left.clone(), String::new());
         for station in &mut self.stations {
             let now = Instant::now();
             if !draining && station.rests(now) {
+                unserved.clear();
                 continue;
             }
             let letter = Letter { from: &mail.from, to: &left, message: &message };
@@ -219,16 +222,21 @@ impl Mailer {
                     station.failed(Instant::now());
                     station.tell(&trouble, self.outbox.pending());
                     entry.trouble = Some(format!("relay {}: {trouble}", station.name));
+                    unserved.clear();
                 }
                 Ok(verdicts) => {
                     let before = left.len();
                     let outcome = Outcome::of(station, &self.counters, &mail, left, verdicts);
                     outcome.tell(station, entry.trouble.as_deref(), self.outbox.pending());
-                    if let Some(trouble) = &outcome.trouble {
+                    if let Some(missing) = &outcome.lack {
+                        lack = format!("relay {}: {missing}", station.name);
+                    }
+                    if let Some(trouble) = outcome.trouble.as_ref().or(outcome.lack.as_ref()) {
                         entry.trouble = Some(format!("relay {}: {trouble}", station.name));
                         let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
                         due = Some(due.map_or(back, |due| due.min(back)));
                     }
+                    unserved.retain(|recipient| outcome.unserved.contains(recipient));
                     left = outcome.left;
                     if left.is_empty() {
                         return self.outbox.settled(entry.stored);
@@ -240,6 +248,16 @@ impl Mailer {
                     }
                 }
             }
+        }
+        if !unserved.is_empty() {
+            let to = addresses(&unserved);
+            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.event.sentence);
+            self.counters.failed.many(unserved.len() as u64);
+            left.retain(|recipient| !unserved.contains(recipient));
+            if left.is_empty() {
+                return self.outbox.settled(entry.stored);
+            }
+            entry.stored = self.outbox.progressed(entry.stored, &mail, &left);
         }
         entry.attempts = entry.attempts.saturating_add(1);
         self.later(entry, mail, left, due);
@@ -280,7 +298,11 @@ impl Mailer {
 /// What one attempt left to do.
 struct Outcome {
     left: Vec<Recipient>,
+    /// Why for now.
     trouble: Option<Trouble>,
+    /// Those of them for whom the relay lacks something.
+    unserved: Vec<Recipient>,
+    lack: Option<Trouble>,
 }
 
 impl Outcome {
@@ -292,7 +314,7 @@ impl Outcome {
         tried: Vec<Recipient>,
         verdicts: Vec<Verdict>,
     ) -> Self {
-        let mut outcome = Outcome { left: Vec::new(), trouble: None };
+        let mut outcome = Outcome { left: Vec::new(), trouble: None, unserved: Vec::new(), lack: None };
         for (recipient, verdict) in tried.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Delivered => counters.delivered.one(),
@@ -308,6 +330,11 @@ impl Outcome {
                 Verdict::Later(trouble) => {
                     outcome.left.push(recipient);
                     outcome.trouble = Some(trouble);
+                }
+                Verdict::Unable(trouble) => {
+                    outcome.left.push(recipient.clone());
+                    outcome.unserved.push(recipient);
+                    outcome.lack = Some(trouble);
                 }
             }
         }

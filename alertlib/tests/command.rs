@@ -324,7 +324,7 @@ fn mailx_gets_no_address_that_it_would_take_for_something_else() {
         send(&mut mailx, &["/tmp/x@example.com", "a+b@example.com", "|id@example.com", "+f@example.com"]);
     let refused = |address: &str| {
         let why = format!("would not take '{address}' for an address; sendmail or SMTP do");
-        Verdict::Never(Trouble::new(program.to_str().unwrap(), why))
+        Verdict::Unable(Trouble::new(program.to_str().unwrap(), why))
     };
     let expected = [
         refused("/tmp/x@example.com"),

@@ -8,6 +8,7 @@ use end_to_end::{
     story::{expect_mails, news},
     until_true,
 };
+use std::time::Duration;
 
 const HERE: &str = "127.0.0.1";
 const SECRET: &str = "hunter2 \u{e9} = secret";
@@ -206,4 +207,64 @@ fn international_addresses_go_to_relays_that_know_them() {
     assert_eq!(delivery.recipients, [RECIPIENT, "ops@xn--mller-kva.example"]);
     let words = "RCPT TO <j\u{f6}rg@example.com> at {relay}: the relay does not offer SMTPUTF8, which this address needs";
     site.expect_log(&relay, words);
+}
+
+#[test]
+fn what_one_relay_lacks_another_one_may_have() {
+    let to = format!("{RECIPIENT},j\u{f6}rg@example.com");
+    let site = |first: &Relay, second: &Relay| {
+        let setup = Setup::with_alerts().to(&to).relay("first", first.address());
+        Site::with(second, Files::default(), "", setup)
+    };
+    // Each recipient once, and nobody again.
+    let (plain, able) = (Relay::start(), Relay::with(Manners::default().offers("SMTPUTF8")));
+    let place = site(&plain, &able);
+    place.first.goes_down();
+    assert_eq!(plain.wait_for_deliveries(1)[0].recipients, [RECIPIENT]);
+    assert_eq!(able.wait_for_deliveries(1)[0].recipients, ["j\u{f6}rg@example.com"]);
+    assert_eq!(place.haproxy.log().lines_with("for good").len(), 0);
+
+    let (small, large) = (Relay::start(), Relay::with(Manners::default().offers("SMTPUTF8")));
+    small.at(Step::Ehlo, Act::reply("250-relay.test\n250 SIZE 100"));
+    let place = site(&small, &large);
+    place.first.goes_down();
+    assert_eq!(large.wait_for_deliveries(1)[0].recipients.len(), 2);
+    assert!(small.deliveries().is_empty());
+
+    // One that is away may have it: the mail waits for that.
+    let (plain, able) = (Relay::start(), Relay::with(Manners::default().offers("SMTPUTF8")));
+    able.goes_away();
+    let place = site(&plain, &able);
+    place.first.goes_down();
+    plain.wait_for_deliveries(1);
+    let words =
+        format!("relay test: connect to {}: Connection refused; trying again, 1 mail", able.address());
+    place.haproxy.log().wait_for(&words);
+    able.behaves();
+    assert_eq!(able.wait_for_deliveries(1)[0].recipients, ["j\u{f6}rg@example.com"]);
+    plain.expect_no_more_than(1, Duration::from_millis(500));
+    // A moment for each attempt, not all the time.
+    assert!(
+        plain.sessions().iter().map(|session| session.commands.len()).sum::<usize>() < 40,
+        "{}",
+        plain.story()
+    );
+
+    // Nobody has it.
+    let (plain, other) = (Relay::start(), Relay::start());
+    let place = site(&plain, &other);
+    place.first.goes_down();
+    plain.wait_for_deliveries(1);
+    let line = place
+        .haproxy
+        .log()
+        .wait_for("email_alert: every relay refused the mail 'Server servers/server1 is DOWN");
+    let words = format!(
+        "' to j\u{f6}rg@example.com for good: relay test: RCPT TO <j\u{f6}rg@example.com> at {}: \
+         the relay does not offer SMTPUTF8, which this address needs",
+        other.address()
+    );
+    assert!(line.text.ends_with(&words), "{line:?}");
+    until_true("an end", || place.haproxy.cli("show email-alert").contains("\nwaiting: 0\n"));
+    assert!(place.haproxy.cli("show email-alert").contains("\nfailed: 1\n"));
 }

@@ -93,7 +93,7 @@ impl Transport for Command {
         for (place, recipient) in unusable {
             let why =
                 format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
-            verdicts.insert(place, Verdict::Never(Trouble::new(self.name(), why)));
+            verdicts.insert(place, Verdict::Unable(Trouble::new(self.name(), why)));
         }
         Ok(verdicts)
     }

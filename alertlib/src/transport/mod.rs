@@ -34,6 +34,8 @@ pub enum Verdict {
     Later(Trouble),
     /// Refused for good.
     Never(Trouble),
+    /// This relay lacks something that it takes; another one may have it.
+    Unable(Trouble),
 }
 
 /// What went wrong: the step, and the words of the peer or of the system.

@@ -272,7 +272,7 @@ impl Smtp {
         let size = letter.message.bytes.len();
         if let Some(limit) = extensions.size.filter(|limit| (1..size).contains(limit)) {
             let words = format!("the mail has {size} bytes, and the relay takes {limit}");
-            return Ok(vec![Verdict::Never(self.trouble(MAIL, &words)); letter.to.len()]);
+            return Ok(vec![Verdict::Unable(self.trouble(MAIL, &words)); letter.to.len()]);
         }
         let takes = |recipient: &Recipient| extensions.smtputf8 || !recipient.is_international();
         let taken: Vec<&Recipient> = letter.to.iter().filter(|recipient| takes(recipient)).collect();
@@ -288,7 +288,7 @@ impl Smtp {
         let in_order = letter.to.iter().map(verdict).zip(letter.to).map(|(verdict, recipient)| {
             verdict.unwrap_or_else(|| {
                 let words = "the relay does not offer SMTPUTF8, which this address needs";
-                Verdict::Never(self.trouble(&rcpt(recipient), words))
+                Verdict::Unable(self.trouble(&rcpt(recipient), words))
             })
         });
         Ok(in_order.collect())
@@ -515,6 +515,7 @@ mod tests {
                         Verdict::Delivered => "delivered",
                         Verdict::Later(_) => "later",
                         Verdict::Never(_) => "never",
+                        Verdict::Unable(_) => "unable",
                     };
                     verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
                 },

@@ -126,7 +126,12 @@ impl Drop for Spool {
         // What a failed test leaves.
         for name in self.names() {
             if let Some(token) = name.strip_prefix("owner.") {
-                let _ = fs::remove_file(Path::new(MEMORY).join(format!("haproxy-email-alert.{token}")));
+                let is_its = |memory: &String| {
+                    memory.starts_with("haproxy-email-alert.") && memory.ends_with(&format!(".{token}"))
+                };
+                for memory in names_in(Path::new(MEMORY)).iter().filter(|name| is_its(name)) {
+                    let _ = fs::remove_file(Path::new(MEMORY).join(memory));
+                }
             }
         }
     }

@@ -723,6 +723,79 @@ fn damage_to_the_memory_of_a_killed_process_does_no_harm() {
     });
 }
 
+fn remove_owners(spool: &Spool) {
+    for name in spool.names_with("owner.") {
+        fs::remove_file(spool.path().join(name)).expect("rm");
+    }
+}
+
+#[test]
+fn the_memory_of_a_process_whose_owner_file_was_removed_is_found() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    relay.goes_away();
+    let mut haproxy = with_spool(&relay, &spool, 1).start();
+    let victim = haproxy.worker();
+    remove_owners(&spool);
+    haproxy.kill(victim);
+    assert_eq!((memory_of(victim).len(), spool.names().len()), (1, 0));
+    haproxy.start_again();
+    until_true("its memory to be gone", || memory_of(victim).is_empty());
+    ends_without_a_trace(haproxy, &spool, vec![victim]);
+
+    // With events in it, which nothing in the directory tells of.
+    let mut haproxy = with_spool(&relay, &spool, 1).start();
+    let victim = haproxy.worker();
+    let asked = blow(&haproxy, &storm::down_and_up(0..1));
+    until_true("files", || spool.mails() == 2);
+    haproxy.kill(victim);
+    let memory = Path::new("/dev/shm").join(&memory_of(victim)[0]);
+    not_taken_out_yet(&memory, 2);
+    for name in spool.names() {
+        fs::remove_file(spool.path().join(name)).expect("rm");
+    }
+    relay.behaves();
+    haproxy.start_again();
+    until_true("the mails", || relay.mail_count() >= 2);
+    relay.expect_no_more_than(2, A_WHILE);
+    expect_each_once(&relay, &asked);
+    ends_without_a_trace(haproxy, &spool, vec![victim]);
+}
+
+/// As if the first `count` slots of a queue still had their records: an odd stamp says so.
+fn not_taken_out_yet(memory: &Path, count: usize) {
+    const SLOT: usize = 256 * 8;
+    let mut bytes = fs::read(memory).expect("memory");
+    for stamp in (0..count).map(|slot| slot * SLOT) {
+        assert_eq!(bytes[stamp], 2, "the record of the first lap was taken out");
+        bytes[stamp] = 1;
+    }
+    fs::write(memory, bytes).expect("memory");
+}
+
+#[test]
+fn a_living_process_keeps_its_mails_though_its_owner_file_was_removed() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    relay.goes_away();
+    let mut haproxy = with_spool(&relay, &spool, 20).start();
+    let old = haproxy.worker();
+    let asked = blow(&haproxy, &storm::down_and_up(0..20));
+    until_true("files", || spool.mails() == 40);
+    let mut long_lived = Conversation::begin(&haproxy.cli_socket()).expect("a connection");
+    remove_owners(&spool);
+    let names = spool.names();
+    haproxy.reload();
+    assert_eq!(long_lived.pid().expect("an answer"), old);
+    thread::sleep(A_WHILE);
+    assert_eq!(spool.names_with("mail."), names, "{}", haproxy.story());
+    relay.behaves();
+    until_true("all mails", || relay.mail_count() >= 40);
+    drop(long_lived);
+    haproxy.wait_until_processes_are(1);
+    relay.expect_no_more_than(40, A_WHILE);
+    expect_each_once(&relay, &asked);
+    ends_without_a_trace(haproxy, &spool, vec![old]);
+}
+
 // One mail, several attempts
 
 #[test]

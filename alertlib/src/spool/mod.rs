@@ -9,7 +9,9 @@
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
 //! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that
-//! ends; whoever can then lock that file takes over what is there. Nothing is left when a process ends in order.
+//! ends; whoever can then lock that file takes over what is there. Nothing is left when a process ends in order. The
+//! queue's file is locked, too, and named after the directory: by that it is known whose it is, and that its process lives,
+//! when somebody has removed the owner file.
 
 pub mod format;
 
@@ -20,7 +22,7 @@ use crate::settings::Recipient;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
 use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, syncfs, unlinkat};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -56,6 +58,8 @@ pub struct Place {
     memory: Option<OwnedFd>,
     /// For the log.
     path: String,
+    /// In the names of the memory that belongs to it.
+    id: String,
     max_size: u64,
 }
 
@@ -82,7 +86,17 @@ impl Place {
             ));
         }
         let memory = nix::fcntl::open(MEMORY, flags, Mode::empty()).ok();
-        Ok(Place { directory, memory, path: shown.to_string(), max_size })
+        let id = format!("{:x}-{:x}", data.st_dev, data.st_ino);
+        Ok(Place { directory, memory, path: shown.to_string(), id, max_size })
+    }
+
+    /// The queue of this process.
+    fn memory_name(&self, token: &str) -> String {
+        format!("{}{token}", self.memory_prefix())
+    }
+
+    fn memory_prefix(&self) -> String {
+        format!("haproxy-email-alert.{}.", self.id)
     }
 }
 
@@ -102,6 +116,8 @@ pub struct Spool {
     place: Place,
     token: String,
     owner: Mutex<Option<Flock<OwnedFd>>>,
+    /// The file of the queue.
+    memory: OnceLock<Flock<OwnedFd>>,
     numbers: AtomicU64,
     size: AtomicU64,
     /// Written since the last [`Spool::sync`], and not removed since.
@@ -264,6 +280,7 @@ impl Spool {
             place,
             token: token.to_owned(),
             owner: Mutex::new(None),
+            memory: OnceLock::new(),
             numbers: AtomicU64::new(0),
             size: AtomicU64::new(0),
             dirty: Mutex::default(),
@@ -323,12 +340,18 @@ impl Spool {
 
     fn memory(&self) -> nix::Result<SharedWords> {
         let directory = self.place.memory.as_ref().ok_or(Errno::ENOENT)?;
-        let name = memory_name(&self.token);
+        let name = self.place.memory_name(&self.token);
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let file = openat(directory, name.as_str(), flags, PRIVATE)?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
         let words = queue::words_for(crate::settings::QUEUE);
-        let mapped = posix_fallocate(&file, 0, (words * 8) as i64)
-            .and_then(|()| SharedWords::map(&file, words).map_err(errno));
+        let mapped = file.and_then(|file| {
+            posix_fallocate(&*file, 0, (words * 8) as i64)?;
+            let mapped = SharedWords::map(&*file, words).map_err(errno)?;
+            // Held as long as the process lives.
+            let _ = self.memory.set(file);
+            Ok(mapped)
+        });
         if mapped.is_err() {
             let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
         }
@@ -564,7 +587,8 @@ impl Spool {
     /// their events have already become, be it in the hands of one that took them over and is gone, too.
     pub fn legacies(&self) -> (Vec<Legacy>, HashSet<String>) {
         let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in self.names() {
+        tokens.extend(self.memories().into_iter().map(|token| (token, Vec::new())));
+        for name in names_in(&self.place.directory) {
             let token = match name.split_once('.') {
                 Some(("owner", token)) => token.to_owned(),
                 Some(("mail" | "new", rest)) => match rest.rsplit_once('.') {
@@ -573,10 +597,9 @@ impl Spool {
                 },
                 _ => continue,
             };
-            if token != self.token {
-                tokens.entry(token).or_default().push(name);
-            }
+            tokens.entry(token).or_default().push(name);
         }
+        tokens.remove(&self.token);
         let mut legacies: Vec<(Legacy, Vec<String>)> = tokens
             .into_iter()
             .filter_map(|(token, names)| {
@@ -596,16 +619,29 @@ impl Spool {
         (legacies.into_iter().map(|(legacy, _)| legacy).collect(), known)
     }
 
-    fn names(&self) -> Vec<String> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let Ok(mut directory) = Dir::openat(&self.place.directory, ".", flags, Mode::empty()) else {
-            return Vec::new();
+    /// The tokens of the queues that belong to this directory: a process is told by its queue, too, should somebody have
+    /// removed its owner file.
+    fn memories(&self) -> Vec<String> {
+        let Some(memory) = &self.place.memory else { return Vec::new() };
+        let prefix = self.place.memory_prefix();
+        let is_ours = |name: &str| {
+            // Everybody can make files there, and none but ours can be removed.
+            fstatat(memory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+                .is_ok_and(|data| is_private(&data) && data.st_uid == nix::unistd::geteuid().as_raw())
         };
-        directory
-            .iter()
-            .flatten()
-            .filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned()))
-            .collect()
+        let names = names_in(memory).into_iter().filter(|name| name.starts_with(&prefix) && is_ours(name));
+        names.map(|name| name[prefix.len()..].to_owned()).collect()
+    }
+
+    /// Does that process hold its queue? Asked when it has no owner file.
+    fn holds_memory(&self, token: &str) -> bool {
+        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let memory = self.place.memory.as_ref();
+        memory
+            .and_then(|memory| {
+                openat(memory, self.place.memory_name(token).as_str(), flags, Mode::empty()).ok()
+            })
+            .is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 
     /// Makes the mails of a process that is gone ours. `each`: with the Message-ID of each.
@@ -679,6 +715,8 @@ impl Spool {
         let name = owner_name(token);
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = match openat(&self.place.directory, name.as_str(), flags, Mode::empty()) {
+            // It lives, and makes a new owner file when it needs one.
+            Err(Errno::ENOENT) if self.holds_memory(token) => return None,
             Err(Errno::ENOENT) => self.create(&name),
             opened => opened,
         };
@@ -699,7 +737,8 @@ impl Spool {
     /// Everything of it is in our hands: removes what is left of its process.
     pub fn taken_over(&self, legacy: Legacy) {
         if let Some(memory) = &self.place.memory {
-            let _ = unlinkat(memory, memory_name(&legacy.token).as_str(), UnlinkatFlags::NoRemoveDir);
+            let _ =
+                unlinkat(memory, self.place.memory_name(&legacy.token).as_str(), UnlinkatFlags::NoRemoveDir);
         }
         self.unlink(&owner_name(&legacy.token));
         drop(legacy.owner);
@@ -709,7 +748,7 @@ impl Spool {
     fn memory_of(&self, token: &str) -> Option<SharedWords> {
         let directory = self.place.memory.as_ref()?;
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = openat(directory, memory_name(token).as_str(), flags, Mode::empty()).ok()?;
+        let file = openat(directory, self.place.memory_name(token).as_str(), flags, Mode::empty()).ok()?;
         let words = queue::words_for(crate::settings::QUEUE);
         let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
         let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
@@ -793,12 +832,21 @@ impl Spool {
     /// for the next process.
     pub fn end(&self, queue_is_empty: bool, outbox_is_empty: bool) {
         if let (true, Some(memory)) = (queue_is_empty, &self.place.memory) {
-            let _ = unlinkat(memory, memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
+            let _ =
+                unlinkat(memory, self.place.memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
         }
         if queue_is_empty && outbox_is_empty && lock(&self.owner).take().is_some() {
             self.unlink(&owner_name(&self.token));
         }
     }
+}
+
+fn names_in(directory: impl AsFd) -> Vec<String> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let Ok(mut directory) = Dir::openat(directory, ".", flags, Mode::empty()) else {
+        return Vec::new();
+    };
+    directory.iter().flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned())).collect()
 }
 
 /// A regular file of ours (or of root's), that nobody else can write, and has no other name.
@@ -828,10 +876,6 @@ fn errno(error: std::io::Error) -> Errno {
 
 fn owner_name(token: &str) -> String {
     format!("owner.{token}")
-}
-
-fn memory_name(token: &str) -> String {
-    format!("haproxy-email-alert.{token}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

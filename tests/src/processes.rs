@@ -3,9 +3,11 @@
 
 use std::{
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
+use memchr::memmem;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -121,4 +123,53 @@ pub fn end_all_of(directory: &Path) {
         }
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
+}
+
+const PAGE: [u8; 4096] = [0; 4096];
+
+/// A part of a process's memory.
+pub struct Memory {
+    /// Its line in `/proc/<pid>/smaps`.
+    pub name: String,
+    /// The process has asked that no core dump has it (`MADV_DONTDUMP`).
+    pub is_left_out: bool,
+    bytes: Vec<u8>,
+}
+
+impl Memory {
+    /// How often this is there.
+    pub fn count(&self, needle: &[u8]) -> usize {
+        memmem::find_iter(&self.bytes, needle).count()
+    }
+}
+
+/// All that the process can read of its memory: where it is not left out, a core dump may have it.
+pub fn memory_of(pid: i32) -> Vec<Memory> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).expect("a process");
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).expect("its memory");
+    let (mut parts, mut name) = (Vec::new(), "");
+    for line in maps.lines() {
+        let Some(flags) = line.strip_prefix("VmFlags:") else {
+            let is_head = line.split(' ').next().is_some_and(|word| word.contains('-'));
+            name = if is_head { line } else { name };
+            continue;
+        };
+        let (start, rest) = name.split_once('-').expect("a mapping");
+        let end = rest.split(' ').next().unwrap_or_default();
+        let [start, end] = [start, end].map(|hex| u64::from_str_radix(hex, 16).expect("an address"));
+        let mut bytes = vec![0; (end - start) as usize];
+        // The kernel's own pages, and those without access, cannot be read.
+        if memory.read_exact_at(&mut bytes, start).is_ok() {
+            let is_left_out = flags.split(' ').any(|flag| flag == "dd");
+            // Most of it was never touched.
+            let pages: Vec<&[u8]> = bytes.chunks(PAGE.len()).collect();
+            let touched = pages.split(|page| *page == PAGE).filter(|pages| !pages.is_empty());
+            parts.extend(touched.map(|pages| Memory {
+                name: name.to_owned(),
+                is_left_out,
+                bytes: pages.concat(),
+            }));
+        }
+    }
+    parts
 }

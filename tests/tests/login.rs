@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Relays that want to know who sends mails, how large they are, and which characters are in their addresses.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use end_to_end::{
-    Act, Authority, Backend, Files, Haproxy, Manners, Relay, Setup, Step, patience,
+    Act, Authority, Backend, Files, Haproxy, Manners, Relay, Setup, Step, patience, processes,
     relay::tls,
     setup::{RECIPIENT, SENDER, UNPRIVILEGED},
     story::{expect_mails, news},
@@ -90,6 +91,47 @@ fn a_relay_that_asks_for_a_password_gets_it_under_tls() {
             assert!(commands.iter().any(|command| command.starts_with(chosen)), "{}", relay.story());
             expect_no_secret(&site);
         }
+    }
+}
+
+#[test]
+fn a_core_dump_of_a_worker_that_has_logged_in_has_no_password() {
+    const PASSWORD: &str = "correct horse battery staple";
+    let authority = Authority::new("test");
+    let secure = tls(&authority.identity(HERE), None);
+    for (mechanism, kind) in [("PLAIN", "tls"), ("LOGIN", "starttls"), ("PLAIN", "")] {
+        let files = Files::default();
+        files.public("ca", &authority.pem());
+        files.secret("password", &format!("{PASSWORD}\n"));
+        let manners = Manners::default().login(mechanism, "bob", PASSWORD);
+        let relay = Relay::with(match kind {
+            "tls" => manners.tls(secure.clone()),
+            "starttls" => manners.starttls(secure.clone()),
+            _ => manners,
+        });
+        let ca = if kind.is_empty() { "" } else { "ca-file {files}/ca" };
+        let words = format!("{kind} {ca} user bob password-file {{files}}/password");
+        let site = Site::new(&relay, files, &words);
+        site.expect_mail(&relay);
+
+        let response = format!("\0bob\0{PASSWORD}");
+        let forms = [PASSWORD.to_owned(), STANDARD.encode(PASSWORD), STANDARD.encode(response)];
+        let mut kept = 0;
+        for process in site.haproxy.processes() {
+            for memory in processes::memory_of(process.pid) {
+                for form in &forms {
+                    let count = memory.count(form.as_bytes());
+                    assert!(
+                        count == 0 || memory.is_left_out,
+                        "{mechanism} {kind}: {form:?} is in {}",
+                        memory.name
+                    );
+                    kept += count;
+                }
+            }
+        }
+        // Where it was looked for is where it would have been found.
+        assert_eq!(kept, 1, "{mechanism} {kind}");
     }
 }
 

@@ -9,6 +9,7 @@
 mod guard;
 pub(crate) mod map;
 pub(crate) mod process;
+pub(crate) mod sealed;
 
 use crate::event::{Number, RawChange, State, Text};
 use crate::service::{self, Prepared, Service, User};

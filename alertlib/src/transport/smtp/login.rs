@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Telling a relay who we are: AUTH (RFC 4954) with PLAIN, LOGIN or XOAUTH2.
 //!
-//! A secret is in memory only as long as it is needed, and in no text: neither in the log nor in `Debug`.
+//! A secret is in no text: neither in the log nor in `Debug`, where `***` stands for it. A password is kept in memory that
+//! no core dump has. It, a token, and what is made of them are elsewhere while a login lasts, and are then overwritten.
 
 use super::session::{Reply, Session};
 use super::tls::about;
+use crate::ffi::sealed::Sealed;
 use crate::files;
 use crate::service::User;
 use crate::settings::{self, SecretFile};
@@ -29,7 +31,7 @@ pub struct Login {
 }
 
 enum Secret {
-    Password(Zeroizing<Vec<u8>>),
+    Password(Sealed),
     Token {
         /// Open since before the chroot. Not the file: it is replaced when the token is refreshed.
         directory: OwnedFd,
@@ -41,7 +43,7 @@ enum Secret {
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("Login").field("user", &self.user).field("secret", &format_args!("***")).finish()
     }
 }
 
@@ -126,8 +128,9 @@ impl Login {
         let secret = match &login.secret {
             SecretFile::Password(path) => {
                 let bytes = files::read(path).map_err(about("password-file", path))?;
-                let secret = secret_in(&bytes).map_err(about("password-file", path))?;
-                Secret::Password(Zeroizing::new(secret.to_vec()))
+                let kept = secret_in(&bytes)
+                    .and_then(|secret| Sealed::new(secret).map_err(|error| files::unreadable(&error)));
+                Secret::Password(kept.map_err(about("password-file", path))?)
             }
             SecretFile::Token(path) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -187,7 +190,7 @@ impl Login {
 
     fn secret(&self) -> Result<Zeroizing<Vec<u8>>, String> {
         match &self.secret {
-            Secret::Password(password) => Ok(password.clone()),
+            Secret::Password(password) => Ok(Zeroizing::new(password.to_vec())),
             Secret::Token { directory, name, path } => {
                 // Not to wait for a pipe.
                 let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
@@ -263,10 +266,12 @@ mod tests {
 
     #[test]
     fn no_secret_is_in_what_is_printed() {
-        let login =
-            Login { user: Some("bob".into()), secret: Secret::Password(Zeroizing::new(b"hunter2".to_vec())) };
-        let printed = format!("{login:?} {login:#?}");
-        assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
+        let login = Login {
+            user: Some("bob".into()),
+            secret: Secret::Password(Sealed::new(b"hunter2").expect("memory")),
+        };
+        let printed = format!("{login:?}");
+        assert_eq!(printed, "Login { user: Some(\"bob\"), secret: *** }");
         let path = std::env::temp_dir().join(format!("email-alert-login.{}", std::process::id()));
         std::fs::write(&path, "hunter2\n").expect("a file");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
@@ -284,7 +289,7 @@ mod tests {
         let printed = format!("{settings:?} {plan:?} {login:?} {:?}", settings.relays);
         std::fs::remove_file(&path).expect("our own file");
         assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
-        assert!(matches!(&login.secret, Secret::Password(password) if password.as_slice() == b"hunter2"));
+        assert!(matches!(&login.secret, Secret::Password(password) if **password == *b"hunter2"));
 
         let line = command("AUTH PLAIN", &[b"\0bob\0hunter2"]);
         let lines = [line.clone()];

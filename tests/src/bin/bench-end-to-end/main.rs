@@ -2,22 +2,26 @@
 //! Figures of real HAProxies on this machine: without mails, with the library, and with HAProxy's own mailers.
 //!
 //! Environment: `HAPROXY` is the patched HAProxy, `HAPROXY_UNPATCHED` one as it comes. Arguments: the parts that are
-//! wanted; all if there are none. A bar that is missed is
-//! printed as such and is no failure: how fast this machine was today proves nothing about the code.
+//! wanted; all if there are none. A bar that is missed is printed as such and is no failure: how fast this machine was
+//! today proves nothing about the code.
 
+mod backlog;
 mod contender;
 mod flood;
 mod footprint;
 mod latency;
 mod machine;
+mod rate;
 mod storm;
 mod table;
 
-const PARTS: [(&str, fn()); 4] = [
+const PARTS: [(&str, fn()); 6] = [
     ("latency", latency::bench),
+    ("rate", rate::bench),
     ("storm", storm::bench),
     ("footprint", footprint::bench),
     ("flood", flood::bench),
+    ("backlog", backlog::bench),
 ];
 
 fn main() {

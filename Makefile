@@ -14,7 +14,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all bench clean demo faults fmt fuzz haproxy header help install kill-test test
+.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -35,6 +35,9 @@ kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KI
 
 fuzz: ## damaged files for the spool's reader, for ten minutes (SECONDS=<number>)
 	cargo run --quiet --profile fuzz --package end-to-end --bin fuzz-spool -- $(or $(SECONDS),600)
+
+asan: ## the tests in HAProxy with AddressSanitizer in all of it, without those of memory and speed
+	ci/asan
 
 bench: ## figures of this machine
 	ci/bench

@@ -49,6 +49,16 @@ build_library() {
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
 }
 
+# Builds it with AddressSanitizer and all checks; prints its path. The runtime is the one that the C compiler brings for the
+# program; a compiler that is not a nightly one is told that it may.
+build_sanitized_library() {
+    local host target=${CARGO_TARGET_DIR:-$root/target}/sanitized
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address' CARGO_PROFILE_FUZZ_DEBUG=line-tables-only CARGO_PROFILE_FUZZ_STRIP=none \
+        run_cargo build --profile fuzz --quiet -p haproxy-email-alert --target "$host" --target-dir "$target" >&2
+    printf '%s\n' "$target/$host/fuzz/libhaproxy_email_alert.so"
+}
+
 # Waits until no other process is in <directory>, which is made if need be. Ends with this script.
 lock() {
     mkdir -p "$1"

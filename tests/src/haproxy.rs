@@ -333,6 +333,20 @@ impl Haproxy {
         assert!(settled.is_some(), "expected {count} processes, but there are {:#?}", self.processes());
     }
 
+    /// What sanitizers have said of it, if it was built with them (see `ci/asan`): of all the memory, and of the add-on's C
+    /// code. What HAProxy's own does is HAProxy's matter.
+    fn findings(&self) -> String {
+        let output = self.output();
+        let is_finding = |line: &&str| {
+            line.contains("AddressSanitizer")
+                || line.starts_with("addons/email-alert/") && line.contains(" runtime error: ")
+        };
+        match output.lines().find(is_finding) {
+            Some(_) => output,
+            None => String::new(),
+        }
+    }
+
     /// For those who read why a test failed.
     pub fn story(&self) -> String {
         format!("HAProxy's output:\n{}\nHAProxy's log:\n{}", self.output(), self.log.story())
@@ -348,6 +362,8 @@ impl Drop for Haproxy {
         for child in &mut self.children {
             let _ = child.wait();
         }
+        let findings = self.findings();
+        assert!(thread::panicking() || findings.is_empty(), "a sanitizer has found something:\n{findings}");
     }
 }
 

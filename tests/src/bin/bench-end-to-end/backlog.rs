@@ -41,7 +41,7 @@ pub fn bench() {
     let (relay, spool) = (Relay::start(), Spool::new());
     relay.goes_away();
     let lines = ["no log", "server s1 127.0.0.1:9", "server s2 127.0.0.1:9"];
-    let haproxy = spool.of(Contender::EmailAlert.setup(&relay)).backend("be", &lines).start();
+    let haproxy = spool.of(Contender::EmailAlert.setup(relay.address())).backend("be", &lines).start();
     let before = memory(haproxy.pid(), "VmRSS");
     let command = vec!["set server be/s1 health down;set server be/s1 health up"; PAIRS].join(";");
     let start = SystemTime::now();

@@ -50,7 +50,7 @@ fn watch(contender: Contender, sample: &mut Option<Delivery>) -> Round {
     let mut lines = contender.backend_lines();
     lines.extend(["no log", "server s1 127.0.0.1:9", "server s2 127.0.0.1:9"].map(String::from));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    let haproxy = contender.setup(&relay).backend("be", &lines).start();
+    let haproxy = contender.setup(relay.address()).backend("be", &lines).start();
     let command = vec!["set server be/s1 health down;set server be/s1 health up"; PAIRS].join(";");
     let start = Instant::now();
     (0..MAILS / (2 * PAIRS)).for_each(|_| haproxy.cli_do(&command));

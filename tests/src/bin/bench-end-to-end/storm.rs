@@ -45,7 +45,7 @@ struct Storm {
 
 fn start(contender: Contender, relay: &Relay, servers: &Service) -> Haproxy {
     let lines = ["bind \"${TEST_DIRECTORY}/web.sock\"", "http-request return status 200"];
-    let mut setup = contender.setup(relay).section("frontend web", &lines);
+    let mut setup = contender.setup(relay.address()).section("frontend web", &lines);
     for backend in 1..=BACKENDS {
         let mut lines = contender.backend_lines();
         // Once they are down the checks rest: what is measured after that are the mails.

@@ -277,11 +277,13 @@ struct Timed<'a> {
 }
 
 impl Timed<'_> {
-    fn within(&self, mut operation: impl FnMut(&TcpStream) -> io::Result<usize>) -> io::Result<usize> {
+    fn within(
+        &self,
+        bound: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
+        mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
+    ) -> io::Result<usize> {
         loop {
-            let left = Some(left(self.deadline)?);
-            self.stream.set_read_timeout(left)?;
-            self.stream.set_write_timeout(left)?;
+            bound(self.stream, Some(left(self.deadline)?))?;
             match operation(self.stream) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // The system's word for a socket's timeout, which others take for an invitation to try again.
@@ -294,13 +296,13 @@ impl Timed<'_> {
 
 impl Read for Timed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within(|mut stream| stream.read(buffer))
+        self.within(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
     }
 }
 
 impl Write for Timed<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within(|mut stream| stream.write(bytes))
+        self.within(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

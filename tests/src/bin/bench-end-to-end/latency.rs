@@ -52,7 +52,7 @@ impl Place {
             let _ = note(connection, &seen);
         });
         let settings = format!(
-            "smtpd_relay_restrictions = permit\nsmtpd_recipient_restrictions = permit\n\
+            "smtpd_relay_restrictions = reject_unauth_destination\nsmtpd_recipient_restrictions =\n\
              smtpd_end_of_data_restrictions = check_policy_service inet:{}\n",
             policy.address()
         );

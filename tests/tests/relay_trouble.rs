@@ -78,6 +78,22 @@ fn a_kept_session_that_the_relay_has_closed_costs_no_mail() {
 }
 
 #[test]
+fn a_relay_that_is_slow_to_accept_gets_the_same_mail_twice_and_not_for_ever() {
+    let relay = Relay::start();
+    relay.at(Step::Dot, Act::Wait(Duration::from_millis(1500)));
+    let site = Site::with(Setup::mailing_within(&relay, "1s"));
+    site.first.goes_down();
+    relay.wait_for_mails(2);
+    site.haproxy.log().wait_for("email_alert: relay test: works again");
+    site.first.comes_back();
+    let mails = relay.wait_for_mails(3);
+    let ids: Vec<&str> = mails.iter().map(|mail| mail.header("Message-ID")).collect();
+    assert_eq!(ids[0], ids[1], "{}", relay.story());
+    assert_ne!(ids[1], ids[2], "{}", relay.story());
+    relay.expect_no_more_than(3, Duration::from_secs(3));
+}
+
+#[test]
 fn traffic_does_not_notice_a_relay_that_hangs() {
     for step in [Step::Banner, Step::Dot] {
         let relay = Relay::start();

@@ -98,6 +98,17 @@
 #define HAPROXY_EMAIL_ALERT_LISTEN 16
 
 /**
+ * Event flag: nothing has changed. It answers haproxy_email_alert_next_question(): what the server is now or, without a
+ * server's name, the backend.
+ */
+#define HAPROXY_EMAIL_ALERT_PRESENT 32
+
+/**
+ * Event flag: the same, and it is not there any more. No other field is needed than the names.
+ */
+#define HAPROXY_EMAIL_ALERT_GONE 64
+
+/**
  * What a call came to. The numbers never change their meaning.
  */
 enum haproxy_email_alert_result {
@@ -283,6 +294,10 @@ struct haproxy_email_alert_event {
          * What the server or the system said, as it came.
          */
         struct haproxy_email_alert_text check_info;
+        /**
+         * Where the server is: "10.0.0.7:8080", or empty.
+         */
+        struct haproxy_email_alert_text address;
 };
 
 /**

@@ -94,10 +94,13 @@ pub enum Kind {
     BackendDown,
     /// A backend has a usable server again.
     BackendUp,
+    /// What was in trouble is not in the configuration any more. No change, so no word of `events`: it goes to those who
+    /// want to know of the trouble's end.
+    Gone,
 }
 
 impl Kind {
-    /// All kinds, in the order of the documentation.
+    /// The kinds of `events`, in the order of the documentation.
     pub const ALL: [Kind; 8] = [
         Kind::Down,
         Kind::Up,
@@ -120,10 +123,11 @@ impl Kind {
             Kind::Nolb => "nolb",
             Kind::BackendDown => "backend-down",
             Kind::BackendUp => "backend-up",
+            Kind::Gone => "gone",
         }
     }
 
-    /// The kind of that word.
+    /// The kind of that word of `events`.
     pub fn from_word(word: &str) -> Option<Self> {
         Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
@@ -131,7 +135,7 @@ impl Kind {
     /// When there is no room for all mails, those of lower importance go first.
     pub fn importance(self) -> u8 {
         match self {
-            Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb => 0,
+            Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb | Kind::Gone => 0,
             Kind::BackendUp => 1,
             Kind::Down => 2,
             Kind::BackendDown => 3,
@@ -147,7 +151,75 @@ impl Kind {
             Kind::Ready => "READY",
             Kind::Drain => "DRAIN",
             Kind::Nolb => "NOLB",
+            Kind::Gone => "GONE",
         }
+    }
+}
+
+/// What a server, or a backend, is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It works; in drain and at a 404 for those that it has.
+    Up,
+    /// It does not.
+    Down,
+    /// Nobody knows, and nobody wants it to: maintenance, or it is not there any more.
+    Maint,
+}
+
+impl Health {
+    const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
+
+    /// For the files of the spool.
+    pub fn word(self) -> &'static str {
+        match self {
+            Health::Up => "up",
+            Health::Down => "down",
+            Health::Maint => "maint",
+        }
+    }
+
+    /// The health of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Health::ALL.into_iter().find(|health| health.word() == word)
+    }
+}
+
+/// The severity of HAProxy's log line for the change; the words of `level` in the configuration. The first is the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // syslog's
+pub enum Level {
+    Emerg,
+    Alert,
+    Crit,
+    Err,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+impl Level {
+    /// All of them, in their order.
+    pub const ALL: [Level; 8] = [
+        Level::Emerg,
+        Level::Alert,
+        Level::Crit,
+        Level::Err,
+        Level::Warning,
+        Level::Notice,
+        Level::Info,
+        Level::Debug,
+    ];
+
+    /// HAProxy's word.
+    pub fn word(self) -> &'static str {
+        ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"][self as usize]
+    }
+
+    /// The level of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Level::ALL.into_iter().find(|level| level.word() == word)
     }
 }
 
@@ -252,15 +324,16 @@ pub enum Text {
     CheckStatus,
     CheckReason,
     CheckInfo,
+    Address,
 }
 
 impl Text {
     /// How many there are.
-    pub const COUNT: usize = Text::CheckInfo as usize + 1;
+    pub const COUNT: usize = Text::Address as usize + 1;
 
     /// Most bytes of each that the queue carries. HAProxy's own limits are lower, but for the names, which a line of its
     /// configuration bounds; a longer one is cut and marked.
-    const LIMITS: [usize; Text::COUNT] = [320, 320, 160, 160, 256, 128, 16, 64, 256];
+    const LIMITS: [usize; Text::COUNT] = [320, 320, 160, 160, 256, 128, 16, 64, 256, 64];
 }
 
 // The longest record fits into its slot: when, the numbers, the packed lengths and every text at its limit.
@@ -341,6 +414,19 @@ pub struct Change {
     pub cause: String,
     /// The check that decided.
     pub check: Option<Check>,
+    /// Where the server is: address and port.
+    pub address: String,
+    /// Nothing has changed: the process that was before this one knew the server to be in trouble, and this is what it is now.
+    pub present: Option<Present>,
+}
+
+/// What has become of a server, or of a backend, since the process before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Present {
+    /// It is as the change says.
+    There,
+    /// It is not in the configuration any more.
+    Gone,
 }
 
 impl Change {
@@ -368,7 +454,7 @@ impl Change {
                 texts[n].push_str(CUT);
             }
         }
-        let [proxy, server, via_proxy, via_server, hostname, cause, status, reason, info] = texts;
+        let [proxy, server, via_proxy, via_server, hostname, cause, status, reason, info, address] = texts;
 
         let flags = count(Number::Flags);
         Some(Change {
@@ -401,67 +487,135 @@ impl Change {
                 info,
                 duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
             }),
+            address,
+            present: match flags {
+                _ if flags & ffi::HAPROXY_EMAIL_ALERT_GONE != 0 => Some(Present::Gone),
+                _ if flags & ffi::HAPROXY_EMAIL_ALERT_PRESENT != 0 => Some(Present::There),
+                _ => None,
+            },
         })
     }
 
     /// The alerts that it means: of the server, then of its backend.
-    pub fn events(self) -> Vec<Event> {
-        let mut events = Vec::new();
-        let when = self.when.unwrap_or_else(SystemTime::now);
+    pub fn events(&self) -> Vec<Event> {
+        if let Some(present) = self.present {
+            return vec![self.present_event(present)];
+        }
         let usable = self.active.saturating_add(self.backup);
         let backend = match (self.usable_before, usable) {
             (1.., 0) => Some(Kind::BackendDown),
             (0, 1..) => Some(Kind::BackendUp),
             _ => None,
         };
-        if let Some(kind) = self.kind() {
-            events.push(Event {
-                when,
-                kind,
-                proxy: self.proxy.clone(),
-                is_listen: self.is_listen,
-                server: Some(self.server.clone()),
-                sentence: self.sentence(kind),
-                facts: self.facts(kind),
-            });
-        }
-        if let Some(kind) = backend {
-            events.push(Event {
-                when,
-                kind,
-                proxy: self.proxy.clone(),
-                is_listen: self.is_listen,
-                server: None,
-                sentence: self.backend_sentence(kind),
-                facts: vec![Fact::new("state", kind.state()), self.usable()],
-            });
-        }
-        events
+        let of_server = self.kind().map(|kind| self.server_event(kind, self.sentence(kind)));
+        let of_backend = backend.map(|kind| self.backend_event(kind, self.backend_sentence(kind)));
+        of_server.into_iter().chain(of_backend).collect()
     }
 
-    /// What the sentence says, and some more, apart.
-    fn facts(&self, kind: Kind) -> Vec<Fact> {
+    fn server_event(&self, kind: Kind, sentence: String) -> Event {
         let was = match (self.old_admin.maint(), self.old_admin.drain(), self.old_state) {
+            _ if self.present.is_some() => "",
             (true, ..) => "MAINT",
             (_, true, _) => "DRAIN",
             (.., State::Stopped) => "DOWN",
             (.., State::Stopping) => "NOLB",
             (.., State::Starting | State::Running) => "UP",
         };
-        let mut facts = vec![Fact::new("state", format!("{}, was {was}", kind.state()))];
-        if let Some(check) = &self.check {
-            let which = if check.agent { "agent" } else { "check" };
-            facts.push(Fact::new(which, format!("{} ({})", check.reason, check.status)));
+        let was_quiet = self.old_state == State::Stopping || self.old_admin.drain();
+        Event {
+            when: self.when(),
+            kind,
+            health: match self.new_state {
+                _ if self.new_admin.maint() || kind == Kind::Gone => Health::Maint,
+                State::Stopped => Health::Down,
+                _ => Health::Up,
+            },
+            level: match kind {
+                Kind::Down if !was_quiet => Level::Alert,
+                Kind::Maint if was == "UP" => Level::Alert,
+                _ => Level::Notice,
+            },
+            proxy: self.proxy.clone(),
+            is_listen: self.is_listen,
+            server: Some(self.server.clone()),
+            sentence,
+            was: was.to_owned(),
+            check: self.check.clone(),
+            cause: self.cause.clone(),
+            via: self.via.as_ref().map(|(proxy, server)| format!("{proxy}/{server}")),
+            address: self.address.clone(),
+            active: self.active,
+            backup: self.backup,
         }
-        if let Some((proxy, server)) = &self.via {
-            facts.push(Fact::new("tracks", format!("{proxy}/{server}")));
-        }
-        facts.push(self.usable());
-        facts
     }
 
-    fn usable(&self) -> Fact {
-        Fact::new("usable", format!("{} active and {} backup servers", self.active, self.backup))
+    fn backend_event(&self, kind: Kind, sentence: String) -> Event {
+        Event {
+            when: self.when(),
+            kind,
+            health: match kind {
+                Kind::BackendDown => Health::Down,
+                Kind::Gone => Health::Maint,
+                _ => Health::Up,
+            },
+            level: if kind == Kind::BackendDown { Level::Emerg } else { Level::Notice },
+            proxy: self.proxy.clone(),
+            is_listen: self.is_listen,
+            server: None,
+            sentence,
+            was: String::new(),
+            check: None,
+            cause: String::new(),
+            via: None,
+            address: String::new(),
+            active: self.active,
+            backup: self.backup,
+        }
+    }
+
+    /// What has become of what the process before knew to be in trouble.
+    fn present_event(&self, present: Present) -> Event {
+        let usable = self.active.saturating_add(self.backup);
+        let gone = "is not in the configuration any more";
+        match (self.server.is_empty(), present) {
+            (true, Present::Gone) => {
+                self.backend_event(Kind::Gone, format!("{} {} {gone}.", self.section(), self.proxy))
+            }
+            (true, Present::There) => {
+                let kind = if usable == 0 { Kind::BackendDown } else { Kind::BackendUp };
+                self.backend_event(kind, self.backend_sentence(kind))
+            }
+            (false, Present::Gone) => {
+                self.server_event(Kind::Gone, format!("Server {}/{} {gone}.", self.proxy, self.server))
+            }
+            (false, Present::There) => {
+                let kind = match self.new_state {
+                    _ if self.new_admin.maint() => Kind::Maint,
+                    State::Stopped => Kind::Down,
+                    _ => Kind::Up,
+                };
+                let backup = if self.is_backup { "Backup " } else { "" };
+                let check = self.check.as_ref().map(|check| format!(", {check}")).unwrap_or_default();
+                let sentence = format!(
+                    "{backup}Server {}/{} is {} since HAProxy was started again{check}. {} active and {} backup servers online.",
+                    self.proxy,
+                    self.server,
+                    kind.state(),
+                    self.active,
+                    self.backup
+                );
+                self.server_event(kind, sentence)
+            }
+        }
+    }
+
+    fn when(&self) -> SystemTime {
+        self.when.unwrap_or_else(SystemTime::now)
+    }
+
+    /// HAProxy's word for where the servers are.
+    fn section(&self) -> &'static str {
+        if self.is_listen { "proxy" } else { "backend" }
     }
 
     /// What the change is for the server; `None`: nothing that one would announce (weights, the end of a slow start).
@@ -558,7 +712,7 @@ impl Change {
                 format!(" is leaving forced drain but remains in drain mode{}", self.via_words())
             }
             Kind::Drain => " remains in forced drain mode".to_owned(),
-            Kind::BackendDown | Kind::BackendUp => return self.backend_sentence(kind),
+            Kind::BackendDown | Kind::BackendUp | Kind::Gone => return self.backend_sentence(kind),
         };
         let backup = if self.is_backup { "Backup " } else { "" };
         format!("{backup}Server {}/{}{what}.", self.proxy, self.server)
@@ -600,7 +754,7 @@ impl Change {
 
     /// `set_backend_down()`; for the way back, on which HAProxy says nothing, words of the same kind.
     fn backend_sentence(&self, kind: Kind) -> String {
-        let section = if self.is_listen { "proxy" } else { "backend" };
+        let section = self.section();
         if kind == Kind::BackendDown {
             return format!("{section} {} has no server available!", self.proxy);
         }
@@ -634,6 +788,10 @@ pub struct Event {
     pub when: SystemTime,
     /// What it is.
     pub kind: Kind,
+    /// What the server, or the backend, is good for since.
+    pub health: Health,
+    /// The severity of HAProxy's log line.
+    pub level: Level,
     /// The backend's (or listen section's) name.
     pub proxy: String,
     /// It is a `listen` section.
@@ -642,24 +800,20 @@ pub struct Event {
     pub server: Option<String>,
     /// HAProxy's sentence.
     pub sentence: String,
-    /// What is known beside, for the eye.
-    pub facts: Vec<Fact>,
-}
-
-/// A line of a mail's table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// What it is: one word.
-    pub label: String,
-    /// One line.
-    pub value: String,
-}
-
-impl Fact {
-    /// A line of a mail's table; neither has a line end.
-    pub fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
-        Fact { label: label.into(), value: value.into() }
-    }
+    /// The server's state before, as HAProxy's statistics write it; empty: not known.
+    pub was: String,
+    /// The check that decided.
+    pub check: Option<Check>,
+    /// HAProxy's word for the cause where it was no check; may be empty.
+    pub cause: String,
+    /// The server that this one tracks: `backend/server`.
+    pub via: Option<String>,
+    /// Where the server is: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
+    pub address: String,
+    /// Active servers that the backend can use now.
+    pub active: u32,
+    /// Backup servers that the backend can use now.
+    pub backup: u32,
 }
 
 impl Event {
@@ -669,6 +823,27 @@ impl Event {
             Some(server) => format!("{}/{server}", self.proxy),
             None => self.proxy.clone(),
         }
+    }
+
+    /// HAProxy's word for where the servers are.
+    pub fn section(&self) -> &'static str {
+        if self.is_listen { "proxy" } else { "backend" }
+    }
+
+    /// Why, in short: the check's result, the tracked server, or HAProxy's word. May be empty.
+    pub fn why(&self) -> String {
+        match (&self.check, &self.via) {
+            (Some(check), _) if check.agent => format!("{} of the agent", check.reason),
+            (Some(check), _) => check.reason.clone(),
+            (None, Some(via)) => format!("via {via}"),
+            (None, None) => self.cause.clone(),
+        }
+    }
+
+    /// The server's host alone, without its port.
+    pub fn host(&self) -> Option<&str> {
+        let port = self.address.rfind(':').filter(|colon| !self.address[*colon..].ends_with(']'));
+        Some(&self.address[..port.unwrap_or(self.address.len())]).filter(|host| !host.is_empty())
     }
 }
 
@@ -683,6 +858,28 @@ fn ascii_encoded(bytes: &[u8]) -> String {
         }
     }
     text
+}
+
+/// A server that has gone down.
+#[cfg(test)]
+pub fn sample() -> Event {
+    Event {
+        when: SystemTime::UNIX_EPOCH,
+        kind: Kind::Down,
+        health: Health::Down,
+        level: Level::Alert,
+        proxy: "be".into(),
+        is_listen: false,
+        server: Some("s1".into()),
+        sentence: "Server be/s1 is DOWN.".into(),
+        was: "UP".into(),
+        check: None,
+        cause: String::new(),
+        via: None,
+        address: String::new(),
+        active: 1,
+        backup: 0,
+    }
 }
 
 #[cfg(test)]
@@ -851,8 +1048,18 @@ mod tests {
             | ffi::HAPROXY_EMAIL_ALERT_CHECK
             | ffi::HAPROXY_EMAIL_ALERT_AGENT;
         let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001];
-        let texts: [&[u8]; Text::COUNT] =
-            [b"be", b"s1", b"", b"", b"host", b"cause", b"L4TOUT", b"Layer4 timeout", b"a\r\n\"<\xff"];
+        let texts: [&[u8]; Text::COUNT] = [
+            b"be",
+            b"s1",
+            b"",
+            b"",
+            b"host",
+            b"cause",
+            b"L4TOUT",
+            b"Layer4 timeout",
+            b"a\r\n\"<\xff",
+            b"10.0.0.7:80",
+        ];
         let change = through_the_queue(numbers, texts).expect("a change");
         let expected = Change {
             when: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
@@ -874,6 +1081,7 @@ mod tests {
             hostname: "host".into(),
             cause: "cause".into(),
             check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
+            address: "10.0.0.7:80".into(),
             ..Change::default()
         };
         assert_eq!(change, expected);

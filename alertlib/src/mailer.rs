@@ -191,7 +191,7 @@ impl Mailer {
         };
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
-        assert!(mail.event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
+        assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
         let draining = self.outbox.is_draining();
         let now = Instant::now();
         // The relay wakes up and greets while the mail is made.
@@ -201,7 +201,7 @@ impl Mailer {
         let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {
-                log::error!("cannot make a mail of '{}': {why}", mail.event.sentence);
+                log::error!("cannot make a mail of '{}': {why}", mail.summary());
                 self.counters.failed.many(left.len() as u64);
                 return self.outbox.settled(entry.stored);
             }
@@ -251,7 +251,7 @@ impl Mailer {
         }
         if !unserved.is_empty() {
             let to = addresses(&unserved);
-            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.event.sentence);
+            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.lead().event.sentence);
             self.counters.failed.many(unserved.len() as u64);
             left.retain(|recipient| !unserved.contains(recipient));
             if left.is_empty() {
@@ -283,7 +283,7 @@ impl Mailer {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
                 in_words(age(&entry)),
-                mail.event.sentence,
+                mail.summary(),
                 addresses(&left),
                 entry.trouble.as_deref().unwrap_or("no relay took it")
             );
@@ -323,7 +323,7 @@ impl Outcome {
                     log::error!(
                         "relay {} refused the mail '{}' to {} for good: {trouble}",
                         station.name,
-                        mail.event.sentence,
+                        mail.summary(),
                         recipient.address
                     );
                 }

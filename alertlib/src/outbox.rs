@@ -112,7 +112,7 @@ impl Entry {
     fn importance(&self) -> u8 {
         match (&self.stored, &self.mail) {
             (Some(stored), _) => stored.importance(),
-            (None, mail) => mail.as_ref().map_or(0, |mail| mail.0.event.kind.importance()),
+            (None, mail) => mail.as_ref().map_or(0, |mail| mail.0.lead().event.kind.importance()),
         }
     }
 }
@@ -180,7 +180,7 @@ impl Outbox {
             let without_room =
                 (0..).zip(&stored).filter(|(_, stored)| matches!(stored, Err(NotStored::Full)));
             let without_room: Vec<usize> = without_room.map(|(index, _)| index).collect();
-            let highest = without_room.iter().map(|index| mails[*index].0.event.kind.importance()).max();
+            let highest = without_room.iter().map(|index| mails[*index].0.lead().event.kind.importance()).max();
             if !highest.is_some_and(|importance| self.make_room(spool, importance)) {
                 return stored.into_iter().map(Result::ok).collect();
             }
@@ -367,7 +367,8 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Kind};
+    use crate::engine::{About, Item};
+    use crate::event::{Event, Kind, sample};
     use std::time::Duration;
 
     fn mail_of_kind(id: &str, kind: Kind) -> Outgoing {
@@ -376,15 +377,12 @@ mod tests {
             created: SystemTime::UNIX_EPOCH,
             from: "haproxy@lb1".parse().expect("address"),
             to: vec![],
-            event: Event {
-                when: SystemTime::UNIX_EPOCH,
-                kind,
-                proxy: "be".into(),
-                is_listen: false,
-                server: None,
-                sentence: String::new(),
-                facts: vec![],
-            },
+            references: vec![],
+            topic: "be".into(),
+            about: About::Changes,
+            items: vec![Item::of(Event { kind, ..sample() })],
+            sizes: vec![],
+            unnamed: 0,
             dropped: 0,
         }
     }
@@ -509,7 +507,7 @@ mod tests {
                 assert_eq!(outbox.put(vec![whole("backend", Kind::BackendDown)], now, || ()), []);
             }
             let up =
-                std::iter::repeat_with(|| sent(outbox, now)).find(|(_, mail, _)| mail.event.kind == Kind::Up);
+                std::iter::repeat_with(|| sent(outbox, now)).find(|(_, mail, _)| mail.lead().event.kind == Kind::Up);
             let (entry, up, left) = up.expect("the mail");
             assert_eq!((up.message_id.as_str(), left, entry.stored.is_none()), ("<up@lb1>", up.to, true));
         });

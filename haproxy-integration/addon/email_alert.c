@@ -144,6 +144,24 @@ static uint32_t email_alert_state(enum srv_state state)
 	}
 }
 
+/* Writes to <text> of <size> bytes where server <s> is: "10.0.0.7:8080", "[::1]:80".
+ * Nothing is written for one that has no network address yet, or none at all.
+ * Returns <text>.
+ */
+static const char *email_alert_address(const struct server *s, char *text, int size)
+{
+	char addr[INET6_ADDRSTRLEN];
+	int family = addr_to_str(&s->addr, addr, sizeof(addr));
+
+	*text = '\0';
+	if (family == AF_INET || family == AF_INET6) {
+		snprintf(text, size, family == AF_INET6 ? "[%s]" : "%s", addr);
+		if (!(s->flags & SRV_F_MAPPORTS))
+			snprintf(text + strlen(text), size - strlen(text), ":%u", s->svc_port);
+	}
+	return text;
+}
+
 /* Tells the library that the status of server <s>, which was <old>, has been
  * updated, unless nothing changed that anybody wants to know. An event that the
  * library cannot take is counted there.
@@ -154,6 +172,7 @@ static uint32_t email_alert_state(enum srv_state state)
 static void email_alert_observe(struct server *s, const struct srv_status_snapshot *old, int requeued)
 {
 	struct haproxy_email_alert_event event;
+	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
 	const struct proxy *px = s->proxy;
 
 	/* What the state file says is not news, and what an old process still
@@ -185,6 +204,7 @@ static void email_alert_observe(struct server *s, const struct srv_status_snapsh
 	event.proxy     = email_alert_text(px->id);
 	event.server    = email_alert_text(s->id);
 	event.hostname  = email_alert_text(s->hostname);
+	event.address   = email_alert_text(email_alert_address(s, address, sizeof(address)));
 	if (s->track) {
 		event.via_proxy  = email_alert_text(s->track->proxy->id);
 		event.via_server = email_alert_text(s->track->id);

@@ -42,6 +42,7 @@ static const size_t texts[] = {
 	offsetof(struct haproxy_email_alert_event, check_status),
 	offsetof(struct haproxy_email_alert_event, check_reason),
 	offsetof(struct haproxy_email_alert_event, check_info),
+	offsetof(struct haproxy_email_alert_event, address),
 };
 
 static struct haproxy_email_alert_text *text_of(struct haproxy_email_alert_event *event, size_t which)

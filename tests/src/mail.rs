@@ -23,7 +23,7 @@ const EXPECTED_HEADERS: [&str; 13] = [
 ];
 
 /// Each of these is there once or not at all.
-const POSSIBLE_HEADERS: [&str; 1] = ["X-HAProxy-Server"];
+const POSSIBLE_HEADERS: [&str; 3] = ["In-Reply-To", "References", "X-HAProxy-Server"];
 
 /// A mail that passed every check.
 #[derive(Clone, Debug)]

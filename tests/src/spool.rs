@@ -87,7 +87,7 @@ impl Spool {
         let texts =
             names.iter().map(|name| fs::read_to_string(self.directory.join(name)).unwrap_or_default());
         // A `-` in place of the number says that it is done.
-        texts.map(|text| text.lines().filter(|line| *line == "haproxy-email-alert spool 1").count()).sum()
+        texts.map(|text| text.lines().filter(|line| *line == "haproxy-email-alert spool 2").count()).sum()
     }
 
     /// How many mails it has.

@@ -587,7 +587,7 @@ fn damaged_and_planted_files_are_set_aside_and_never_mailed() {
     plant("mail.huge.2".into(), text.repeat(1000).as_bytes());
     plant("mail.middle.1".into(), text.replace("\nend\n", "\nend").repeat(2).as_bytes());
     plant("mail.injected.1".into(), text.replace(&id, "<a@b>\r\nBcc: evil@example.com").as_bytes());
-    plant("mail.newer.1".into(), text.replace("spool 1", "spool 2").as_bytes());
+    plant("mail.newer.1".into(), text.replace("spool 2", "spool 3").as_bytes());
     // Tricks with names; what is in them is no mail either.
     for name in
         ["mail..x", "mail.a.b.c", "mail...", "mail.%s%n.1", "mail.a b.1", "mail.\u{202e}a.1", "mail.-rf.1"]

@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events in, mails out: who gets what. Pure: no I/O, no threads, the clock comes in.
 
+mod outgoing;
+
+pub use outgoing::{About, Cause, Group, Incident, Item, MOST_REFERENCES, Note, Outgoing, groups};
+
 use crate::event::{Event, Kind};
 use crate::settings::{PlannedRoute, Recipient};
-use lettre::Address;
 use std::collections::HashMap;
 use std::time::SystemTime;
-
-/// A mail to be: what it is about and who gets it. Its text is made when it is sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outgoing {
-    /// `Message-ID`, with its angle brackets. The same at every attempt.
-    pub message_id: String,
-    /// When it was decided.
-    pub created: SystemTime,
-    /// The envelope's and the header's sender.
-    pub from: Address,
-    /// Everybody who is to get it, each once; never empty.
-    pub to: Vec<Recipient>,
-    /// What it tells.
-    pub event: Event,
-    /// Events that were dropped since the mail before, because the queue was full.
-    pub dropped: u64,
-}
 
 /// Decides which events become which mails.
 pub struct Engine {
@@ -72,7 +58,12 @@ impl Engine {
                 created: now,
                 from: from.clone(),
                 to,
-                event: event.clone(),
+                references: Vec::new(),
+                topic: event.subject(),
+                about: About::Changes,
+                items: vec![Item::of(event.clone())],
+                sizes: Vec::new(),
+                unnamed: 0,
                 dropped: self.dropped,
             });
         }
@@ -96,7 +87,7 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Kind, Kinds};
+    use crate::event::{Kind, Kinds, sample};
 
     fn recipient(address: &str) -> Recipient {
         Recipient { address: address.parse().expect("address"), is_local: false }
@@ -111,15 +102,7 @@ mod tests {
     }
 
     fn event(kind: Kind) -> Event {
-        Event {
-            when: SystemTime::UNIX_EPOCH,
-            kind,
-            proxy: "be".into(),
-            is_listen: false,
-            server: Some("s1".into()),
-            sentence: "Server be/s1 is DOWN.".into(),
-            facts: vec![],
-        }
+        Event { kind, ..sample() }
     }
 
     #[test]

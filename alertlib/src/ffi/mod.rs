@@ -57,6 +57,11 @@ pub const HAPROXY_EMAIL_ALERT_CHECK: u32 = 0x04;
 pub const HAPROXY_EMAIL_ALERT_AGENT: u32 = 0x08;
 /// Event flag: the proxy is a "listen" section, which HAProxy calls "proxy" in its messages.
 pub const HAPROXY_EMAIL_ALERT_LISTEN: u32 = 0x10;
+/// Event flag: nothing has changed. It answers haproxy_email_alert_next_question(): what the server is now or, without a
+/// server's name, the backend.
+pub const HAPROXY_EMAIL_ALERT_PRESENT: u32 = 0x20;
+/// Event flag: the same, and it is not there any more. No other field is needed than the names.
+pub const HAPROXY_EMAIL_ALERT_GONE: u32 = 0x40;
 
 /// What a call came to. The numbers never change their meaning.
 #[repr(C)]
@@ -163,6 +168,8 @@ pub struct haproxy_email_alert_event {
     pub check_reason: haproxy_email_alert_text,
     /// What the server or the system said, as it came.
     pub check_info: haproxy_email_alert_text,
+    /// Where the server is: "10.0.0.7:8080", or empty.
+    pub address: haproxy_email_alert_text,
 }
 
 /// What was done so far; all but <waiting> only grow.
@@ -597,6 +604,7 @@ unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<
         (Text::CheckStatus, event.check_status),
         (Text::CheckReason, event.check_reason),
         (Text::CheckInfo, event.check_info),
+        (Text::Address, event.address),
     ] {
         // SAFETY: as the caller promises, see above.
         texts[which as usize] = unsafe { slice(text.data.cast::<u8>(), text.length) }?;

@@ -4,8 +4,8 @@
 //! The first line of the text is HAProxy's own sentence; the lines below say the same in columns, for tired eyes. The HTML
 //! part says nothing that the text does not.
 
-use crate::engine::Outgoing;
-use crate::event::{Event, Fact, Kind};
+use crate::engine::{About, Item, Note, Outgoing};
+use crate::event::{Health, Kind};
 use crate::text::bounded;
 use askama::Template;
 use jiff::tz::TimeZone;
@@ -34,6 +34,19 @@ pub struct Composer {
     host: String,
     haproxy: Option<String>,
     zone: TimeZone,
+}
+
+/// A line of a mail's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fact {
+    label: String,
+    value: String,
+}
+
+impl Fact {
+    fn new(label: impl Into<String>, value: impl Into<String>) -> Self {
+        Fact { label: label.into(), value: value.into() }
+    }
 }
 
 /// The HTML part.
@@ -71,17 +84,18 @@ impl Composer {
         now: SystemTime,
         trouble: Option<&str>,
     ) -> Result<Message, String> {
-        let event = &outgoing.event;
-        let subject = self.subject(event);
-        let facts = self.facts(event);
+        let event = &outgoing.lead().event;
+        let subject = self.subject(outgoing);
+        let first = first_line(outgoing);
+        let facts = self.facts(outgoing);
         let notes = notes(outgoing, now, trouble);
-        let text = self.text(event, &facts, &notes);
+        let text = text(&first, &facts, &notes);
         let html = Html {
             subject: &subject,
             colour: colour(event.kind),
             state: event.kind.state(),
-            name: &name(event),
-            sentence: &event.sentence,
+            name: &outgoing.topic,
+            sentence: &first,
             facts: &facts,
             notes: &notes,
         };
@@ -99,7 +113,12 @@ impl Composer {
             .raw_header(header("X-HAProxy-Proxy", &event.proxy))
             .raw_header(header("X-HAProxy-State", event.kind.state()))
             .raw_header(header("X-HAProxy-Host", &self.host));
-        if let Some(server) = &event.server {
+        if let Some(answered) = outgoing.references.last() {
+            builder = builder
+                .raw_header(folded("References", &outgoing.references, " ", "\r\n "))
+                .raw_header(folded("In-Reply-To", std::slice::from_ref(answered), " ", "\r\n "));
+        }
+        if let (Some(server), 1) = (&event.server, outgoing.items.len()) {
             builder = builder.raw_header(header("X-HAProxy-Server", server));
         }
         // The mail stays ASCII, so that every relay takes it: who has an address that is not is named in the envelope alone.
@@ -114,29 +133,40 @@ impl Composer {
         Ok(Message { subject, text, bytes: mail.formatted() })
     }
 
-    fn subject(&self, event: &Event) -> String {
-        let what = if event.kind == Kind::BackendDown { ": no server available" } else { "" };
-        format!("{} {} on {}{what}", event.kind.state(), name(event), self.host)
+    fn subject(&self, outgoing: &Outgoing) -> String {
+        let lead = &outgoing.lead().event;
+        let what = if lead.kind == Kind::BackendDown { ": no server available" } else { "" };
+        format!("{} {} on {}{what}", lead.kind.state(), outgoing.topic, self.host)
     }
 
-    fn text(&self, event: &Event, facts: &[Fact], notes: &[String]) -> String {
-        let mut text = format!("{}\n\n", event.sentence);
-        for Fact { label, value } in facts {
-            text.push_str(&format!("  {label:<9} {value}\n"));
-        }
-        for note in notes {
-            text.push_str(&format!("\n{note}\n"));
-        }
-        text
-    }
-
-    fn facts(&self, event: &Event) -> Vec<Fact> {
-        let about = if event.server.is_some() { "server" } else { section(event) };
-        let mut facts = vec![Fact::new(about, event.subject())];
-        facts.extend(event.facts.iter().cloned());
-        facts.push(Fact::new("time", self.time(event.when)));
+    fn facts(&self, outgoing: &Outgoing) -> Vec<Fact> {
+        let mut facts = match outgoing.items.as_slice() {
+            [item] => self.facts_of(item),
+            _ => lines(outgoing),
+        };
         facts.push(Fact::new("host", &self.host));
         facts.extend(self.haproxy.as_ref().map(|version| Fact::new("HAProxy", version)));
+        facts
+    }
+
+    fn facts_of(&self, item: &Item) -> Vec<Fact> {
+        let event = &item.event;
+        let about = if event.server.is_some() { "server" } else { event.section() };
+        let mut facts = vec![Fact::new(about, event.subject())];
+        let was = if event.was.is_empty() { String::new() } else { format!(", was {}", event.was) };
+        facts.push(Fact::new("state", format!("{}{was}", event.kind.state())));
+        if let Some(check) = &event.check {
+            let which = if check.agent { "agent" } else { "check" };
+            facts.push(Fact::new(which, format!("{} ({})", check.reason, check.status)));
+        }
+        facts.extend(event.via.as_ref().map(|via| Fact::new("tracks", via)));
+        if !event.address.is_empty() {
+            facts.push(Fact::new("address", &event.address));
+        }
+        let usable = format!("{} active and {} backup servers", event.active, event.backup);
+        facts.push(Fact::new("usable", usable));
+        facts.extend(history(item).map(|history| Fact::new("history", history)));
+        facts.push(Fact::new("time", self.time(event.when)));
         facts
     }
 
@@ -148,25 +178,83 @@ impl Composer {
     }
 }
 
-/// What the mail is about: `backend/server`, or `backend <name>`.
-fn name(event: &Event) -> String {
-    match &event.server {
-        Some(_) => event.subject(),
-        None => format!("{} {}", section(event), event.proxy),
+fn text(first: &str, facts: &[Fact], notes: &[String]) -> String {
+    let mut text = format!("{first}\n\n");
+    let width = if facts.iter().any(|fact| fact.label.contains('/')) { 0 } else { 9 };
+    for Fact { label, value } in facts {
+        text.push_str(&format!("  {label:<width$} {value}\n"));
     }
+    for note in notes {
+        text.push_str(&format!("\n{note}\n"));
+    }
+    text
 }
 
-/// HAProxy's word for where the servers are.
-fn section(event: &Event) -> &'static str {
-    if event.is_listen { "proxy" } else { "backend" }
+/// HAProxy's sentence, or what many have in common.
+fn first_line(outgoing: &Outgoing) -> String {
+    if let [item] = outgoing.items.as_slice() {
+        return item.event.sentence.clone();
+    }
+    let groups = outgoing.groups();
+    let (first, rest) = (&groups[0], outgoing.items.len() - groups[0].items.len());
+    let event = &first.items[0].event;
+    let servers = first.items.iter().filter(|item| item.event.server.is_some()).count();
+    let size = outgoing.sizes.iter().find(|(backend, _)| *backend == event.proxy);
+    let of = size.map(|(_, size)| format!(" of {size}")).unwrap_or_default();
+    let why = first.items.last().map(|item| item.event.why()).filter(|why| !why.is_empty());
+    let why = why.map(|why| format!(", {why}")).unwrap_or_default();
+    let more = if rest > 0 { format!("; {rest} more changes") } else { String::new() };
+    format!("{} {}: {servers}{of} servers {}{why}{more}", event.section(), event.proxy, event.kind.state())
+}
+
+/// A line for each server.
+fn lines(outgoing: &Outgoing) -> Vec<Fact> {
+    let groups = outgoing.groups();
+    let items = groups.iter().flat_map(|group| &group.items);
+    let line = |item: &&Item| {
+        let why = item.event.why();
+        let rest: Vec<String> =
+            [Some(why), history(item)].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        Fact::new(item.event.subject(), format!("{} {}", item.event.kind.state(), rest.join(", ")).trim_end())
+    };
+    items.map(line).collect()
+}
+
+/// What was before, in a few words.
+fn history(item: &Item) -> Option<String> {
+    let seconds = |from: SystemTime| item.event.when.duration_since(from).unwrap_or_default().as_secs();
+    match (item.note, &item.incident) {
+        (Note::Flapping, _) => {
+            Some(format!("flapping: {} changes in {}s", item.changes, seconds(item.first)))
+        }
+        (Note::Stable, _) => Some(format!("stable after {} changes", item.changes)),
+        (Note::Change, Some(incident)) if item.is_over() => Some(format!(
+            "was down for {}s ({}), {} changes",
+            seconds(incident.since),
+            incident.why,
+            incident.changes
+        )),
+        (Note::Change, Some(_)) if item.event.health == Health::Down && item.changes == 1 => None,
+        (Note::Change, _) => (item.changes > 1).then(|| format!("{} changes", item.changes)),
+    }
 }
 
 fn notes(outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Vec<String> {
     let mut notes = Vec::new();
-    let late = now.duration_since(outgoing.event.when).unwrap_or_default();
+    let latest = outgoing.items.iter().map(|item| item.event.when).max();
+    let news = if outgoing.about == About::Changes { latest } else { None };
+    let late = now.duration_since(news.unwrap_or(outgoing.created)).unwrap_or_default();
+    if let About::Silence { pattern, reason } = &outgoing.about {
+        notes.push(format!(
+            "The silence of {pattern} is over ({reason}). This is what has changed during it."
+        ));
+    }
     if late >= LATE {
         let why = trouble.map(|trouble| format!(": {trouble}")).unwrap_or_default();
         notes.push(format!("Delivered {} min late{why}", late.as_secs() / 60));
+    }
+    if outgoing.unnamed > 0 {
+        notes.push(format!("{} more changes are not named here. HAProxy's log has them.", outgoing.unnamed));
     }
     if outgoing.dropped > 0 {
         notes.push(format!(
@@ -183,7 +271,7 @@ fn colour(kind: Kind) -> &'static str {
     match kind {
         Kind::Down | Kind::BackendDown => "#b3261e",
         Kind::Up | Kind::BackendUp | Kind::Ready => "#1b7f3b",
-        Kind::Maint | Kind::Drain | Kind::Nolb => "#8a5a00",
+        Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Gone => "#8a5a00",
     }
 }
 
@@ -194,8 +282,14 @@ fn recipients(outgoing: &Outgoing) -> HeaderValue {
     if to.is_empty() {
         return header("To", "undisclosed-recipients:;");
     }
-    let name = HeaderName::new_from_ascii_str("To");
-    HeaderValue::dangerous_new_pre_encoded(name, to.join(", "), to.join(",\r\n "))
+    folded("To", &to, ", ", ",\r\n ")
+}
+
+/// A header with a line for each of these, which are ASCII.
+fn folded(name: &'static str, values: &[impl AsRef<str>], separator: &str, fold: &str) -> HeaderValue {
+    let values: Vec<&str> = values.iter().map(AsRef::as_ref).collect();
+    let name = HeaderName::new_from_ascii_str(name);
+    HeaderValue::dangerous_new_pre_encoded(name, values.join(separator), values.join(fold))
 }
 
 /// A header with this value, encoded where it is not ASCII.
@@ -212,6 +306,7 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::{Event, sample};
     use crate::settings::Recipient;
 
     #[test]
@@ -234,21 +329,18 @@ mod tests {
             created: SystemTime::UNIX_EPOCH,
             from: "haproxy@lb1.example.com".parse().expect("address"),
             to: vec![Recipient { address: "ops@example.com".parse().expect("address"), is_local: false }],
-            event,
+            references: vec![],
+            topic: event.subject(),
+            about: About::Changes,
+            items: vec![Item::of(event)],
+            sizes: vec![],
+            unnamed: 0,
             dropped: 0,
         }
     }
 
     fn event(proxy: &str, sentence: &str) -> Event {
-        Event {
-            when: SystemTime::UNIX_EPOCH,
-            kind: Kind::Down,
-            proxy: proxy.into(),
-            is_listen: false,
-            server: Some("s1".into()),
-            sentence: sentence.into(),
-            facts: vec![Fact::new("state", "DOWN, was UP")],
-        }
+        Event { proxy: proxy.into(), sentence: sentence.into(), ..sample() }
     }
 
     fn composer() -> Composer {
@@ -263,7 +355,7 @@ mod tests {
         assert_eq!(mail.subject, "DOWN be/s1 on lb1.example.com");
         assert_eq!(
             mail.text,
-            "Server be/s1 is DOWN.\n\n  server    be/s1\n  state     DOWN, was UP\n  time      1970-01-01 00:00:00 +00:00\n  \
+            "Server be/s1 is DOWN.\n\n  server    be/s1\n  state     DOWN, was UP\n  usable    1 active and 0 backup servers\n  time      1970-01-01 00:00:00 +00:00\n  \
              host      lb1.example.com\n  HAProxy   2.6.12\n"
         );
         assert!(mail.bytes.is_ascii());

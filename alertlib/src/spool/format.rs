@@ -2,38 +2,58 @@
 //! Mails as a file of the spool: lines of `name: value`, for programs and for people with `cat` and `vi`.
 //!
 //! ```text
-//! haproxy-email-alert spool 1
+//! haproxy-email-alert spool 2
 //! message-id: <haproxy.643a.1f.12.0@lb1.example.com>
 //! created: 1795442400000000000
 //! from: haproxy@lb1.example.com
 //! to: ops@example.com
 //! to-local: root@lb1.example.com
 //! done: oncall@example.com
+//! reference: <haproxy.643a.1f.7.0@lb1.example.com>
+//! topic: servers/server2
+//! about: changes
+//! size: 3 servers
+//! unnamed: 0
+//! dropped: 0
 //! when: 1795442399998000000
 //! kind: down
+//! health: down
+//! level: alert
 //! backend: servers
 //! server: server2
-//! sentence: Server servers/server2 is DOWN.
-//! fact: state DOWN, was UP
-//! dropped: 0
+//! sentence: Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.
+//! was: UP
+//! check: L4TOUT
+//! check-reason: Layer4 timeout
+//! check-duration: 2001
+//! address: 10.0.0.7:8080
+//! usable: 2 0
+//! changes: 1
+//! first: 1795442399998000000
+//! incident: 1795442399998000000 1 Layer4 timeout
+//! note: change
 //! end
 //! ```
 //!
-//! `to` still has to get it, `done` needs nothing more; both may come several times, as may `fact`. Times are nanoseconds since
-//! the Unix epoch. A file has one such mail or several, one behind the other; of one that needs nothing more, while others
-//! of the same file do, the number in the first line is replaced by `-`. `listen` stands for `backend` where the section is one. `server` is missing when it is about the whole
-//! backend. A file that differs in anything is no mail; the number in the first line changes when the format does.
+//! `to` still has to get it, `done` needs nothing more; both may come several times, as may `reference`, `size` (servers of a
+//! backend) and everything from `when` to `note`, which is one server's or backend's news. Times are nanoseconds since the
+//! Unix epoch. A file has one such mail or several, one behind the other; of one that needs nothing more, while others of the
+//! same file do, the number in the first line is replaced by `-`. `listen` stands for `backend` where the section is one, and
+//! `agent` for `check` where that one decided. What is not known is left out; `server` is missing when it is about the whole
+//! backend. `about` is `changes`, `reminder` or `silence <pattern> <reason>`. A file that differs in anything is no mail; the
+//! number in the first line changes when the format does.
 
-use crate::engine::Outgoing;
-use crate::event::{Event, Fact, Kind};
+use crate::engine::{About, Incident, Item, MOST_REFERENCES, Note, Outgoing};
+use crate::event::{Check, Event, Health, Kind, Level};
 use crate::settings::{BAD_STARTS, Recipient, is_bad_in_address};
 use crate::text::visible;
 use lettre::Address;
 use std::fmt::Write;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 /// The first line of every file.
-const FIRST: &str = "haproxy-email-alert spool 1";
+const FIRST: &str = "haproxy-email-alert spool 2";
 /// What takes the place of its last character when the mail is done.
 pub const DONE: u8 = b'-';
 /// The last line: without it the file is only the beginning of one.
@@ -58,15 +78,10 @@ pub fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The file's content for `mail`, which only those of `left` have not got yet.
 pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
-    let event = &mail.event;
-    let mut text = format!("{FIRST}\n");
-    let mut line = |name: &str, value: &str| {
-        // Writing to a String cannot fail. No value has a line end, but what cannot be read back must not be written.
-        let _ = writeln!(text, "{name}: {}", visible(value));
-    };
-    line("message-id", &mail.message_id);
-    line("created", &nanos(mail.created));
-    line("from", mail.from.as_ref());
+    let mut page = Page(format!("{FIRST}\n"));
+    page.line("message-id", &mail.message_id);
+    page.line("created", &nanos(mail.created));
+    page.line("from", mail.from.as_ref());
     for recipient in &mail.to {
         let name = match (left.contains(recipient), recipient.is_local) {
             (true, false) => "to",
@@ -74,20 +89,28 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
             (false, false) => "done",
             (false, true) => "done-local",
         };
-        line(name, recipient.address.as_ref());
+        page.line(name, recipient.address.as_ref());
     }
-    line("when", &nanos(event.when));
-    line("kind", event.kind.word());
-    line(if event.is_listen { "listen" } else { "backend" }, &event.proxy);
-    if let Some(server) = &event.server {
-        line("server", server);
+    mail.references.iter().for_each(|id| page.line("reference", id));
+    page.line("topic", &mail.topic);
+    match &mail.about {
+        About::Changes => page.line("about", "changes"),
+        About::Reminder => page.line("about", "reminder"),
+        About::Silence { pattern, reason } => page.line("about", &format!("silence {pattern} {reason}")),
     }
-    line("sentence", &event.sentence);
-    for fact in &event.facts {
-        line("fact", &format!("{} {}", fact.label, fact.value));
+    mail.sizes.iter().for_each(|(backend, size)| page.line("size", &format!("{size} {backend}")));
+    page.line("unnamed", &mail.unnamed.to_string());
+    page.line("dropped", &mail.dropped.to_string());
+    for item in &mail.items {
+        page.event(&item.event);
+        page.line("changes", &item.changes.to_string());
+        page.line("first", &nanos(item.first));
+        if let Some(incident) = &item.incident {
+            page.incident(incident);
+        }
+        page.line("note", item.note.word());
     }
-    line("dropped", &mail.dropped.to_string());
-    text + LAST + "\n"
+    page.0 + LAST + "\n"
 }
 
 /// The mail of such a file, and who has not got it yet (at least one).
@@ -96,18 +119,8 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
 ///
 /// Why it is none.
 pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
-    let whole = text.strip_suffix('\n');
-    let mut lines = Lines { lines: whole.unwrap_or(text).split('\n').peekable() };
-    if lines.lines.next() != Some(FIRST) {
-        return Err(format!("its first line is not '{FIRST}'"));
-    }
-    if whole.is_none() {
-        return Err(format!("it does not end with '{LAST}'"));
-    }
-    let message_id = lines.one("message-id")?;
-    if !is_message_id(&message_id) {
-        return Err("its message-id is not one of ours".to_owned());
-    }
+    let mut lines = Lines::of(text, FIRST)?;
+    let message_id = lines.message_id("message-id")?;
     let created = lines.time("created")?;
     let from = lines.sender("from")?;
     let (mut to, mut left) = (Vec::new(), Vec::new());
@@ -124,29 +137,97 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
     if left.is_empty() {
         return Err("it has nobody to go to".to_owned());
     }
-    let when = lines.time("when")?;
-    let kind = lines.one("kind")?;
-    let kind = Kind::from_word(&kind).ok_or_else(|| format!("its kind '{}' is unknown", visible(&kind)))?;
-    let listen = lines.maybe("listen");
-    let is_listen = listen.is_some();
-    let proxy = match listen {
-        Some(proxy) => proxy,
-        None => lines.one("backend")?,
-    };
-    let server = lines.maybe("server");
-    let sentence = lines.one("sentence")?;
-    let mut facts = Vec::new();
-    while let Some(fact) = lines.maybe("fact") {
-        let (label, value) = fact.split_once(' ').ok_or("it has a fact without a value")?;
-        facts.push(Fact::new(label, value));
+    let mut references = Vec::new();
+    while lines.has("reference") {
+        references.push(lines.message_id("reference")?);
     }
-    let dropped = lines.one("dropped")?.parse().map_err(|_| "its 'dropped' is not a number".to_owned())?;
-    match (lines.lines.next(), lines.lines.next()) {
-        (Some(LAST), None) => {
-            let event = Event { when, kind, proxy, is_listen, server, sentence, facts };
-            Ok((Outgoing { message_id, created, from, to, event, dropped }, left))
+    if references.len() > MOST_REFERENCES {
+        return Err("it has too many references".to_owned());
+    }
+    let topic = lines.one("topic")?;
+    let about = match lines.one("about")?.as_str() {
+        "changes" => About::Changes,
+        "reminder" => About::Reminder,
+        other => match other.strip_prefix("silence ").and_then(|rest| rest.split_once(' ')) {
+            Some((pattern, reason)) => {
+                About::Silence { pattern: pattern.to_owned(), reason: reason.to_owned() }
+            }
+            None => return Err(format!("it is about '{other}', which is unknown")),
+        },
+    };
+    let mut sizes = Vec::new();
+    while let Some(size) = lines.maybe("size") {
+        let size =
+            size.split_once(' ').and_then(|(size, backend)| Some((backend.to_owned(), size.parse().ok()?)));
+        sizes.push(size.ok_or("it has a size without a number")?);
+    }
+    let unnamed = lines.number("unnamed")?;
+    let dropped = lines.number("dropped")?;
+    let mut items = Vec::new();
+    while lines.has("when") {
+        items.push(Item {
+            event: lines.event()?,
+            changes: lines.number("changes")?,
+            first: lines.time("first")?,
+            incident: lines.incident()?,
+            note: lines.word("note", Note::from_word)?,
+        });
+    }
+    if items.is_empty() {
+        return Err("it has nothing to tell".to_owned());
+    }
+    lines.end()?;
+    let mail =
+        Outgoing { message_id, created, from, to, references, topic, about, items, sizes, unnamed, dropped };
+    Ok((mail, left))
+}
+
+/// A file that is being written.
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, value: &str) {
+        // Writing to a String cannot fail. No value has a line end, but what cannot be read back must not be written.
+        let _ = writeln!(self.0, "{name}: {}", visible(value));
+    }
+
+    /// Unless it is empty.
+    fn known(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.line(name, value);
         }
-        _ => Err(format!("it does not end with '{LAST}'")),
+    }
+
+    fn event(&mut self, event: &Event) {
+        self.line("when", &nanos(event.when));
+        self.line("kind", event.kind.word());
+        self.line("health", event.health.word());
+        self.line("level", event.level.word());
+        self.line(if event.is_listen { "listen" } else { "backend" }, &event.proxy);
+        if let Some(server) = &event.server {
+            self.line("server", server);
+        }
+        self.line("sentence", &event.sentence);
+        self.known("was", &event.was);
+        if let Some(check) = &event.check {
+            self.line(if check.agent { "agent" } else { "check" }, &check.status);
+            self.line("check-reason", &check.reason);
+            self.known("check-code", &check.code.map(|code| code.to_string()).unwrap_or_default());
+            self.known("check-info", &check.info);
+            let millis = check.duration.map(|duration| duration.as_millis().to_string());
+            self.known("check-duration", &millis.unwrap_or_default());
+        }
+        self.known("cause", &event.cause);
+        if let Some(via) = &event.via {
+            self.line("via", via);
+        }
+        self.known("address", &event.address);
+        self.line("usable", &format!("{} {}", event.active, event.backup));
+    }
+
+    fn incident(&mut self, incident: &Incident) {
+        let Incident { since, why, changes } = incident;
+        self.line("incident", &format!("{} {changes} {why}", nanos(*since)));
     }
 }
 
@@ -155,7 +236,31 @@ struct Lines<'a> {
     lines: std::iter::Peekable<std::str::Split<'a, char>>,
 }
 
-impl Lines<'_> {
+impl<'a> Lines<'a> {
+    /// The lines behind the first one, of a text that ends with a line end.
+    fn of(text: &'a str, first: &str) -> Result<Self, String> {
+        let whole = text.strip_suffix('\n');
+        let mut lines = Lines { lines: whole.unwrap_or(text).split('\n').peekable() };
+        if lines.lines.next() != Some(first) {
+            return Err(format!("its first line is not '{first}'"));
+        }
+        whole.map(|_| lines).ok_or_else(|| format!("it does not end with '{LAST}'"))
+    }
+
+    /// Nothing is left but the last line.
+    fn end(&mut self) -> Result<(), String> {
+        match (self.lines.next(), self.lines.next()) {
+            (Some(LAST), None) => Ok(()),
+            _ => Err(format!("it does not end with '{LAST}'")),
+        }
+    }
+
+    /// Is this the next line's name?
+    fn has(&mut self, name: &str) -> bool {
+        let line = self.lines.peek();
+        line.and_then(|line| line.strip_prefix(name)).is_some_and(|rest| rest.starts_with(": "))
+    }
+
     /// The value of the next line, if that has this name.
     fn maybe(&mut self, name: &str) -> Option<String> {
         let value = self.lines.peek()?.strip_prefix(name)?.strip_prefix(": ")?.to_owned();
@@ -164,15 +269,105 @@ impl Lines<'_> {
         Some(visible(&value))
     }
 
+    /// The same where an empty text stands for what is not known.
+    fn known(&mut self, name: &str) -> String {
+        self.maybe(name).unwrap_or_default()
+    }
+
     fn one(&mut self, name: &str) -> Result<String, String> {
         self.maybe(name).ok_or_else(|| format!("it has no '{name}' where that should be"))
     }
 
+    fn word<T>(&mut self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+        let word = self.one(name)?;
+        meaning(&word).ok_or_else(|| format!("its {name} '{word}' is unknown"))
+    }
+
+    fn number<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
+        self.one(name)?.parse().map_err(|_| format!("its '{name}' is not a number"))
+    }
+
+    /// A number that may be missing.
+    fn number_if_known<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, String> {
+        if self.has(name) { self.number(name).map(Some) } else { Ok(None) }
+    }
+
+    fn message_id(&mut self, name: &str) -> Result<String, String> {
+        let id = self.one(name)?;
+        if is_message_id(&id) { Ok(id) } else { Err(format!("its {name} is not one of ours")) }
+    }
+
+    fn event(&mut self) -> Result<Event, String> {
+        let when = self.time("when")?;
+        let kind = self.word("kind", |word| {
+            Kind::from_word(word).or_else(|| (word == Kind::Gone.word()).then_some(Kind::Gone))
+        })?;
+        let health = self.word("health", Health::from_word)?;
+        let level = self.word("level", Level::from_word)?;
+        let listen = self.maybe("listen");
+        let is_listen = listen.is_some();
+        let proxy = match listen {
+            Some(proxy) => proxy,
+            None => self.one("backend")?,
+        };
+        let server = self.maybe("server");
+        let sentence = self.one("sentence")?;
+        let was = self.known("was");
+        let check = self.check()?;
+        let cause = self.known("cause");
+        let via = self.maybe("via");
+        let address = self.known("address");
+        let (active, backup) = self.word("usable", |word| {
+            let (active, backup) = word.split_once(' ')?;
+            Some((active.parse().ok()?, backup.parse().ok()?))
+        })?;
+        Ok(Event {
+            when,
+            kind,
+            health,
+            level,
+            proxy,
+            is_listen,
+            server,
+            sentence,
+            was,
+            check,
+            cause,
+            via,
+            address,
+            active,
+            backup,
+        })
+    }
+
+    fn check(&mut self) -> Result<Option<Check>, String> {
+        let agent = self.maybe("agent");
+        let is_agent = agent.is_some();
+        let Some(status) = agent.or_else(|| self.maybe("check")) else { return Ok(None) };
+        Ok(Some(Check {
+            agent: is_agent,
+            status,
+            reason: self.one("check-reason")?,
+            code: self.number_if_known("check-code")?,
+            info: self.known("check-info"),
+            duration: self.number_if_known("check-duration")?.map(Duration::from_millis),
+        }))
+    }
+
+    fn incident(&mut self) -> Result<Option<Incident>, String> {
+        let Some(line) = self.maybe("incident") else { return Ok(None) };
+        let mut words = line.splitn(3, ' ');
+        let mut next = || words.next().ok_or("its 'incident' is not whole");
+        let (since, changes, why) = (next()?, next()?, next()?);
+        Ok(Some(Incident {
+            since: time(since).ok_or("its 'incident' has no time")?,
+            changes: changes.parse().map_err(|_| "its 'incident' has no number")?,
+            why: why.to_owned(),
+        }))
+    }
+
     fn time(&mut self, name: &str) -> Result<SystemTime, String> {
-        let value = self.one(name)?.parse().ok().map(Duration::from_nanos);
-        value
-            .and_then(|nanos| SystemTime::UNIX_EPOCH.checked_add(nanos))
-            .ok_or_else(|| format!("its '{name}' is no time"))
+        time(&self.one(name)?).ok_or_else(|| format!("its '{name}' is no time"))
     }
 
     /// The sender's, which stands in a header: ASCII.
@@ -196,6 +391,10 @@ impl Lines<'_> {
         }
         Ok(None)
     }
+}
+
+fn time(nanos: &str) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos.parse().ok()?))
 }
 
 fn nanos(time: SystemTime) -> String {
@@ -225,6 +424,7 @@ fn is_message_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::sample;
 
     fn mail() -> (Outgoing, Vec<Recipient>) {
         let recipient =
@@ -237,88 +437,151 @@ mod tests {
         let time = |nanos| SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos);
         let event = Event {
             when: time(1_795_442_399_998_000_000),
-            kind: Kind::Down,
             proxy: "servers".into(),
-            is_listen: false,
             server: Some("server2".into()),
-            sentence: "Server servers/server2 is DOWN.".into(),
-            facts: vec![Fact::new("state", "DOWN, was UP")],
+            sentence: "Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms."
+                .into(),
+            check: Some(Check {
+                status: "L4TOUT".into(),
+                reason: "Layer4 timeout".into(),
+                duration: Some(Duration::from_millis(2001)),
+                ..Check::default()
+            }),
+            address: "10.0.0.7:8080".into(),
+            active: 2,
+            ..sample()
         };
+        let incident = Incident { since: event.when, why: event.why(), changes: 1 };
         let mail = Outgoing {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),
             from: "haproxy@lb1.example.com".parse().expect("an address"),
             to: to.clone(),
-            event,
+            references: vec!["<haproxy.643a.1f.7.0@lb1.example.com>".into()],
+            topic: "servers/server2".into(),
+            about: About::Changes,
+            items: vec![Item { incident: Some(incident), ..Item::of(event) }],
+            sizes: vec![("servers".into(), 3)],
+            unnamed: 0,
             dropped: 0,
         };
         (mail, to[..2].to_vec())
     }
 
-    const FILE: &str = "haproxy-email-alert spool 1\n\
-        message-id: <haproxy.643a.1f.12.0@lb1.example.com>\n\
-        created: 1795442400000000000\n\
-        from: haproxy@lb1.example.com\n\
-        to: ops@example.com\n\
-        to-local: root@lb1.example.com\n\
-        done: oncall@example.com\n\
-        when: 1795442399998000000\n\
-        kind: down\n\
-        backend: servers\n\
-        server: server2\n\
-        sentence: Server servers/server2 is DOWN.\n\
-        fact: state DOWN, was UP\n\
-        dropped: 0\n\
-        end\n";
+    /// The example of the documentation.
+    fn file() -> String {
+        let source = include_str!("format.rs").lines().filter_map(|line| line.strip_prefix("//! "));
+        let example = source.skip_while(|line| *line != "```text").skip(1).take_while(|line| *line != "```");
+        example.map(|line| format!("{line}\n")).collect()
+    }
 
     #[test]
     fn a_mail_is_written_as_documented_and_read_back() {
         let (mail, left) = mail();
-        assert_eq!(encode(&mail, &left), FILE);
-        assert_eq!(decode(FILE), Ok((mail.clone(), left)));
-        let of_a_backend =
-            Outgoing { event: Event { is_listen: true, server: None, facts: vec![], ..mail.event }, ..mail };
-        let all = of_a_backend.to.clone();
-        assert_eq!(decode(&encode(&of_a_backend, &all)), Ok((of_a_backend, all)));
+        assert_eq!(encode(&mail, &left), file());
+        assert_eq!(decode(&file()), Ok((mail.clone(), left)));
+    }
+
+    #[test]
+    fn every_field_comes_back() {
+        let (mail, _) = mail();
+        let all = mail.to.clone();
+        let agent = Check {
+            agent: true,
+            code: Some(0),
+            info: "via agent : down (out of disk)".into(),
+            duration: None,
+            status: "L7STS".into(),
+            reason: "Layer7 wrong status".into(),
+        };
+        let mut others = vec![
+            Event { is_listen: true, server: None, kind: Kind::BackendDown, level: Level::Emerg, ..sample() },
+            Event { kind: Kind::Gone, health: Health::Maint, was: String::new(), ..sample() },
+            Event {
+                kind: Kind::Ready,
+                health: Health::Up,
+                cause: "out of: order".into(),
+                backup: 7,
+                ..sample()
+            },
+            Event {
+                check: Some(agent),
+                via: Some("origin/server1".into()),
+                address: "[::1]:80".into(),
+                ..sample()
+            },
+        ];
+        let incident = Incident { since: SystemTime::UNIX_EPOCH, why: String::new(), changes: 12 };
+        let mut items: Vec<Item> = others.drain(..).map(Item::of).collect();
+        items[1] = Item { incident: Some(incident), note: Note::Stable, changes: 9, ..items[1].clone() };
+        for about in [
+            About::Changes,
+            About::Reminder,
+            About::Silence { pattern: "web/*".into(), reason: "a new  release".into() },
+            About::Silence { pattern: "web".into(), reason: String::new() },
+        ] {
+            let mail = Outgoing {
+                about,
+                items: items.clone(),
+                references: vec![],
+                sizes: vec![("a b".into(), 2), ("c".into(), 3)],
+                unnamed: 5,
+                dropped: u64::MAX,
+                ..mail.clone()
+            };
+            assert_eq!(decode(&encode(&mail, &all)), Ok((mail, all.clone())));
+        }
     }
 
     #[test]
     fn an_international_recipient_comes_back_and_such_a_sender_does_not() {
-        let file = FILE.replace("to: ops@example.com", "to: b\u{fc}ro@example.com");
-        let (mail, left) = decode(&file).expect("a mail");
+        let other = file().replace("to: ops@example.com", "to: b\u{fc}ro@example.com");
+        let (mail, left) = decode(&other).expect("a mail");
         assert!(left[0].is_international());
-        assert_eq!(encode(&mail, &left), file);
-        assert!(decode(&FILE.replace("from: haproxy@", "from: h\u{e4}proxy@")).is_err());
+        assert_eq!(encode(&mail, &left), other);
+        assert!(decode(&file().replace("from: haproxy@", "from: h\u{e4}proxy@")).is_err());
     }
 
     #[test]
     fn several_mails_are_told_apart_and_those_that_are_done_left_out() {
-        let mut file = FILE.repeat(3);
+        let mut three = file().repeat(3);
         let offsets = |file: &str| parts(file).map(|(offset, _)| offset).collect::<Vec<_>>();
-        assert_eq!(offsets(&file), [0, FILE.len(), FILE.len() * 2]);
-        let done_at = FILE.len() + DONE_AT as usize;
-        file.replace_range(done_at..=done_at, "-");
-        file.push_str("more");
-        assert_eq!(offsets(&file), [0, FILE.len() * 2, FILE.len() * 3]);
-        let (_, mail): (Vec<_>, Vec<_>) = parts(&file).unzip();
-        assert_eq!(mail, [FILE, FILE, "more"]);
+        assert_eq!(offsets(&three), [0, file().len(), file().len() * 2]);
+        let done_at = file().len() + DONE_AT as usize;
+        three.replace_range(done_at..=done_at, "-");
+        three.push_str("more");
+        assert_eq!(offsets(&three), [0, file().len() * 2, file().len() * 3]);
+        let (_, mail): (Vec<_>, Vec<_>) = parts(&three).unzip();
+        assert_eq!(mail, [file().as_str(), &file(), "more"]);
         assert_eq!(parts("").count(), 0);
     }
 
     #[test]
     fn every_beginning_and_every_missing_line_is_refused() {
-        for end in 0..FILE.len() {
-            assert!(decode(&FILE[..end]).is_err(), "{end}");
+        for end in 0..file().len() {
+            assert!(decode(&file()[..end]).is_err(), "{end}");
         }
-        let lines: Vec<&str> = FILE.lines().collect();
+        const OPTIONAL: [&str; 10] = [
+            "to:",
+            "to-local",
+            "done",
+            "reference",
+            "size",
+            "server:",
+            "was",
+            "check-duration",
+            "address",
+            "incident",
+        ];
+        let whole = file();
+        let lines: Vec<&str> = whole.lines().collect();
         for missing in 0..lines.len() {
             let rest: Vec<&str> =
                 lines.iter().enumerate().filter(|(n, _)| *n != missing).map(|(_, line)| *line).collect();
-            let is_optional =
-                ["to", "done", "server:", "fact"].iter().any(|name| lines[missing].starts_with(name));
+            let is_optional = OPTIONAL.iter().any(|name| lines[missing].starts_with(name));
             assert_eq!(decode(&(rest.join("\n") + "\n")).is_ok(), is_optional, "{}", lines[missing]);
         }
-        assert!(decode(&format!("{FILE}more\n")).is_err());
+        assert!(decode(&format!("{}more\n", file())).is_err());
     }
 
     #[test]
@@ -326,6 +589,11 @@ mod tests {
         for (from, to) in [
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a b@c>"),
+            ("<haproxy.643a.1f.7.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
+            ("reference: <haproxy.643a.1f.7.0@lb1.example.com>\n", &"reference: <a@b>\n".repeat(17)),
+            ("health: down", "health: good"),
+            ("note: change", "note: none"),
+            ("about: changes", "about: silence"),
             ("ops@example.com", "not an address"),
             ("ops@example.com", "ops@\u{fc}.example.com"),
             ("root@lb1.example.com", "-oQ/tmp@lb1.example.com"),
@@ -335,9 +603,9 @@ mod tests {
             ("created: 1795442400000000000", "created: -1"),
             ("created: 1795442400000000000", "created: 99999999999999999999"),
         ] {
-            assert!(decode(&FILE.replace(from, to)).is_err(), "{to}");
+            assert!(decode(&file().replace(from, to)).is_err(), "{to}");
         }
-        let (mail, _) = decode(&FILE.replace("server2\n", "a\rb\u{1b}[2J\n")).expect("a mail");
-        assert_eq!(mail.event.server.as_deref(), Some("a<U+000D>b<U+001B>[2J"));
+        let (mail, _) = decode(&file().replace("server2\n", "a\rb\u{1b}[2J\n")).expect("a mail");
+        assert_eq!(mail.items[0].event.server.as_deref(), Some("a<U+000D>b<U+001B>[2J"));
     }
 }

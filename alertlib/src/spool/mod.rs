@@ -37,8 +37,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Where memory is a file: POSIX's `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
-/// A larger file is none of ours: names and sentences are bounded.
-const LARGEST: usize = 256 * 1024;
+/// A larger file is none of ours: names, sentences and what one mail tells of are bounded.
+const LARGEST: usize = 4 * 1024 * 1024;
+/// Mails that come together share files of this size, or have one of their own.
+const SHARED: usize = 256 * 1024;
 /// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
 /// may keep the collector waiting, which makes more of them, for as long as the disk takes.
 const SYNC_ALONE: usize = 8;
@@ -186,7 +188,7 @@ impl Stored {
 
 impl Part {
     fn of(offset: usize, size: usize, mail: &Outgoing) -> Self {
-        let importance = mail.event.kind.importance();
+        let importance = mail.lead().event.kind.importance();
         Part { offset: offset as u64, size: size as u64, importance }
     }
 }
@@ -362,7 +364,7 @@ impl Spool {
     /// the room that is left, and are not in a file with others: those go together, too.
     pub fn store(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
         let mut stored = vec![Err(NotStored::Trouble); mails.len()];
-        let importance = |index: &usize| mails[*index].0.event.kind.importance();
+        let importance = |index: &usize| mails[*index].0.lead().event.kind.importance();
         let mut order: Vec<usize> = (0..mails.len()).collect();
         order.sort_by_key(|index| Reverse(importance(index)));
         for group in order.chunk_by(|one, other| importance(one) == importance(other)) {
@@ -370,7 +372,7 @@ impl Spool {
             for index in group {
                 let (mail, left) = mails[*index];
                 let part = format::encode(mail, left);
-                if text.len() + part.len() > LARGEST {
+                if text.len() + part.len() > SHARED {
                     self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
                 }
                 if let Err(why) = self.has_room(text.len(), part.len()) {

@@ -17,17 +17,24 @@ use haproxy_email_alert::{message::Composer, spool::format};
 
 /// Files as the library writes them.
 const SEEDS: [&str; 3] = [
-    "haproxy-email-alert spool 1\nmessage-id: <haproxy.643a-1f.12.0.0@lb1.example.com>\ncreated: 1795442400000000000\n\
+    "haproxy-email-alert spool 2\nmessage-id: <haproxy.643a-1f.12.0.0@lb1.example.com>\ncreated: 1795442400000000000\n\
      from: haproxy@lb1.example.com\nto: ops@example.com\nto-local: root@lb1.example.com\ndone: oncall@example.com\n\
-     done-local: admin@lb1.example.com\nwhen: 1795442399998000000\nkind: down\nbackend: servers\nserver: server2\n\
+     done-local: admin@lb1.example.com\nreference: <haproxy.643a-1f.7.0.0@lb1.example.com>\ntopic: servers/server2\n\
+     about: changes\nunnamed: 0\ndropped: 0\nwhen: 1795442399998000000\nkind: down\nhealth: down\nlevel: alert\n\
+     backend: servers\nserver: server2\n\
      sentence: Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.\n\
-     fact: state DOWN, was UP\nfact: check Layer4 timeout (L4TOUT)\nfact: tracks a/b\n\
-     fact: usable 1 active and 0 backup servers\ndropped: 0\nend\n",
-    "haproxy-email-alert spool 1\nmessage-id: <haproxy.6-1.0.1.1@lb1>\ncreated: 1\nfrom: a@b\nto: c@d\nwhen: 0\n\
-     kind: backend-down\nlisten: web\nsentence: listen web has no server available!\n\
-     fact: usable 0 active and 0 backup servers\ndropped: 18446744073709551615\nend\n",
-    "haproxy-email-alert spool 1\nmessage-id: <a@b>\ncreated: 18446744073709551615\nfrom: a@b\nto: c@d\nwhen: 1\n\
-     kind: up\nbackend: z\u{fc}rich <U+000D> \u{65e5}\u{672c}\nserver: s\nsentence: \ndropped: 7\nend\n",
+     was: UP\ncheck: L4TOUT\ncheck-reason: Layer4 timeout\ncheck-code: 3\ncheck-info: x\ncheck-duration: 2001\n\
+     via: a/b\naddress: 10.0.0.7:8080\nusable: 1 0\nchanges: 1\nfirst: 1795442399998000000\n\
+     incident: 1795442399998000000 1 Layer4 timeout\nnote: change\nend\n",
+    "haproxy-email-alert spool 2\nmessage-id: <haproxy.6-1.0.1.1@lb1>\ncreated: 1\nfrom: a@b\nto: c@d\ntopic: backend web\n\
+     about: reminder\nsize: 12 web\nsize: 2 a b\nunnamed: 7\ndropped: 18446744073709551615\nwhen: 0\nkind: backend-down\n\
+     health: down\nlevel: emerg\nlisten: web\nsentence: listen web has no server available!\nusable: 0 0\nchanges: 1\n\
+     first: 0\nincident: 0 1 \nnote: stable\nwhen: 1\nkind: gone\nhealth: maint\nlevel: notice\nbackend: web\nserver: s\n\
+     sentence: it is gone\ncause: forgotten\nusable: 0 0\nchanges: 4294967295\nfirst: 0\nnote: flapping\nend\n",
+    "haproxy-email-alert spool 2\nmessage-id: <a@b>\ncreated: 18446744073709551615\nfrom: a@b\nto: c@d\n\
+     topic: z\u{fc}rich\nabout: silence web/* a  reason\nunnamed: 0\ndropped: 7\nwhen: 1\nkind: up\nhealth: up\n\
+     level: notice\nbackend: z\u{fc}rich <U+000D> \u{65e5}\u{672c}\nserver: s\nsentence: \nagent: L7STS\ncheck-reason: \n\
+     usable: 0 0\nchanges: 0\nfirst: 9\nnote: change\nend\n",
 ];
 
 /// What is put where it does not belong.

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine decides: a mail to be, about one change or about many. Its text is made when it is sent.
+
+use crate::event::{Event, Health, Kind};
+use crate::settings::Recipient;
+use lettre::Address;
+use std::collections::{HashMap, HashSet};
+use std::time::SystemTime;
+
+/// References of a mail at most: a header has a limit, and more threads than that are none.
+pub const MOST_REFERENCES: usize = 16;
+
+/// A mail to be: what it is about and who gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// `Message-ID`, with its angle brackets. The same at every attempt.
+    pub message_id: String,
+    /// When it was decided.
+    pub created: SystemTime,
+    /// The envelope's and the header's sender.
+    pub from: Address,
+    /// Everybody who is to get it, each once; never empty.
+    pub to: Vec<Recipient>,
+    /// The mails in which these recipients were told of the troubles that it goes on about: Message-IDs, the oldest first,
+    /// and the last one is the one that it answers. [`MOST_REFERENCES`] at most; none: it begins a thread.
+    pub references: Vec<String>,
+    /// What its thread is called: the same words in all its mails, for readers that look at the subject. Without state and host.
+    pub topic: String,
+    /// Why it is sent.
+    pub about: About,
+    /// What it tells, each server or backend once; what has a cause in common is together ([`Outgoing::groups`]). Never empty.
+    pub items: Vec<Item>,
+    /// How many servers those backends of `items` have that have lost more than one: name and number.
+    pub sizes: Vec<(String, u32)>,
+    /// Changes that `items` does not name: there are too many.
+    pub unnamed: u64,
+    /// Events that were dropped since the mail before, because the queue was full.
+    pub dropped: u64,
+}
+
+/// Why a mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// Something has changed.
+    Changes,
+    /// Nothing has, for a long time.
+    Reminder,
+    /// A silence is over: what has changed during it.
+    Silence {
+        /// Of what: `web/*`.
+        pattern: String,
+        /// Why somebody wanted it.
+        reason: String,
+    },
+}
+
+/// What a mail tells of one server, or of one backend as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The latest of its events that were not told before; in a reminder, the one that began the trouble.
+    pub event: Event,
+    /// The changes that this stands for, that event included: 1, or more if they came faster than mails may.
+    pub changes: u32,
+    /// When the first of them was.
+    pub first: SystemTime,
+    /// Its trouble: the one that has begun, goes on, or is over with `event` ([`Item::is_over`]).
+    pub incident: Option<Incident>,
+    /// What is special about it.
+    pub note: Note,
+}
+
+/// A trouble from its beginning: a server's from DOWN to UP, a backend's from its last server lost to its first one back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// When it began.
+    pub since: SystemTime,
+    /// Why, in short: see [`Event::why`].
+    pub why: String,
+    /// Changes of its health from the beginning, that one included: 2 for DOWN and UP.
+    pub changes: u32,
+}
+
+/// What is special about an [`Item`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Note {
+    /// Nothing.
+    Change,
+    /// It changes too often, and will not be mentioned again before it is stable.
+    Flapping,
+    /// It has changed too often, and is stable again.
+    Stable,
+}
+
+impl Note {
+    const ALL: [Note; 3] = [Note::Change, Note::Flapping, Note::Stable];
+
+    /// For the files of the spool.
+    pub fn word(self) -> &'static str {
+        match self {
+            Note::Change => "change",
+            Note::Flapping => "flapping",
+            Note::Stable => "stable",
+        }
+    }
+
+    /// The note of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Note::ALL.into_iter().find(|note| note.word() == word)
+    }
+}
+
+impl Item {
+    /// `event` alone.
+    pub fn of(event: Event) -> Self {
+        Item { changes: 1, first: event.when, event, incident: None, note: Note::Change }
+    }
+
+    /// Is its trouble over?
+    pub fn is_over(&self) -> bool {
+        self.event.health != Health::Down
+    }
+}
+
+/// What several items have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Cause {
+    /// They follow this server, or are it: `backend/server`.
+    Tracked(String),
+    /// They are on this host.
+    Host(String),
+    /// They are in this backend, and say this of why: see [`Event::why`].
+    Backend(String, String),
+}
+
+/// Items of the same kind that have a cause in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group<'a> {
+    /// What they have in common; of one item alone it says nothing new.
+    pub cause: Cause,
+    /// At least one; that of the backend as a whole first.
+    pub items: Vec<&'a Item>,
+}
+
+impl Outgoing {
+    /// The worst of its items, the first of those: what subject and headers are about.
+    pub fn lead(&self) -> &Item {
+        let importance = |item: &Item| item.event.kind.importance();
+        let worst = self.items.iter().map(importance).max();
+        let lead = self.items.iter().find(|item| Some(importance(item)) == worst);
+        lead.expect("a mail tells something")
+    }
+
+    /// In one line, for the log.
+    pub fn summary(&self) -> String {
+        let sentence = &self.lead().event.sentence;
+        match self.unnamed.saturating_add(self.items.len() as u64 - 1) {
+            0 => sentence.clone(),
+            more => format!("{sentence} (and {more} more)"),
+        }
+    }
+
+    /// Its items by cause, the worst and largest group first. Each item is in one group: the one that most could be in.
+    pub fn groups(&self) -> Vec<Group<'_>> {
+        groups(&self.items)
+    }
+}
+
+/// See [`Outgoing::groups`].
+pub fn groups(items: &[Item]) -> Vec<Group<'_>> {
+    type Key = (Kind, Note, Cause);
+    let masters: HashSet<&str> = items.iter().filter_map(|item| item.event.via.as_deref()).collect();
+    let causes = |item: &Item| -> Vec<Key> {
+        let event = &item.event;
+        let name = event.subject();
+        let master = event.via.clone().or_else(|| masters.contains(name.as_str()).then_some(name));
+        let backend = Cause::Backend(event.proxy.clone(), event.why());
+        let host = event.host().map(|host| Cause::Host(host.to_owned()));
+        let causes = [master.map(Cause::Tracked), Some(backend), host].into_iter().flatten();
+        causes.map(|cause| (event.kind, item.note, cause)).collect()
+    };
+    let (servers, backends): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| item.event.server.is_some());
+    let mut sizes: HashMap<Key, usize> = HashMap::new();
+    for key in servers.iter().flat_map(|item| causes(item)) {
+        *sizes.entry(key).or_default() += 1;
+    }
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places: HashMap<Key, usize> = HashMap::new();
+    for item in servers {
+        // Of causes that are as large, the first one: it says most.
+        let Some(key) = causes(item).into_iter().rev().max_by_key(|key| sizes[key]) else { continue };
+        let place = *places.entry(key.clone()).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.items.push(item),
+            None => groups.push(Group { cause: key.2, items: vec![item] }),
+        }
+    }
+    for item in backends {
+        let of_its_servers = |group: &&mut Group| {
+            matches!(&group.cause, Cause::Backend(proxy, _) if *proxy == item.event.proxy)
+                && group.items[0].event.health == item.event.health
+        };
+        match groups.iter_mut().filter(of_its_servers).max_by_key(|group| group.items.len()) {
+            Some(group) => group.items.insert(0, item),
+            None => groups.push(Group {
+                cause: Cause::Backend(item.event.proxy.clone(), item.event.why()),
+                items: vec![item],
+            }),
+        }
+    }
+    let worst = |group: &Group| group.items.iter().map(|item| item.event.kind.importance()).max();
+    groups.sort_by_key(|group| std::cmp::Reverse((worst(group), group.items.len())));
+    groups
+}

@@ -98,7 +98,7 @@
 #define HAPROXY_EMAIL_ALERT_LISTEN 16
 
 /**
- * Event flag: nothing has changed. It answers haproxy_email_alert_next_question(): what the server is now or, without a
+ * Event flag: nothing has changed. It answers haproxy_email_alert_question(): what the server is now or, without a
  * server's name, the backend.
  */
 #define HAPROXY_EMAIL_ALERT_PRESENT 32
@@ -407,6 +407,34 @@ enum haproxy_email_alert_result haproxy_email_alert_start(void);
  * Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start and after the stop, or INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_alert_event *event);
+
+/**
+ * Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
+ * of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
+ * get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by
+ * haproxy_email_alert() with the flag PRESENT as soon as its first check is through, or with GONE; until the answer has
+ * been processed, it is asked again. Any thread; never blocks.
+ *
+ * Returns OK, EMPTY: there are not so many, NOT_RUNNING before the start, or INVALID for NULL.
+ */
+enum haproxy_email_alert_result haproxy_email_alert_question(size_t n,
+                                                             char *proxy,
+                                                             char *server,
+                                                             size_t size);
+
+/**
+ * From now on, for <length_ms> milliseconds (30 days at most), nothing is mailed of what <pattern> is for: "web" is a backend
+ * and its servers, "web/s1" one of them, and "*" stands for any characters. What has changed meanwhile is mailed at the
+ * end, with <reason>. The same pattern again: a new end. Any thread; never blocks.
+ *
+ * Returns OK, CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, QUEUE_FULL if there are too
+ * many at once, NOT_RUNNING before the start and after the stop, or INVALID for NULL.
+ */
+enum haproxy_email_alert_result haproxy_email_alert_silence(const char *pattern,
+                                                            uint64_t length_ms,
+                                                            const char *reason,
+                                                            char *message,
+                                                            size_t size);
 
 /**
  * Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog

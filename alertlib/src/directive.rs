@@ -5,17 +5,19 @@
 //! and variables away. Every error says which word is wrong and what was expected, in one line without a line end; HAProxy
 //! puts file and line before it.
 
-use crate::event::{Kind, Kinds};
+use crate::event::{Kind, Kinds, Level};
 use crate::files::closed_to_others;
 use crate::settings::*;
 use crate::text::visible;
 use crate::transport::smtp::{login, tls};
 use lettre::Address;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const ROUTE: &str = "email_alert <to>[,<to>...] [<from>] [events <kind>,...]";
+const ROUTE: &str =
+    "email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]";
 const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [tls | starttls | insecure-plaintext] [ca-file <pem>] [crt <pem>] \
      [sni <name>] [insecure-no-verify] [user <user> password-file <file>] [oauth-token-file <file>] [timeout <time>] \
      [helo <name>]";
@@ -24,9 +26,12 @@ const FILE: &str = "email_alert.relay <name> file <directory>";
 const HOST_NAME: &str = "email_alert.host-name <name>";
 const SPOOL: &str = "email_alert.spool <directory> [max-size <size>]";
 const RETRY_TIME: &str = "email_alert.retry <time>";
+const DIGEST_TIME: &str = "email_alert.digest <time>|off";
+const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
+const REMIND_TIME: &str = "email_alert.remind <time>|off";
 
-/// Words that the contract has, and this version has not.
-const LATER_ROUTE: &[&str] = &["for", "level"];
+/// The words behind a route's recipients and sender.
+const ROUTE_WORDS: &[&str] = &["for", "events", "level"];
 /// The words behind an SMTP relay's place.
 const SMTP_WORDS: &[&str] = &[
     "tls",
@@ -42,14 +47,7 @@ const SMTP_WORDS: &[&str] = &[
     "timeout",
     "helo",
 ];
-const LATER: &[&str] = &[
-    "email_alert.digest",
-    "email_alert.flap",
-    "email_alert.remind",
-    "email_alert.queue",
-    "email_alert.subject",
-    "email_alert.native",
-];
+const LATER: &[&str] = &["email_alert.queue", "email_alert.subject", "email_alert.native"];
 
 const RECIPIENT: &str = "recipient";
 const SENDER: &str = "sender";
@@ -94,11 +92,26 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             settings.spool = Some(place);
         }
         "email_alert.retry" => {
-            let time = retry(line)?;
-            if settings.retry.is_some() {
-                return Err(line.error("was set already; expected only once"));
-            }
-            settings.retry = Some(time);
+            let range = "1s to 30d";
+            let time = time(line, RETRY_TIME, "3d", Duration::from_secs(1)..=MONTH, range)?;
+            line.once(&mut settings.retry, time)?;
+        }
+        "email_alert.digest" => {
+            let range = "100ms to 1h";
+            let shortest = Duration::from_millis(100);
+            let hour = Duration::from_secs(3600);
+            let time = unless_off(line, |line| time(line, DIGEST_TIME, "5s", shortest..=hour, range))?;
+            line.once(&mut settings.digest, time)?;
+        }
+        "email_alert.flap" => {
+            let flap = unless_off(line, flap)?;
+            line.once(&mut settings.flap, flap)?;
+        }
+        "email_alert.remind" => {
+            let range = "1m to 30d";
+            let minute = Duration::from_secs(60);
+            let time = unless_off(line, |line| time(line, REMIND_TIME, "4h", minute..=MONTH, range))?;
+            line.once(&mut settings.remind, time)?;
         }
         _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
         _ => {
@@ -108,6 +121,9 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
                 "email_alert.host-name",
                 "email_alert.spool",
                 "email_alert.retry",
+                "email_alert.digest",
+                "email_alert.flap",
+                "email_alert.remind",
             ];
             return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
         }
@@ -150,13 +166,18 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// The error for a word that has no meaning here.
-    fn unknown(&self, word: &str, known: &[&str], later: &[&str], usage: &str) -> String {
-        if later.contains(&word) {
-            return self.error(format!("'{word}' is not supported yet; expected {usage}"));
+    /// Sets what may be set once.
+    fn once<T>(&self, place: &mut Option<T>, value: T) -> Result<(), String> {
+        if place.is_some() {
+            return Err(self.error("was set already; expected only once"));
         }
-        let all = [known, later].concat();
-        self.error(format!("unknown word '{}'{}; expected {usage}", visible(word), did_you_mean(word, &all)))
+        *place = Some(value);
+        Ok(())
+    }
+
+    /// The error for a word that has no meaning here.
+    fn unknown(&self, word: &str, known: &[&str], usage: &str) -> String {
+        self.error(format!("unknown word '{}'{}; expected {usage}", visible(word), did_you_mean(word, known)))
     }
 }
 
@@ -171,34 +192,53 @@ fn route(mut line: Line) -> Result<Route, String> {
             to.push(name);
         }
     }
-    let known = ["events"];
-    let all = [known.as_slice(), LATER_ROUTE].concat();
-    let mut route = Route { to, from: None, kinds: Kinds::usual() };
+    let mut route = Route { to, from: None, about: Vec::new(), kinds: Kinds::usual(), level: Level::Debug };
     if let Some(&word) = line.rest.first() {
         // A word that all but is an option, and has one behind it, is a slip and not a sender.
-        let is_slip = line.rest.len() > 1 && !word.contains('@') && nearest(word, &all).is_some();
+        let is_slip = line.rest.len() > 1 && !word.contains('@') && nearest(word, ROUTE_WORDS).is_some();
         if word.split(',').all(|kind| Kind::from_word(kind).is_some()) {
             return Err(line.error(format!(
                 "'{word}' is not a sender; did you forget 'events' before it? expected {ROUTE}"
             )));
         }
-        if !all.contains(&word) && !is_slip {
+        if !ROUTE_WORDS.contains(&word) && !is_slip {
             line.next();
             route.from = Some(address(line, word, SENDER)?);
         }
     }
-    let mut seen = false;
+    let mut seen = Vec::new();
     while let Some(word) = line.next() {
+        if seen.contains(&word) {
+            return Err(line.error(format!("'{word}' is given twice; expected one list")));
+        }
+        seen.push(word);
         match word {
-            "events" if seen => return Err(line.error("'events' is given twice; expected one list of kinds")),
-            "events" => {
-                seen = true;
-                route.kinds = kinds(&mut line)?;
-            }
-            _ => return Err(line.unknown(word, &known, LATER_ROUTE, ROUTE)),
+            "for" => route.about = patterns(&mut line)?,
+            "events" => route.kinds = kinds(&mut line)?,
+            "level" => route.level = level(&mut line)?,
+            _ => return Err(line.unknown(word, ROUTE_WORDS, ROUTE)),
         }
     }
     Ok(route)
+}
+
+fn patterns(line: &mut Line) -> Result<Vec<Pattern>, String> {
+    let expected = "a list such as web,api/server1";
+    let list = line.value("for", expected)?;
+    let pattern = |word: &str| {
+        word.parse().map_err(|why| line.error(format!("'{}' {why}; 'for' expects {expected}", visible(word))))
+    };
+    list.split(',').map(pattern).collect()
+}
+
+fn level(line: &mut Line) -> Result<Level, String> {
+    let words = Level::ALL.map(Level::word);
+    let expected = format!("one of {}", words.join(" "));
+    let word = line.value("level", &expected)?;
+    Level::from_word(word).ok_or_else(|| {
+        let hint = did_you_mean(word, &words);
+        line.error(format!("unknown level '{}'{hint}; 'level' expects {expected}", visible(word)))
+    })
 }
 
 fn kinds(line: &mut Line) -> Result<Kinds, String> {
@@ -319,7 +359,7 @@ impl<'a> SmtpWords<'a> {
                 "oauth-token-file" => line.set(word, &mut words.oauth_token_file, FILE)?,
                 "helo" => line.set(word, &mut words.helo, "a name")?,
                 "timeout" => set_timeout(&mut words.timeout, &mut line)?,
-                _ => return Err(line.unknown(word, SMTP_WORDS, &[], SMTP)),
+                _ => return Err(line.unknown(word, SMTP_WORDS, SMTP)),
             }
         }
         words.fit_together().map_err(|why| line.error(why))?;
@@ -519,7 +559,7 @@ fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String
                     line.error(format!("'{}' is not an absolute path; expected {COMMAND}", visible(word)))
                 );
             }
-            _ => return Err(line.unknown(word, &known, &[], COMMAND)),
+            _ => return Err(line.unknown(word, &known, COMMAND)),
         }
     }
     let path = match path.or_else(|| flavour.find()) {
@@ -557,7 +597,7 @@ fn file(mut line: Line, name: &str) -> Result<Relay, String> {
         );
     }
     if let Some(word) = line.next() {
-        return Err(line.unknown(word, &[], &[], FILE));
+        return Err(line.unknown(word, &[], FILE));
     }
     Ok(Relay { name: name.to_owned(), way: Way::File { directory }, timeout: SMTP_TIMEOUT })
 }
@@ -567,7 +607,7 @@ fn host_name(mut line: Line) -> Result<String, String> {
         return Err(line.error(format!("expects a name: {HOST_NAME}")));
     };
     if let Some(word) = line.next() {
-        return Err(line.unknown(word, &[], &[], HOST_NAME));
+        return Err(line.unknown(word, &[], HOST_NAME));
     }
     if !is_host_name(name) || Address::new("haproxy", name).is_err() {
         return Err(line.error(format!(
@@ -613,7 +653,7 @@ fn spool(mut line: Line) -> Result<SpoolPlace, String> {
                 }
                 max_size = Some(bytes);
             }
-            _ => return Err(line.unknown(word, &["max-size"], &[], SPOOL)),
+            _ => return Err(line.unknown(word, &["max-size"], SPOOL)),
         }
     }
     Ok(SpoolPlace { directory, max_size: max_size.unwrap_or(SPOOL_SIZE) })
@@ -622,19 +662,57 @@ fn spool(mut line: Line) -> Result<SpoolPlace, String> {
 /// Room for a few dozen mails at least.
 const SMALLEST_SPOOL: u64 = 64 * 1024;
 
-fn retry(mut line: Line) -> Result<Duration, String> {
-    let Some(word) = line.next().filter(|word| !word.is_empty()) else {
-        return Err(line.error(format!("expects a time: {RETRY_TIME}")));
-    };
-    if let Some(word) = line.next() {
-        return Err(line.unknown(word, &[], &[], RETRY_TIME));
-    }
-    let time = duration(word)
-        .map_err(|why| line.error(format!("'{}' {why}; expected a time, such as 3d", visible(word))))?;
-    if !(Duration::from_secs(1)..=Duration::from_secs(30 * 24 * 3600)).contains(&time) {
-        return Err(line.error(format!("'{word}' is out of range; expected 1s to 30d")));
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The only word of a line, a time. `example`, `range`: for the messages.
+fn time(
+    mut line: Line,
+    usage: &str,
+    example: &str,
+    allowed: RangeInclusive<Duration>,
+    range: &str,
+) -> Result<Duration, String> {
+    let word = only_word(&mut line, "a time", usage)?;
+    let time = duration(word).map_err(|why| {
+        line.error(format!("'{}' {why}; expected a time, such as {example}", visible(word)))
+    })?;
+    if !allowed.contains(&time) {
+        return Err(line.error(format!("'{word}' is out of range; expected {range}")));
     }
     Ok(time)
+}
+
+fn only_word<'a>(line: &mut Line<'a>, what: &str, usage: &str) -> Result<&'a str, String> {
+    let Some(word) = line.next().filter(|word| !word.is_empty()) else {
+        return Err(line.error(format!("expects {what}: {usage}")));
+    };
+    match line.next() {
+        Some(other) => Err(line.unknown(other, &[], usage)),
+        None => Ok(word),
+    }
+}
+
+/// What `read` makes of the line, unless it says `off`.
+fn unless_off<T>(line: Line, read: impl Fn(Line) -> Result<T, String>) -> Result<Option<T>, String> {
+    if line.rest == ["off"] { Ok(None) } else { read(line).map(Some) }
+}
+
+fn flap(mut line: Line) -> Result<Flap, String> {
+    let word = only_word(&mut line, "a number of changes and a time", FLAP_RATE)?;
+    let wrong =
+        |why: &str| line.error(format!("'{}' {why}; expected {FLAP_RATE}, such as 6/10m", visible(word)));
+    let (changes, time) = word.split_once('/').ok_or_else(|| wrong("has no '/'"))?;
+    let changes: u32 = changes.parse().map_err(|_| wrong("does not begin with a number of changes"))?;
+    if !(3..=100).contains(&changes) {
+        return Err(line.error(format!("'{changes}' changes is out of range; expected 3 to 100")));
+    }
+    let shown = visible(time);
+    let time =
+        duration(time).map_err(|why| line.error(format!("'{shown}' {why}; expected a time, such as 10m")))?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&time) {
+        return Err(line.error(format!("'{shown}' is out of range; expected 1s to 1d")));
+    }
+    Ok(Flap { changes, time })
 }
 
 /// A size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.
@@ -834,6 +912,67 @@ mod tests {
     }
 
     #[test]
+    fn routes_may_be_for_some_servers_kinds_and_levels() {
+        let line = "email_alert ops@example.com lb@example.com level alert for web,api/s* events down,up";
+        let plan = parsed(line).and_then(|s| s.plan("lb1")).expect("good");
+        let route = &plan.routes[0];
+        let about: Vec<String> = route.about.iter().map(ToString::to_string).collect();
+        assert_eq!((about, route.level), (vec!["web".into(), "api/s*".into()], Level::Alert));
+        assert_eq!(route.kinds, [Kind::Down, Kind::Up].into_iter().collect());
+        for (line, part) in [
+            ("email_alert ops@example.com for a,,b", "'' is not <proxy>"),
+            ("email_alert ops@example.com for a/b/c", "'a/b/c' is not <proxy>"),
+            ("email_alert ops@example.com level loud", "emerg alert crit err warning notice info debug"),
+            ("email_alert ops@example.com for a for b", "'for' is given twice"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_when_has_defaults_and_can_be_switched_off() {
+        let policy = |line: &str| {
+            let mut settings = parsed("email_alert ops@example.com")?;
+            if !line.is_empty() {
+                parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
+            }
+            settings.plan("lb1").map(|plan| plan.policy)
+        };
+        let usual = Policy { digest: Some(DIGEST), flap: Some(FLAP), remind: Some(REMIND) };
+        let seconds = |count| Some(Duration::from_secs(count));
+        for (line, expected) in [
+            ("", usual),
+            ("email_alert.digest off", Policy { digest: None, ..usual }),
+            ("email_alert.digest 30s", Policy { digest: seconds(30), ..usual }),
+            ("email_alert.flap off", Policy { flap: None, ..usual }),
+            (
+                "email_alert.flap 4/1m",
+                Policy { flap: Some(Flap { changes: 4, time: Duration::from_secs(60) }), ..usual },
+            ),
+            ("email_alert.remind off", Policy { remind: None, ..usual }),
+            ("email_alert.remind 1h", Policy { remind: seconds(3600), ..usual }),
+        ] {
+            assert_eq!(policy(line), Ok(expected), "{line}");
+        }
+        for (line, part) in [
+            ("email_alert.digest", "expects a time"),
+            ("email_alert.digest 5s 6s", "unknown word '6s'"),
+            ("email_alert.digest 5w", "'5w' has a unit other than"),
+            ("email_alert.digest 2h", "expected 100ms to 1h"),
+            ("email_alert.flap 6", "'6' has no '/'"),
+            ("email_alert.flap 2/1m", "expected 3 to 100"),
+            ("email_alert.flap x/1m", "does not begin with a number"),
+            ("email_alert.flap 6/2d", "expected 1s to 1d"),
+            ("email_alert.flap 6/1w", "has a unit other than"),
+            ("email_alert.remind 1s", "expected 1m to 30d"),
+        ] {
+            let error = policy(line).expect_err(line);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
     fn a_failed_directive_changes_nothing() {
         let mut settings = parsed("email_alert.relay mx localhost").expect("good");
         let before = settings.clone();
@@ -850,6 +989,9 @@ mod tests {
         for (line, meant) in [
             ("email_alert ops@example.com evnts down", "events"),
             ("email_alert ops@example.com events donw", "down"),
+            ("email_alert ops@example.com level notce", "notice"),
+            ("email_alert ops@example.com lvel notice", "level"),
+            ("email_alert.digets 5s", "email_alert.digest"),
             ("email_alert ops@example.com events down,backend-dwon", "backend-down"),
             ("email_alert.relay mx localhost timout 5s", "timeout"),
             ("email_alert.relay mx 192.0.2.1 insecure-plantext", "insecure-plaintext"),

@@ -278,12 +278,12 @@ impl Queue {
         self.collectors.iter().position(|seat| seat.set(current()).is_ok()).map(Collector)
     }
 
-    /// Sleeps until something is pushed, [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has passed. Collector
-    /// thread only, which is `me`.
-    pub fn sleep_until_pushed(&self, me: Collector, timeout: Option<std::time::Duration>) {
+    /// Sleeps until there are more than `read` records, [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has
+    /// passed. Collector thread only, which is `me`.
+    pub fn sleep_until_pushed(&self, me: Collector, read: u64, timeout: Option<std::time::Duration>) {
         self.asleep.0.store(me.0 + 1, Release);
         fence(SeqCst);
-        if !self.is_empty() {
+        if self.len() > read {
             // A pusher has its slot and is not through with it yet: let it run.
             yield_now();
         } else if self.nudged.compare_exchange(true, false, Acquire, Relaxed).is_err() {
@@ -449,7 +449,7 @@ mod tests {
             if last_round {
                 break;
             }
-            queue.sleep_until_pushed(me, None);
+            queue.sleep_until_pushed(me, 0, None);
         }
         for (thread, pusher) in pushers.into_iter().enumerate() {
             let refused = pusher.join().expect("pusher");
@@ -499,7 +499,7 @@ mod tests {
         });
         let start = std::time::Instant::now();
         while queue.is_empty() {
-            queue.sleep_until_pushed(me, Some(std::time::Duration::from_secs(20)));
+            queue.sleep_until_pushed(me, 0, Some(std::time::Duration::from_secs(20)));
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
         thread.join().expect("pusher");
@@ -521,9 +521,9 @@ mod tests {
         let queue = Queue::new(1);
         let me = queue.collect_here().expect("a seat");
         queue.nudge();
-        queue.sleep_until_pushed(me, None);
+        queue.sleep_until_pushed(me, 0, None);
         queue.close();
-        queue.sleep_until_pushed(me, None);
+        queue.sleep_until_pushed(me, 0, None);
     }
 
     #[test]

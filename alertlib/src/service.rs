@@ -7,14 +7,14 @@
 //! once and for good: a panic in one of them is caught inside.
 
 use crate::counters::Counters;
-use crate::engine::{Engine, Outgoing};
+use crate::engine::{Engine, LONGEST_SILENCE, Name, Outgoing, Silence};
 use crate::event::{Change, RawChange};
 use crate::helper::client::{Helper, SharedHelper};
 use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
 use crate::outbox::Outbox;
 use crate::queue::{self, Full, Queue};
-use crate::settings::{OUTBOX, Plan, QUEUE, Relay, Way};
+use crate::settings::{OUTBOX, Pattern, Plan, QUEUE, Relay, Way};
 use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -24,7 +24,7 @@ use nix::unistd::Pid;
 use std::collections::HashSet;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -39,6 +39,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Events whose mails are written together, if they have come together.
 const TOGETHER: u64 = 64;
+
+/// Events that wait in the queue for a digest at most: the rest of it takes what comes meanwhile.
+const HELD: u64 = QUEUE as u64 / 2;
+
+/// HAProxy is asked for what the process before knew at most so often: that takes a while if it is very much.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// Silences that wait for the collector at most.
+const SILENCES: usize = 16;
 
 /// The log tells of drops at most so often.
 const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
@@ -152,6 +161,8 @@ pub struct Service {
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
     spool: Option<Arc<Spool>>,
+    questions: Arc<Mutex<Vec<Name>>>,
+    silences: Sender<Silence>,
     /// The queue is in memory that survives the process.
     is_shared: bool,
     /// Disconnected when the threads that collect and mail have ended.
@@ -176,12 +187,15 @@ impl Service {
             None => (None, None),
         };
         let (ends, ended) = bounded(0);
+        let (silences, wanted_silences) = bounded(SILENCES);
         let service = Service {
             is_shared: memory.is_some(),
             queue: Arc::new(memory.map_or_else(|| Queue::new(QUEUE), |words| Queue::shared(Box::new(words)))),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
             spool,
+            questions: Arc::default(),
+            silences,
             ended,
         };
         let collector = Collector {
@@ -189,10 +203,14 @@ impl Service {
             outbox: service.outbox.clone(),
             counters: service.counters.clone(),
             spool: service.spool.clone(),
-            engine: Engine::new(plan.routes, &plan.host),
+            engine: Engine::new(&plan.routes, plan.policy, &plan.host),
             token,
+            ticks: 0,
+            questions: service.questions.clone(),
+            silences: wanted_silences,
             drops: Drops::default(),
             looked: None,
+            asked: (0, Instant::now()),
             in_hand: InHand::default(),
             record: Vec::new(),
         };
@@ -265,7 +283,26 @@ impl Service {
     /// Deliver what there is now, do not wait for better times. Any thread, no lock.
     pub fn drain(&self) {
         self.outbox.drain();
+        // It may wait for a digest.
         self.queue.nudge();
+    }
+
+    /// A server, or a backend (without server), of which the library has to know what it is now; `n` counts from 0. Any
+    /// thread; never waits: `None` may also mean that nobody can say just now.
+    pub fn question(&self, n: usize) -> Option<Name> {
+        self.questions.try_lock().ok()?.get(n).cloned()
+    }
+
+    /// Nothing is told of what the pattern is for, for so long. Any thread; never waits.
+    ///
+    /// # Errors
+    ///
+    /// Too many want that at once.
+    pub fn silence(&self, pattern: Pattern, length: Duration, reason: String) -> Result<(), Full> {
+        let until = SystemTime::now() + length.min(LONGEST_SILENCE);
+        self.silences.try_send(Silence { pattern, until, reason }).map_err(|_| Full)?;
+        self.queue.nudge();
+        Ok(())
     }
 
     /// Delivers what is pending for at most `bound`, then ends the threads or leaves them behind.
@@ -372,7 +409,7 @@ impl Crew {
                 None => None,
             };
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            self.queue.sleep_until_pushed(me, [pause, due].into_iter().flatten().min());
+            self.queue.sleep_until_pushed(me, collector.in_hand.held, [pause, due].into_iter().flatten().min());
         }
     }
 
@@ -411,9 +448,15 @@ struct Collector {
     engine: Engine,
     /// This process, in the ids of its events.
     token: String,
+    /// Mails that no event has led to have ids, too.
+    ticks: u64,
+    questions: Arc<Mutex<Vec<Name>>>,
+    silences: Receiver<Silence>,
     drops: Drops,
     /// When the spool was looked at last.
     looked: Option<Instant>,
+    /// Questions to HAProxy that are open, and when they were written down.
+    asked: (usize, Instant),
     in_hand: InHand,
     /// The record that it is at. Kept for the sake of its memory.
     record: Vec<u64>,
@@ -422,7 +465,9 @@ struct Collector {
 /// What the collector is at.
 #[derive(Default)]
 struct InHand {
-    /// Records of the queue that were read.
+    /// Records of the queue that were read and are told later: until then the next process may need them.
+    held: u64,
+    /// Others that were read.
     read: u64,
     /// Those of them whose mails were made.
     made: u64,
@@ -442,7 +487,12 @@ impl Collector {
     /// Does what is to be done now. Gives when to come back at the latest.
     fn collect(&mut self) -> Option<Duration> {
         let stopping = self.queue.is_closed();
+        if !stopping {
+            self.look_after_spool();
+        }
         while self.collect_some() {}
+        self.tell_what_is_due();
+        let asked = self.ask();
         if stopping {
             if self.queue.is_empty() {
                 self.count_drops(Duration::ZERO);
@@ -450,10 +500,11 @@ impl Collector {
             }
             return None;
         }
-        self.look_after_spool();
         let untold = self.count_drops(DROPS_TOLD_EVERY);
         let spool = self.spool.as_ref().map(|_| LOOK_EVERY);
-        [untold, spool].into_iter().flatten().min()
+        let due = self.engine.due();
+        let due = due.map(|due| due.duration_since(SystemTime::now()).unwrap_or_default());
+        [untold, spool, due, asked].into_iter().flatten().min()
     }
 
     /// Takes what the queue has, up to a bound. False: nothing.
@@ -461,25 +512,85 @@ impl Collector {
         let mut record = std::mem::take(&mut self.record);
         let most = if self.spool.is_some() { TOGETHER } else { 1 };
         while self.in_hand.read < most {
-            let Some(ticket) = self.queue.front(self.in_hand.read, &mut record) else { break };
+            let Some(ticket) = self.queue.front(self.in_hand.held + self.in_hand.read, &mut record) else { break };
             self.in_hand.read += 1;
             let id = format!("{}.{ticket}", self.token);
             self.make(&record, &id, &HashSet::new());
             self.in_hand.made += 1;
         }
         self.record = record;
+        if self.in_hand.held + self.in_hand.made >= HELD {
+            self.give();
+        }
         self.hand_over(|| ());
         std::mem::take(&mut self.in_hand.read) > 0
     }
 
-    /// What was made goes into the spool; then the events leave the queue, and `written` is called; then the mails go into
-    /// the outbox, from which they are sent.
+    /// The mails that the time brings; all that there are to be if there is no more time.
+    fn tell_what_is_due(&mut self) {
+        while let Ok(silence) = self.silences.try_recv() {
+            let pattern = silence.pattern.to_string();
+            if !self.engine.silence(silence) {
+                log::error!("'{pattern}' is not silenced: there are too many silences already");
+            }
+        }
+        let now = SystemTime::now();
+        let id = self.next_id();
+        let mails = match self.outbox.is_draining() {
+            true => self.engine.flush(&id, now),
+            false => self.engine.tick(&id, now),
+        };
+        self.in_hand.mails.extend(mails);
+        self.hand_over(|| ());
+    }
+
+    /// Nothing waits for a digest any more.
+    fn give(&mut self) {
+        let id = self.next_id();
+        self.in_hand.mails.extend(self.engine.give(&id, SystemTime::now()));
+    }
+
+    fn next_id(&mut self) -> String {
+        self.ticks += 1;
+        format!("{}.t{}", self.token, self.ticks)
+    }
+
+    /// HAProxy is asked what has become of that which the process before knew; returns when to do that again.
+    fn ask(&mut self) -> Option<Duration> {
+        let open = self.engine.open_questions();
+        if open == self.asked.0 {
+            return None;
+        }
+        let since = self.asked.1.elapsed();
+        if since < ASK_EVERY && open > 0 {
+            return Some(ASK_EVERY - since);
+        }
+        *self.questions.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.questions();
+        self.asked = (open, Instant::now());
+        None
+    }
+
+    /// What was made goes into the spool, and what the next process has to know; then the events leave the queue, but for those
+    /// that a digest holds, and `written` is called; then the mails go into the outbox, from which they are sent.
     fn hand_over(&mut self, written: impl FnOnce()) {
-        let (mails, made) = (std::mem::take(&mut self.in_hand.mails), std::mem::take(&mut self.in_hand.made));
+        let mails = std::mem::take(&mut self.in_hand.mails);
+        let told = self.in_hand.held + std::mem::take(&mut self.in_hand.made);
+        // Those that a digest has been waiting for are told with it, or wait with it for more.
+        self.in_hand.held = if self.engine.holds() { told } else { 0 };
+        let done = told - self.in_hand.held;
+        let known = self.spool.as_ref().and_then(|spool| Some((spool, self.engine.news_for_the_next()?)));
+        let mut is_remembered = true;
         let gone = self.outbox.put(mails, Instant::now(), || {
-            (0..made).for_each(|_| self.queue.release());
+            // What is told must be known to the next process, which will not see these events again.
+            if let Some((spool, memory)) = known {
+                is_remembered = spool.remember(&memory);
+            }
+            (0..done).for_each(|_| self.queue.release());
             written();
         });
+        if !is_remembered {
+            self.engine.remember_again();
+        }
         for mail in gone {
             self.counters.failed.many(mail.to.len() as u64);
             self.engine.lost(&mail);
@@ -490,8 +601,11 @@ impl Collector {
     /// A panic ended [`Collector::collect`]: the record that it was at would do it again.
     fn lose_what_is_in_hand(&mut self) {
         let is_at_one = self.in_hand.read > self.in_hand.made;
+        if catch_unwind(AssertUnwindSafe(|| self.give())).is_err() {
+            log::error!("{}", after_a_bug("the collector"));
+        }
         self.hand_over(|| ());
-        if is_at_one {
+        if is_at_one && self.in_hand.held == 0 {
             self.queue.release();
         }
         self.in_hand = InHand::default();
@@ -507,17 +621,26 @@ impl Collector {
         self.looked = Some(Instant::now());
         self.outbox.store_again();
         spool.tell_when_it_works();
+        for (token, memory) in spool.known_by_others() {
+            self.engine.inherit(&memory, &token, SystemTime::now());
+            // The other one's file goes when ours has it.
+            match self.engine.news_for_the_next() {
+                Some(memory) if !spool.remember(&memory) => self.engine.remember_again(),
+                _ => spool.has_inherited(&token),
+            }
+        }
         let (legacies, known) = spool.legacies();
         for mut legacy in legacies {
             for (created, stored) in std::mem::take(&mut legacy.mails) {
                 self.outbox.adopt(created, stored, Instant::now());
             }
-            for events in legacy.events.chunks(TOGETHER as usize) {
+            for events in legacy.events.chunks(HELD as usize) {
                 // When they are written, or in a panic, which would else come again each second.
                 let done = legacy.are_done_later(events);
                 for event in events {
                     self.make(&event.record, &event.id, &known);
                 }
+                self.give();
                 self.hand_over(|| drop(done));
             }
             spool.taken_over(legacy);
@@ -533,13 +656,16 @@ impl Collector {
         #[cfg(feature = "fault-injection")]
         assert!(change.server != "panic-in-the-collector", "asked for");
         self.count_drops(DROPS_TOLD_EVERY);
-        for (n, event) in change.events().into_iter().enumerate() {
-            for mail in self.engine.take(event, &format!("{id}.{n}"), SystemTime::now()) {
-                if !known.contains(&mail.message_id) {
-                    self.in_hand.mails.push(mail);
-                }
+        let now = SystemTime::now();
+        let mut events = change.events();
+        let mails = match (change.present, events.pop()) {
+            (Some(_), Some(event)) => self.engine.answer(event, id, now),
+            (_, last) => {
+                events.extend(last);
+                self.engine.take(events, id, now)
             }
-        }
+        };
+        self.in_hand.mails.extend(mails.into_iter().filter(|mail| !known.contains(&mail.message_id)));
     }
 
     /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the administrator wrote, typed: routes, relays, defaults and limits.
 
-use crate::event::Kinds;
+use crate::event::{Kinds, Level};
 use lettre::Address;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Where a step of an SMTP session ends at the latest, unless the relay has `timeout`.
@@ -13,6 +14,12 @@ pub const SMTP_TIMEOUT: Duration = Duration::from_secs(10);
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a mail is tried without `email_alert.retry`.
 pub const RETRY: Duration = Duration::from_secs(3 * 24 * 3600);
+/// How long changes are collected for one mail without `email_alert.digest`.
+pub const DIGEST: Duration = Duration::from_secs(5);
+/// What flapping is without `email_alert.flap`.
+pub const FLAP: Flap = Flap { changes: 6, time: Duration::from_secs(10 * 60) };
+/// How often one is reminded of a trouble without `email_alert.remind`.
+pub const REMIND: Duration = Duration::from_secs(4 * 3600);
 /// Events that wait for the collector at most.
 pub const QUEUE: usize = 4096;
 /// Mails that wait for a relay in memory at most; those in the spool do not count.
@@ -39,6 +46,97 @@ pub struct Settings {
     pub spool: Option<SpoolPlace>,
     /// `email_alert.retry`.
     pub retry: Option<Duration>,
+    /// `email_alert.digest`; `Some(None)`: off.
+    pub digest: Option<Option<Duration>>,
+    /// `email_alert.flap`; `Some(None)`: off.
+    pub flap: Option<Option<Flap>>,
+    /// `email_alert.remind`; `Some(None)`: off.
+    pub remind: Option<Option<Duration>>,
+}
+
+/// When a server, or a backend, flaps: from so many changes of its health on, within that time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flap {
+    /// At least 2.
+    pub changes: u32,
+    /// It is stable again when it has not changed for so long.
+    pub time: Duration,
+}
+
+/// When what is told; `None`: off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long changes are collected for one mail.
+    pub digest: Option<Duration>,
+    /// From when on a server is quiet.
+    pub flap: Option<Flap>,
+    /// How often one is reminded.
+    pub remind: Option<Duration>,
+}
+
+/// Servers and backends by name: `web` is the backend and its servers, `web/s1` one of them; `*` stands for any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    proxy: String,
+    server: Option<String>,
+}
+
+impl Pattern {
+    /// Is it for this server of that proxy, or for the proxy as a whole (`None`)?
+    pub fn fits(&self, proxy: &str, server: Option<&str>) -> bool {
+        fits(&self.proxy, proxy)
+            && match (&self.server, server) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(pattern), Some(server)) => fits(pattern, server),
+            }
+    }
+}
+
+/// `*` stands for any characters, also none.
+fn fits(pattern: &str, name: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let last = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        match name.find(piece) {
+            Some(place) => name = &name[place + piece.len()..],
+            None => return false,
+        }
+    }
+    name.ends_with(last)
+}
+
+impl FromStr for Pattern {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let (proxy, server) = match word.split_once('/') {
+            Some((proxy, server)) => (proxy, Some(server)),
+            None => (word, None),
+        };
+        // The characters of HAProxy's own names (invalid_char() in its src/tools.c).
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.chars().all(|char| char.is_ascii_alphanumeric() || "_.:-*".contains(char))
+        };
+        if !is_name(proxy) || server.is_some_and(|server| !is_name(server)) {
+            return Err(
+                "is not <proxy> or <proxy>/<server>, with letters, digits, '-', '_', '.', ':' and '*'",
+            );
+        }
+        Ok(Pattern { proxy: proxy.to_owned(), server: server.map(str::to_owned) })
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match &self.server {
+            Some(server) => write!(f, "{}/{server}", self.proxy),
+            None => f.write_str(&self.proxy),
+        }
+    }
 }
 
 /// The `email_alert.spool` line.
@@ -57,8 +155,12 @@ pub struct Route {
     pub to: Vec<Name>,
     /// The sender, if it is not `haproxy@<host>`.
     pub from: Option<Name>,
+    /// Which servers and backends; empty: all.
+    pub about: Vec<Pattern>,
     /// What for.
     pub kinds: Kinds,
+    /// What is less severe is not for it.
+    pub level: Level,
 }
 
 /// An address as written: complete, or a local name that gets the host's name.
@@ -253,6 +355,8 @@ pub struct Plan {
     pub spool: Option<SpoolPlace>,
     /// How long a mail is tried.
     pub retry: Duration,
+    /// When what is told.
+    pub policy: Policy,
 }
 
 /// A [`Route`] with whole addresses.
@@ -262,11 +366,29 @@ pub struct PlannedRoute {
     pub to: Vec<Recipient>,
     /// The sender.
     pub from: Address,
+    /// Which servers and backends; empty: all.
+    pub about: Vec<Pattern>,
     /// What for.
     pub kinds: Kinds,
+    /// What is less severe is not for it.
+    pub level: Level,
 }
 
 impl Settings {
+    /// Of no directive.
+    pub const fn new() -> Self {
+        Settings {
+            routes: Vec::new(),
+            relays: Vec::new(),
+            host_name: None,
+            spool: None,
+            retry: None,
+            digest: None,
+            flap: None,
+            remind: None,
+        }
+    }
+
     /// Fills in the defaults. `machine_name`: used without `email_alert.host-name`.
     ///
     /// Errors are for the administrator: what is wrong with the configuration as a whole, and what to do.
@@ -294,7 +416,9 @@ impl Settings {
                     Some(name) => complete(name)?.address,
                     None => Address::new("haproxy", host).map_err(|_| unusable_host(host))?,
                 },
+                about: route.about.clone(),
                 kinds: route.kinds,
+                level: route.level,
             })
         });
         Ok(Plan {
@@ -303,6 +427,11 @@ impl Settings {
             relays: if self.relays.is_empty() { usual_relays() } else { self.relays.clone() },
             spool: self.spool.clone(),
             retry: self.retry.unwrap_or(RETRY),
+            policy: Policy {
+                digest: self.digest.unwrap_or(Some(DIGEST)),
+                flap: self.flap.unwrap_or(Some(FLAP)),
+                remind: self.remind.unwrap_or(Some(REMIND)),
+            },
         })
     }
 }
@@ -342,4 +471,34 @@ pub fn is_loopback(host: &str) -> bool {
 pub fn is_program(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     path.metadata().is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_names_with_stars() {
+        let fits = |pattern: &str, proxy, server| pattern.parse::<Pattern>().map(|p| p.fits(proxy, server));
+        for (pattern, proxy, server, expected) in [
+            ("web", "web", None, true),
+            ("web", "web", Some("s1"), true),
+            ("web", "web2", None, false),
+            ("web/s1", "web", Some("s1"), true),
+            ("web/s1", "web", None, false),
+            ("web/*", "web", None, false),
+            ("web/*", "web", Some("s1"), true),
+            ("*", "web", None, true),
+            ("*/db-*", "x", Some("db-1"), true),
+            ("*/db-*", "x", Some("adb-1"), false),
+            ("a*b*c", "aXbYbZc", None, true),
+            ("a*b*c", "aXc", None, false),
+            ("ab*ba", "aba", None, false),
+        ] {
+            assert_eq!(fits(pattern, proxy, server), Ok(expected), "{pattern} {proxy} {server:?}");
+        }
+        for bad in ["", "/", "web/", "/s1", "a b", "a/b/c", "a,b"] {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+    }
 }

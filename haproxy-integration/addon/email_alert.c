@@ -28,7 +28,7 @@
 #include <haproxy/global.h>
 #include <haproxy/init.h>
 #include <haproxy/log.h>
-#include <haproxy/proxy-t.h>
+#include <haproxy/proxy.h>
 #include <haproxy/server.h>
 #include <haproxy/signal.h>
 #include <haproxy/task.h>
@@ -44,9 +44,11 @@
 #define EMAIL_ALERT_TERM_DELAY     1000  /* ms that SIGTERM may be put off */
 #define EMAIL_ALERT_STOP_DELAY     5000  /* ms that the end of a soft stop may be put off */
 #define EMAIL_ALERT_MESSAGE_SIZE   1024
+#define EMAIL_ALERT_NAME_SIZE       512
+#define EMAIL_ALERT_QUESTIONS        64  /* answered at once: a backend's servers are searched one by one */
 
 static struct {
-	struct task *task;           /* logs, and waits after SIGTERM; on thread 0 */
+	struct task *task;           /* logs, answers, and waits after SIGTERM; on thread 0 */
 	int terminate;               /* tick at which SIGTERM ends the process, if set */
 } email_alert = {
 	.task      = NULL,
@@ -162,6 +164,46 @@ static const char *email_alert_address(const struct server *s, char *text, int s
 	return text;
 }
 
+/* Sets in <event> what is known of the proxy <px>, and clears the rest */
+static void email_alert_describe_proxy(struct haproxy_email_alert_event *event, const struct proxy *px)
+{
+	memset(event, 0, sizeof(*event));
+	event->size      = sizeof(*event);
+	event->proxy_id  = px->uuid;
+	event->proxy     = email_alert_text(px->id);
+	event->active    = px->srv_act;
+	event->backup    = px->srv_bck;
+	event->requeued  = -1;
+	event->check_code        = -1;
+	event->check_duration_ms = -1;
+	if ((px->cap & PR_CAP_LISTEN) == PR_CAP_LISTEN)
+		event->flags |= HAPROXY_EMAIL_ALERT_LISTEN;
+}
+
+/* Sets in <event> what server <s> is now. <address> of <size> bytes has to stay
+ * as long as <event>.
+ *
+ * Must be called with the server lock held.
+ */
+static void email_alert_describe_server(struct haproxy_email_alert_event *event, const struct server *s,
+                                        char *address, int size)
+{
+	event->server_id = s->puid;
+	event->new_state = email_alert_state(s->next_state);
+	event->new_admin = email_alert_admin(s->next_admin);
+	event->sessions  = s->cur_sess;
+	event->queued    = s->queue.length;
+	event->server    = email_alert_text(s->id);
+	event->hostname  = email_alert_text(s->hostname);
+	event->address   = email_alert_text(email_alert_address(s, address, size));
+	if (s->track) {
+		event->via_proxy  = email_alert_text(s->track->proxy->id);
+		event->via_server = email_alert_text(s->track->id);
+	}
+	if (s->flags & SRV_F_BACKUP)
+		event->flags |= HAPROXY_EMAIL_ALERT_BACKUP;
+}
+
 /* Tells the library that the status of server <s>, which was <old>, has been
  * updated, unless nothing changed that anybody wants to know. An event that the
  * library cannot take is counted there.
@@ -185,34 +227,12 @@ static void email_alert_observe(struct server *s, const struct srv_status_snapsh
 	    !old->srv_count == !(px->srv_act + px->srv_bck))
 		return;
 
-	memset(&event, 0, sizeof(event));
-	event.size      = sizeof(event);
-	event.proxy_id  = px->uuid;
-	event.server_id = s->puid;
+	email_alert_describe_proxy(&event, px);
+	email_alert_describe_server(&event, s, address, sizeof(address));
 	event.old_state = email_alert_state(old->cur_state);
-	event.new_state = email_alert_state(s->next_state);
 	event.old_admin = email_alert_admin(old->cur_admin);
-	event.new_admin = email_alert_admin(s->next_admin);
 	event.usable_before = old->srv_count;
-	event.active    = px->srv_act;
-	event.backup    = px->srv_bck;
-	event.sessions  = s->cur_sess;
 	event.requeued  = requeued;
-	event.queued    = s->queue.length;
-	event.check_code        = -1;
-	event.check_duration_ms = -1;
-	event.proxy     = email_alert_text(px->id);
-	event.server    = email_alert_text(s->id);
-	event.hostname  = email_alert_text(s->hostname);
-	event.address   = email_alert_text(email_alert_address(s, address, sizeof(address)));
-	if (s->track) {
-		event.via_proxy  = email_alert_text(s->track->proxy->id);
-		event.via_server = email_alert_text(s->track->id);
-	}
-	if (s->flags & SRV_F_BACKUP)
-		event.flags |= HAPROXY_EMAIL_ALERT_BACKUP;
-	if ((px->cap & PR_CAP_LISTEN) == PR_CAP_LISTEN)
-		event.flags |= HAPROXY_EMAIL_ALERT_LISTEN;
 
 	if (!(old->cur_admin & SRV_ADMF_MAINT) && old->cur_state != old->next_state) {
 		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
@@ -227,6 +247,93 @@ static void email_alert_observe(struct server *s, const struct srv_status_snapsh
 static struct srv_status_observer email_alert_observer = {
 	.notify = email_alert_observe,
 };
+
+/* Returns non-zero if <check> has had a result, or will never have one */
+static inline int email_alert_is_checked(const struct check *check)
+{
+	return !(check->state & CHK_ST_ENABLED) || check->status > HCHK_STATUS_START;
+}
+
+/* Returns non-zero if what HAProxy believes of server <s> is more than the good
+ * faith that it has in every server until its first check.
+ */
+static int email_alert_is_sure(const struct server *s)
+{
+	if (s->next_admin & SRV_ADMF_MAINT)
+		return 1;
+	while (s->track)
+		s = s->track;
+	return email_alert_is_checked(&s->check) && email_alert_is_checked(&s->agent);
+}
+
+/* Tells the library what has become of <server_name> in <proxy_name>, or of this
+ * proxy as a whole if the name is empty, unless that is not sure yet. Nothing is
+ * ever announced of a server that is up from the start, and an old process may
+ * have said that it is down.
+ */
+static void email_alert_answer(const char *proxy_name, const char *server_name)
+{
+	struct haproxy_email_alert_event event;
+	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+	struct proxy *px = proxy_be_by_name(proxy_name);
+	struct server *s = NULL;
+
+	if (px && !(px->flags & (PR_FL_DISABLED|PR_FL_STOPPED)))
+		s = *server_name ? findserver(px, server_name) : px->srv;
+
+	if (!s) {
+		memset(&event, 0, sizeof(event));
+		event.size   = sizeof(event);
+		event.flags  = HAPROXY_EMAIL_ALERT_GONE;
+		event.proxy  = email_alert_text(proxy_name);
+		event.server = email_alert_text(server_name);
+		haproxy_email_alert(&event);
+		return;
+	}
+
+	email_alert_describe_proxy(&event, px);
+	event.flags |= HAPROXY_EMAIL_ALERT_PRESENT;
+
+	if (!*server_name) {
+		for (; s; s = s->next)
+			if (!email_alert_is_sure(s))
+				return;
+		haproxy_email_alert(&event);
+		return;
+	}
+
+	/* locked until the library has the answer, so that no change overtakes it */
+	HA_SPIN_LOCK(SERVER_LOCK, &s->lock);
+	if (email_alert_is_sure(s)) {
+		email_alert_describe_server(&event, s, address, sizeof(address));
+		event.old_state = event.new_state;
+		event.old_admin = event.new_admin;
+		if (!s->track && (s->check.state & CHK_ST_ENABLED))
+			email_alert_set_check(&event, s->check.status, s->check.code, s->check.duration, s->check.desc);
+		haproxy_email_alert(&event);
+	}
+	HA_SPIN_UNLOCK(SERVER_LOCK, &s->lock);
+}
+
+/* Answers some of the library's questions, others at the next call. Must run on
+ * one thread at a time.
+ */
+static void email_alert_answer_questions()
+{
+	static size_t next;
+	char proxy[EMAIL_ALERT_NAME_SIZE];
+	char server[EMAIL_ALERT_NAME_SIZE];
+	int count;
+
+	for (count = 0; count < EMAIL_ALERT_QUESTIONS; count++) {
+		if (haproxy_email_alert_question(next, proxy, server, sizeof(proxy)) != HAPROXY_EMAIL_ALERT_OK) {
+			next = 0;
+			return;
+		}
+		next++;
+		email_alert_answer(proxy, server);
+	}
+}
 
 /* Logs what the library has to say. Must run on one thread at a time. */
 static void email_alert_log()
@@ -249,10 +356,14 @@ static void email_alert_die()
 	raise(SIGTERM);
 }
 
-/* Task handler: logs, and ends the process after SIGTERM */
+/* Task handler: logs, answers questions, and ends the process after SIGTERM */
 static struct task *email_alert_process(struct task *t, void *context, unsigned int state)
 {
 	email_alert_log();
+
+	/* what this process still sees is of no interest once there is another one */
+	if (!stopping)
+		email_alert_answer_questions();
 
 	if (!tick_isset(email_alert.terminate)) {
 		t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_LOG_INTERVAL));
@@ -353,7 +464,7 @@ static void email_alert_stop()
 }
 
 /* Describes in <process> what the worker will be */
-static void email_alert_describe(struct haproxy_email_alert_process *process)
+static void email_alert_describe_process(struct haproxy_email_alert_process *process)
 {
 	memset(process, 0, sizeof(*process));
 	process->size = sizeof(*process);
@@ -390,7 +501,7 @@ static int email_alert_check_config()
 	if (!haproxy_email_alert_configured())
 		return ERR_NONE;
 
-	email_alert_describe(&process);
+	email_alert_describe_process(&process);
 	return email_alert_report(haproxy_email_alert_check(&process, message, sizeof(message)), message);
 }
 
@@ -407,7 +518,7 @@ static int email_alert_prepare()
 	if (!haproxy_email_alert_configured())
 		return ERR_NONE;
 
-	email_alert_describe(&process);
+	email_alert_describe_process(&process);
 	err_code = email_alert_report(haproxy_email_alert_prepare(&process, message, sizeof(message)), message);
 	if (err_code & (ERR_ABORT|ERR_FATAL))
 		return err_code;

@@ -137,6 +137,7 @@ static void order(const char *directory)
 	/* draining: events are still taken */
 	EXPECT(haproxy_email_alert_drain(), OK);
 	EXPECT(haproxy_email_alert_drain(), OK);
+	event.server = text("another");
 	EXPECT(haproxy_email_alert(&event), OK);
 
 	/* stopped, twice */
@@ -212,7 +213,7 @@ static void pointers(const char *directory)
 	/* a struct that is no longer than its size says: a byte more that is read shows under valgrind */
 	size_t *lone_size = malloc(sizeof(*lone_size));
 	size_t sizes[3], n, accepted = 0;
-	char line[1024], dots[64];
+	char line[1024], dots[64], server[16];
 	int level[2];
 
 	memset(dots, '.', sizeof(dots));
@@ -241,7 +242,9 @@ static void pointers(const char *directory)
 
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), OK);
-	EXPECT(parse("email_alert ops@example.com lb1@example.com events down,maint", NULL, 0), OK);
+	EXPECT(parse("email_alert ops@example.com lb1@example.com events down,up,maint", NULL, 0), OK);
+	EXPECT(parse("email_alert.digest off", NULL, 0), OK);
+	EXPECT(parse("email_alert.flap off", NULL, 0), OK);
 	EXPECT(parse("email_alert.host-name lb1.example.com", NULL, 0), OK);
 	memset(&newer_process, 0xa5, sizeof(newer_process));
 	newer_process.known = self;
@@ -264,6 +267,7 @@ static void pointers(const char *directory)
 	newer_event.known.size = sizeof(newer_event);
 	EXPECT(haproxy_email_alert(&newer_event.known), OK);
 	newer_event.known.size = SIZE_MAX;
+	newer_event.known.server = text("newer");
 	EXPECT(haproxy_email_alert(&newer_event.known), OK);
 	accepted += 2;
 
@@ -281,6 +285,9 @@ static void pointers(const char *directory)
 	/* other numbers may be anything */
 	event.proxy_id = event.server_id = event.sessions = event.queued = UINT32_MAX;
 	event.usable_before = event.active = event.backup = event.flags = UINT32_MAX;
+	/* but for what asks for something else */
+	event.flags &= ~(HAPROXY_EMAIL_ALERT_PRESENT | HAPROXY_EMAIL_ALERT_GONE);
+	event.server = text("numbers");
 	event.old_admin = 0;
 	event.new_admin = UINT32_MAX;
 	event.requeued = event.check_code = INT32_MAX;
@@ -297,6 +304,9 @@ static void pointers(const char *directory)
 		struct haproxy_email_alert_text *text;
 
 		event = down();
+		/* what is down does not go down: another server each time, which comes back */
+		event.server.data = server;
+		event.server.length = snprintf(server, sizeof(server), "s%u", (unsigned int)n);
 		text = text_of(&event, n);
 		text->data = NULL;
 		text->length = 1;
@@ -304,6 +314,8 @@ static void pointers(const char *directory)
 		text->length = 0;
 		EXPECT(haproxy_email_alert(&event), OK);
 		text->data = "";
+		event.new_state = HAPROXY_EMAIL_ALERT_RUNNING;
+		event.old_state = HAPROXY_EMAIL_ALERT_STOPPED;
 		EXPECT(haproxy_email_alert(&event), OK);
 		text->length = SIZE_MAX;
 		EXPECT(haproxy_email_alert(&event), INVALID);
@@ -484,11 +496,16 @@ static char *repeat(const char *piece)
 /* One event with <text> in the place of each text, then one with it everywhere, which also empties the backend. */
 static size_t push_everywhere(struct haproxy_email_alert_text text)
 {
+	static unsigned int servers;
 	struct haproxy_email_alert_event event;
+	char server[16];
 	size_t n;
 
 	for (n = 0; n < COUNT(texts); n++) {
 		event = down();
+		/* what is down does not go down */
+		event.server.data = server;
+		event.server.length = snprintf(server, sizeof(server), "s%u", servers++);
 		if (texts[n] >= offsetof(struct haproxy_email_alert_event, via_proxy) &&
 		    texts[n] <= offsetof(struct haproxy_email_alert_event, cause))
 			event.flags &= ~HAPROXY_EMAIL_ALERT_CHECK;
@@ -542,11 +559,15 @@ static void life(const char *directory)
 static void stop_at_once(const char *directory)
 {
 	struct haproxy_email_alert_event event = down();
+	char server[16];
 	int n;
 
 	start(directory, "down");
-	for (n = 0; n < 500; n++)
+	event.server.data = server;
+	for (n = 0; n < 500; n++) {
+		event.server.length = snprintf(server, sizeof(server), "s%d", n);
 		EXPECT(haproxy_email_alert(&event), OK);
+	}
 	EXPECT(haproxy_email_alert_stop(20000), OK);
 }
 

@@ -91,6 +91,9 @@ void start(const char *directory, const char *kinds)
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), HAPROXY_EMAIL_ALERT_OK);
 	EXPECT(parse("email_alert.host-name lb1.example.com", NULL, 0), HAPROXY_EMAIL_ALERT_OK);
+	/* a mail for each change */
+	EXPECT(parse("email_alert.digest off", NULL, 0), HAPROXY_EMAIL_ALERT_OK);
+	EXPECT(parse("email_alert.flap off", NULL, 0), HAPROXY_EMAIL_ALERT_OK);
 	EXPECT(haproxy_email_alert_check(&self, NULL, 0), HAPROXY_EMAIL_ALERT_OK);
 	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), HAPROXY_EMAIL_ALERT_OK);
 	EXPECT(haproxy_email_alert_start(), HAPROXY_EMAIL_ALERT_OK);

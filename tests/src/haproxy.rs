@@ -275,6 +275,13 @@ impl Haproxy {
         }
     }
 
+    /// The same with another configuration.
+    #[track_caller]
+    pub fn reload_with(&mut self, setup: &Setup) {
+        self.home.write_configuration(setup, &self.log);
+        self.reload();
+    }
+
     /// Kills the worker, as nothing can prevent, and waits until nothing is left; a master ends by itself.
     #[track_caller]
     pub fn kill(&mut self, worker: i32) {

@@ -59,6 +59,7 @@ pub struct Setup {
     pub(crate) hosts: Option<String>,
     threads: u32,
     jailed: bool,
+    each_alone: bool,
     route: Option<String>,
     globals: Vec<String>,
     sections: Vec<String>,
@@ -74,15 +75,17 @@ impl Setup {
             hosts: None,
             threads,
             jailed: false,
+            each_alone: false,
             route: None,
             globals: Vec::new(),
             sections: Vec::new(),
         }
     }
 
-    /// Alerts for `RECIPIENT`; the test names the relays.
+    /// Alerts for `RECIPIENT`, a mail for each change; the test names the relays.
     pub fn with_alerts() -> Self {
         let mut setup = Self::without_alerts().global(&format!("email_alert.host-name {HOST}"));
+        setup.each_alone = true;
         setup.route = Some(format!("email_alert {RECIPIENT} {SENDER}"));
         setup
     }
@@ -100,6 +103,12 @@ impl Setup {
     /// Alerts for `RECIPIENT` through this relay, which has to answer each step within this time.
     pub fn mailing_within(relay: &Relay, time: &str) -> Self {
         Self::with_alerts().global(&format!("email_alert.relay test {} timeout {time}", relay.address()))
+    }
+
+    /// Mails as without `email_alert.digest` and `email_alert.flap`, not one for each change.
+    pub fn with_digests(mut self) -> Self {
+        self.each_alone = false;
+        self
     }
 
     /// The kinds of events that are mailed, instead of the default ones.
@@ -200,6 +209,9 @@ impl Setup {
         );
         if self.jailed {
             text += &format!("    chroot {directory}/jail\n    uid {UNPRIVILEGED}\n    gid {UNPRIVILEGED}\n");
+        }
+        if self.each_alone {
+            text += "    email_alert.digest off\n    email_alert.flap off\n";
         }
         for line in self.route.iter().chain(&self.globals) {
             text += &format!("    {line}\n");

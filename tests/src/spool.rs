@@ -69,9 +69,18 @@ impl Spool {
         path
     }
 
-    /// The names of its files, sorted.
+    /// The names of its files, sorted; but for what is remembered of troubles, which a process may leave at its end.
     pub fn names(&self) -> Vec<String> {
-        names_in(&self.directory)
+        let mut names = names_in(&self.directory);
+        names.retain(|name| !name.starts_with("incidents."));
+        names
+    }
+
+    /// What is remembered of troubles.
+    pub fn incidents(&self) -> Vec<String> {
+        let mut names = names_in(&self.directory);
+        names.retain(|name| name.starts_with("incidents."));
+        names.iter().map(|name| fs::read_to_string(self.directory.join(name)).unwrap_or_default()).collect()
     }
 
     /// Those that begin with this.
@@ -79,6 +88,12 @@ impl Spool {
         let mut names = self.names();
         names.retain(|name| name.starts_with(prefix));
         names
+    }
+
+    /// Removes that: what is down now is unknown to the next process.
+    pub fn forget_incidents(&self) {
+        let names = names_in(&self.directory).into_iter().filter(|name| name.starts_with("incidents."));
+        names.for_each(|name| fs::remove_file(self.directory.join(name)).expect("our own file"));
     }
 
     /// How many mails are in the files that begin with this.

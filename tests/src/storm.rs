@@ -6,7 +6,7 @@
 //! a change that the library has accepted. A command without an answer may have been executed or not.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
@@ -147,6 +147,35 @@ impl std::ops::AddAssign for Tally {
         self.beyond += other.beyond;
         self.twice += other.twice;
     }
+}
+
+/// A process that is killed leaves servers down: the next one knows that, and mails when it finds them up again, as all
+/// servers without checks are in it.
+fn is_of_the_start(mail: &ParsedMail) -> bool {
+    mail.first_line().contains(" is UP since HAProxy was started again")
+}
+
+/// Those of `mails` that are about changes.
+pub fn of_changes(mails: Vec<ParsedMail>) -> Vec<ParsedMail> {
+    mails.into_iter().filter(|mail| !is_of_the_start(mail)).collect()
+}
+
+/// Those that went down in a process that may have known them to be down, from one before: that is no news.
+pub fn known(asked: &[Asked]) -> BTreeSet<(i32, Change)> {
+    // Of each server the last process that was asked, and whether it may have left it down.
+    let mut left: BTreeMap<&str, (i32, bool)> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    for Asked { change, pid, acknowledged } in asked {
+        let (before, was_down) = left.get(change.server.as_str()).copied().unwrap_or((*pid, false));
+        let is_down = change.state == "down";
+        if before != *pid && was_down && is_down {
+            known.insert((*pid, change.clone()));
+        }
+        // What nobody acknowledged was perhaps not done.
+        let may_be_down = is_down || acknowledged.is_none() && was_down;
+        left.insert(&change.server, (*pid, may_be_down));
+    }
+    known
 }
 
 /// Every change that was acknowledged is in a mail; no mail is about anything that was not asked for; and what is about the

@@ -9,11 +9,11 @@ use end_to_end::{
 const WRONG: &[(&str, &str)] = &[
     (
         "email_alert",
-        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert \"\"",
-        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' expects at least one recipient: email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert ops@example.com,",
@@ -61,7 +61,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "email_alert ops@example.com a@example.com b@example.com",
-        "'email_alert' unknown word 'b@example.com'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'b@example.com'; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert ops@example.com a@example.com,b@example.com",
@@ -94,35 +94,40 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "email_alert ops@example.com events down events up",
-        "'email_alert' 'events' is given twice; expected one list of kinds",
+        "'email_alert' 'events' is given twice; expected one list",
     ),
     (
         "email_alert ops@example.com event down",
-        "'email_alert' unknown word 'event', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'event', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert ops@example.com evnets down",
-        "'email_alert' unknown word 'evnets', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'evnets', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert ops@example.com lb@example.com evens down",
-        "'email_alert' unknown word 'evens', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'evens', did you mean 'events'?; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
+    ),
+    ("email_alert ops@example.com for", "'email_alert' 'for' expects a list such as web,api/server1"),
+    (
+        "email_alert ops@example.com for web,",
+        "'email_alert' '' is not <proxy> or <proxy>/<server>, with letters, digits, '-', '_', '.', ':' and '*'; 'for' expects a list such as web,api/server1",
     ),
     (
-        "email_alert ops@example.com for web",
-        "'email_alert' 'for' is not supported yet; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "email_alert ops@example.com fro web",
+        "'email_alert' unknown word 'fro', did you mean 'for'?; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
-        "email_alert ops@example.com level alert",
-        "'email_alert' 'level' is not supported yet; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "email_alert ops@example.com level notcie",
+        "'email_alert' unknown level 'notcie', did you mean 'notice'?; 'level' expects one of emerg alert crit err warning notice info debug",
     ),
     (
         "email_alert ops@example.com lb@example.com nonsense",
-        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alert ops@example.com events down nonsense",
-        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [events <kind>,...]",
+        "'email_alert' unknown word 'nonsense'; expected email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]",
     ),
     (
         "email_alerts ops@example.com",
@@ -136,9 +141,22 @@ const WRONG: &[(&str, &str)] = &[
         "email_alert.hostname lb1",
         "unknown keyword 'email_alert.hostname' in 'global' section; did you mean 'email_alert.host-name' maybe ?",
     ),
-    ("email_alert.digest 5s", "'email_alert.digest' is not supported yet; remove this line"),
-    ("email_alert.flap 6/10m", "'email_alert.flap' is not supported yet; remove this line"),
-    ("email_alert.remind 4h", "'email_alert.remind' is not supported yet; remove this line"),
+    ("email_alert.digest", "'email_alert.digest' expects a time: email_alert.digest <time>|off"),
+    (
+        "email_alert.digest on",
+        "'email_alert.digest' 'on' does not begin with a number; expected a time, such as 5s",
+    ),
+    ("email_alert.digest 2h", "'email_alert.digest' '2h' is out of range; expected 100ms to 1h"),
+    (
+        "email_alert.digest 5s 6s",
+        "'email_alert.digest' unknown word '6s'; expected email_alert.digest <time>|off",
+    ),
+    (
+        "email_alert.flap 6",
+        "'email_alert.flap' '6' has no '/'; expected email_alert.flap <changes>/<time>|off, such as 6/10m",
+    ),
+    ("email_alert.flap 1/10m", "'email_alert.flap' '1' changes is out of range; expected 3 to 100"),
+    ("email_alert.remind 5s", "'email_alert.remind' '5s' is out of range; expected 1m to 30d"),
     ("email_alert.queue 4096", "'email_alert.queue' is not supported yet; remove this line"),
     ("email_alert.subject x", "'email_alert.subject' is not supported yet; remove this line"),
     ("email_alert.native on", "'email_alert.native' is not supported yet; remove this line"),

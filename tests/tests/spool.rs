@@ -469,6 +469,7 @@ fn a_directory_that_cannot_be_written_any_more_costs_no_mail_and_repeats_none() 
     spool.has_mode(0o700);
     // What was delivered in the meantime is not left for the next process.
     spool.wait_until_delivered(|| haproxy.story());
+    until_true("all troubles to be over", || spool.incidents().is_empty());
     haproxy.kill(first);
     haproxy.start_again();
     relay.expect_no_more_than(80, A_WHILE);
@@ -583,8 +584,8 @@ fn damaged_and_planted_files_are_set_aside_and_never_mailed() {
         plant(format!("mail.random.{n}"), &bytes);
     }
     plant("mail.zeros.1".into(), &[0; 4096]);
-    plant("mail.huge.1".into(), &[text.as_bytes(), &vec![b'x'; 3_000_000]].concat());
-    plant("mail.huge.2".into(), text.repeat(1000).as_bytes());
+    plant("mail.huge.1".into(), &[text.as_bytes(), &vec![b'x'; 5_000_000]].concat());
+    plant("mail.huge.2".into(), text.repeat(10_000).as_bytes());
     plant("mail.middle.1".into(), text.replace("\nend\n", "\nend").repeat(2).as_bytes());
     plant("mail.injected.1".into(), text.replace(&id, "<a@b>\r\nBcc: evil@example.com").as_bytes());
     plant("mail.newer.1".into(), text.replace("spool 2", "spool 3").as_bytes());
@@ -814,6 +815,7 @@ fn after_a_crash_only_those_get_a_mail_who_have_not_got_it() {
         || fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!("\ndone: {RECIPIENT}\n")));
     until_true("the file to say so", is_done);
     haproxy.kill(victim);
+    spool.forget_incidents();
     relay.behaves();
     haproxy.start_again();
     let deliveries = relay.wait_for_deliveries(2);

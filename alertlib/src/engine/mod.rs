@@ -1,153 +1,171 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Events in, mails out: who gets what. Pure: no I/O, no threads, the clock comes in.
+//! Events in, mails out: who is told what, and when. Pure: no I/O, no threads, the clock comes in.
+//!
+//! An event goes through these rooms: [`route`] says which audiences it is for; each has a [`desk`], which tracks its servers
+//! and backends as [`subject`]s (trouble, flapping, thread). What is told is news that waits for the next mail ([`digest`]);
+//! what somebody wants to be quiet about ([`silence`]), and what flaps, waits for the end of that. [`memory`] is what the next
+//! process has to know.
 
+mod desk;
+mod digest;
+mod memory;
 mod outgoing;
+#[cfg(test)]
+mod properties;
+mod route;
+mod silence;
+mod subject;
 
+pub use memory::{Known, Memory};
 pub use outgoing::{About, Cause, Group, Incident, Item, MOST_REFERENCES, Note, Outgoing, groups};
+pub use silence::{LONGEST as LONGEST_SILENCE, Silence};
+pub use subject::{Name, Thread, Trouble};
 
-use crate::event::{Event, Kind};
-use crate::settings::{PlannedRoute, Recipient};
-use std::collections::HashMap;
+use crate::event::Event;
+use crate::settings::{PlannedRoute, Policy};
+use desk::{Desk, Stamp};
+use route::Audience;
+use silence::Silences;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Decides which events become which mails.
 pub struct Engine {
-    routes: Vec<PlannedRoute>,
+    desks: Vec<Desk>,
     host: String,
-    dropped: u64,
-    /// What was last said of each backend: `BackendDown` or `BackendUp`.
-    backends: HashMap<String, Kind>,
+    silences: Silences,
 }
 
 impl Engine {
-    /// An engine for these routes.
-    pub fn new(routes: Vec<PlannedRoute>, host: &str) -> Self {
-        Engine { routes, host: host.to_owned(), dropped: 0, backends: HashMap::new() }
+    /// An engine for these routes. `host`: this machine's name, for Message-IDs.
+    pub fn new(routes: &[PlannedRoute], policy: Policy, host: &str) -> Self {
+        let desk = |audience| Desk::new(audience, policy);
+        Engine {
+            desks: Audience::all_of(routes).into_iter().map(desk).collect(),
+            host: host.to_owned(),
+            silences: Silences::default(),
+        }
     }
 
-    /// The mails that `event` means at the time `now`: one a sender, and one copy a recipient, however many routes match.
+    /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
     ///
-    /// `id`: letters, digits, `.` and `-` that no other event of any process on this host has. The same event with the
-    /// same id gets the same Message-IDs, should it come again after a crash.
-    pub fn take(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        // Two servers that change at once, on two threads, may both find that theirs was the backend's last one.
-        if matches!(event.kind, Kind::BackendDown | Kind::BackendUp)
-            && self.backends.insert(event.proxy.clone(), event.kind) == Some(event.kind)
-        {
-            return Vec::new();
-        }
-        let mut mails: Vec<Outgoing> = Vec::new();
-        for n in 0..self.routes.len() {
-            if !self.routes[n].kinds.has(event.kind) {
-                continue;
+    /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has. The same events with the
+    /// same id get the same Message-IDs, should they come again after a crash.
+    pub fn take(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Outgoing> {
+        for event in events {
+            for desk in &mut self.desks {
+                desk.take(event.clone(), &self.silences, now);
             }
-            let PlannedRoute { to, from, .. } = &self.routes[n];
-            let new = |recipient: &&Recipient| {
-                !mails.iter().any(|m| m.to.iter().any(|r| r.address == recipient.address))
-            };
-            let to: Vec<Recipient> = to.iter().filter(new).cloned().collect();
-            if to.is_empty() {
-                continue;
-            }
-            if let Some(mail) = mails.iter_mut().find(|mail| mail.from == *from) {
-                mail.to.extend(to);
-                continue;
-            }
-            mails.push(Outgoing {
-                message_id: format!("<haproxy.{id}.{n}@{}>", self.host),
-                created: now,
-                from: from.clone(),
-                to,
-                references: Vec::new(),
-                topic: event.subject(),
-                about: About::Changes,
-                items: vec![Item::of(event.clone())],
-                sizes: Vec::new(),
-                unnamed: 0,
-                dropped: self.dropped,
-            });
         }
-        if !mails.is_empty() {
-            self.dropped = 0;
+        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
+    }
+
+    /// The same for what answers one of [`Engine::questions`].
+    pub fn answer(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Outgoing> {
+        let name = Name::of(&event);
+        for desk in &mut self.desks {
+            if desk.doubts(&name) {
+                desk.take(event.clone(), &self.silences, now);
+            }
         }
-        mails
+        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
     }
 
     /// Tells in the next mail that `count` more events were dropped.
     pub fn dropped(&mut self, count: u64) {
-        self.dropped = self.dropped.saturating_add(count);
+        self.desks.iter_mut().for_each(|desk| desk.dropped(count));
     }
 
     /// Tells in the next mail that this one was dropped, and what it was to tell of others.
     pub fn lost(&mut self, mail: &Outgoing) {
         self.dropped(mail.dropped.saturating_add(1));
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::{Kind, Kinds, sample};
-
-    fn recipient(address: &str) -> Recipient {
-        Recipient { address: address.parse().expect("address"), is_local: false }
+    /// From now until its end nothing is told of what the silence is for; false: there are too many already.
+    pub fn silence(&mut self, silence: Silence) -> bool {
+        self.silences.add(silence)
     }
 
-    fn route(to: &[&str], from: &str, kinds: &[Kind]) -> PlannedRoute {
-        PlannedRoute {
-            to: to.iter().map(|to| recipient(to)).collect(),
-            from: from.parse().expect("address"),
-            kinds: kinds.iter().copied().collect::<Kinds>(),
+    /// Do events wait to be told that would be lost with this process?
+    pub fn holds(&self) -> bool {
+        self.desks.iter().any(Desk::has_news)
+    }
+
+    /// When [`Engine::tick`] is to be called, at the latest.
+    pub fn due(&self) -> Option<SystemTime> {
+        self.desks.iter().filter_map(Desk::due).chain(self.silences.end()).min()
+    }
+
+    /// The mails that the time brings: digests, ends of flapping and of silences, reminders. `id`: as for [`Engine::take`].
+    pub fn tick(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
+        let over = self.silences.over(now);
+        self.each(id, now, |desk, silences, stamp| {
+            let mut mails = desk.tick(silences, stamp);
+            for silence in &over {
+                mails.extend(desk.end_silence(silence, silences, mails.len(), stamp));
+            }
+            mails
+        })
+    }
+
+    /// What waits for the next mail: nothing must be held any longer.
+    pub fn give(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
+        self.each(id, now, |desk, _, stamp| desk.mails(true, stamp))
+    }
+
+    /// Everything that waits, whatever for: the process ends.
+    pub fn flush(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
+        self.each(id, now, |desk, _, stamp| desk.flush(stamp))
+    }
+
+    fn each(
+        &mut self,
+        id: &str,
+        now: SystemTime,
+        mut mails: impl FnMut(&mut Desk, &Silences, Stamp) -> Vec<Outgoing>,
+    ) -> Vec<Outgoing> {
+        let (host, silences) = (&self.host, &self.silences);
+        let desks = self.desks.iter_mut().enumerate();
+        desks
+            .flat_map(|(number, desk)| mails(desk, silences, Stamp { id, desk: number, host, now }))
+            .collect()
+    }
+
+    /// What the next process has to know, if that is not what it was the last time.
+    pub fn news_for_the_next(&mut self) -> Option<Memory> {
+        // All of them are asked: the answer is given once.
+        let changed = self.desks.iter_mut().filter_map(|desk| desk.has_changed().then_some(())).count() > 0;
+        changed.then(|| {
+            let addresses = |desk: &Desk| desk.audience().to.iter().map(|to| to.address.clone()).collect();
+            Memory { audiences: self.desks.iter().map(|desk| (addresses(desk), desk.known())).collect() }
+        })
+    }
+
+    /// The next process could not be told: later.
+    pub fn remember_again(&mut self) {
+        self.desks.iter_mut().for_each(Desk::remember_again);
+    }
+
+    /// Takes over what the process `from` knew. What became of it meanwhile is to be found out: see [`Engine::questions`].
+    pub fn inherit(&mut self, memory: &Memory, from: &str, now: SystemTime) {
+        let from: Arc<str> = from.into();
+        for desk in &mut self.desks {
+            let mine = memory.audiences.iter().filter(|(to, _)| to.iter().any(|to| desk.audience().has(to)));
+            let known: Vec<Known> = mine.flat_map(|(_, known)| known.iter().cloned()).collect();
+            desk.inherit(known, &from, now);
         }
     }
 
-    fn event(kind: Kind) -> Event {
-        Event { kind, ..sample() }
+    /// How many [`Engine::questions`] there are, or fewer: some may be asked for several audiences.
+    pub fn open_questions(&self) -> usize {
+        self.desks.iter().map(Desk::doubts_count).sum()
     }
 
-    #[test]
-    fn every_matching_route_gets_it_and_one_recipient_one_copy() {
-        let routes = vec![
-            route(&["a@example.com", "b@example.com"], "lb@example.com", &[Kind::Down, Kind::Up]),
-            route(&["b@example.com", "c@example.com"], "lb@example.com", &[Kind::Down]),
-            route(&["a@example.com", "d@example.com"], "other@example.com", &[Kind::Down]),
-        ];
-        let mut engine = Engine::new(routes, "lb1");
-        let mails = engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH);
-        let to: Vec<Vec<&str>> =
-            mails.iter().map(|mail| mail.to.iter().map(|to| to.address.as_ref()).collect()).collect();
-        assert_eq!(to, [vec!["a@example.com", "b@example.com", "c@example.com"], vec!["d@example.com"]]);
-        assert_ne!(mails[0].message_id, mails[1].message_id);
-
-        let mails = engine.take(event(Kind::Up), "t.1", SystemTime::UNIX_EPOCH);
-        assert_eq!(mails.len(), 1);
-        assert_eq!(mails[0].to.len(), 2);
-        assert!(engine.take(event(Kind::Maint), "t.1", SystemTime::UNIX_EPOCH).is_empty());
-    }
-
-    #[test]
-    fn a_backend_that_two_servers_report_is_told_once() {
-        let mut engine = Engine::new(
-            vec![route(&["a@example.com"], "lb@example.com", &[Kind::BackendDown, Kind::BackendUp])],
-            "lb1",
-        );
-        let mut mails = |kind| engine.take(event(kind), "t.1", SystemTime::UNIX_EPOCH).len();
-        for _ in 0..2 {
-            assert_eq!([mails(Kind::BackendDown), mails(Kind::BackendDown)], [1, 0]);
-            assert_eq!([mails(Kind::BackendUp), mails(Kind::BackendUp)], [1, 0]);
-        }
-    }
-
-    #[test]
-    fn drops_are_told_once_in_the_next_mail() {
-        let mut engine = Engine::new(vec![route(&["a@example.com"], "lb@example.com", &[Kind::Down])], "lb1");
-        engine.dropped(3);
-        assert!(engine.take(event(Kind::Up), "t.1", SystemTime::UNIX_EPOCH).is_empty());
-        engine.dropped(4);
-        let mail = engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH).remove(0);
-        assert_eq!(mail.dropped, 7);
-        engine.lost(&mail);
-        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 8);
-        assert_eq!(engine.take(event(Kind::Down), "t.1", SystemTime::UNIX_EPOCH)[0].dropped, 0);
+    /// The servers and backends of which one has to find out what they are now.
+    pub fn questions(&self) -> Vec<Name> {
+        let mut all: Vec<&Name> = self.desks.iter().flat_map(Desk::doubtful).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().cloned().collect()
     }
 }

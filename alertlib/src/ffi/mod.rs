@@ -13,7 +13,7 @@ pub(crate) mod sealed;
 
 use crate::event::{Number, RawChange, State, Text};
 use crate::service::{self, Prepared, Service, User};
-use crate::settings::{Plan, Settings};
+use crate::settings::{Pattern, Plan, Settings};
 use guard::{SizedStruct, guarded, read_sized, slice, string, write_text};
 use once_cell::sync::OnceCell;
 use std::ffi::{c_char, c_int};
@@ -57,7 +57,7 @@ pub const HAPROXY_EMAIL_ALERT_CHECK: u32 = 0x04;
 pub const HAPROXY_EMAIL_ALERT_AGENT: u32 = 0x08;
 /// Event flag: the proxy is a "listen" section, which HAProxy calls "proxy" in its messages.
 pub const HAPROXY_EMAIL_ALERT_LISTEN: u32 = 0x10;
-/// Event flag: nothing has changed. It answers haproxy_email_alert_next_question(): what the server is now or, without a
+/// Event flag: nothing has changed. It answers haproxy_email_alert_question(): what the server is now or, without a
 /// server's name, the backend.
 pub const HAPROXY_EMAIL_ALERT_PRESENT: u32 = 0x20;
 /// Event flag: the same, and it is not there any more. No other field is needed than the names.
@@ -210,7 +210,7 @@ struct Setup {
 }
 
 static SETUP: Mutex<Setup> = Mutex::new(Setup {
-    settings: Settings { routes: Vec::new(), relays: Vec::new(), host_name: None, spool: None, retry: None },
+    settings: Settings::new(),
     configured: false,
     refused: false,
     plan: None,
@@ -430,6 +430,83 @@ pub unsafe extern "C" fn haproxy_email_alert(
             Ok(()) => HAPROXY_EMAIL_ALERT_OK,
             Err(_) => HAPROXY_EMAIL_ALERT_QUEUE_FULL,
         }
+    })
+}
+
+/// Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
+/// of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
+/// get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by
+/// haproxy_email_alert() with the flag PRESENT as soon as its first check is through, or with GONE; until the answer has
+/// been processed, it is asked again. Any thread; never blocks.
+///
+/// Returns OK, EMPTY: there are not so many, NOT_RUNNING before the start, or INVALID for NULL.
+///
+/// # Safety
+///
+/// <proxy> and <server> are NULL or have <size> writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_question(
+    n: usize,
+    proxy: *mut c_char,
+    server: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        if proxy.is_null() || server.is_null() || size == 0 {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        }
+        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
+        let Some(name) = service.question(n) else { return HAPROXY_EMAIL_ALERT_EMPTY };
+        // SAFETY: not NULL, and writable, as the caller promises.
+        unsafe {
+            write_text(proxy, size, &name.proxy);
+            write_text(server, size, name.server.as_deref().unwrap_or_default());
+        }
+        HAPROXY_EMAIL_ALERT_OK
+    })
+}
+
+/// From now on, for <length_ms> milliseconds (30 days at most), nothing is mailed of what <pattern> is for: "web" is a backend
+/// and its servers, "web/s1" one of them, and "*" stands for any characters. What has changed meanwhile is mailed at the
+/// end, with <reason>. The same pattern again: a new end. Any thread; never blocks.
+///
+/// Returns OK, CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, QUEUE_FULL if there are too
+/// many at once, NOT_RUNNING before the start and after the stop, or INVALID for NULL.
+///
+/// # Safety
+///
+/// <pattern> and <reason> are NULL or end in NUL; <message> has <size> writable bytes, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_silence(
+    pattern: *const c_char,
+    length_ms: u64,
+    reason: *const c_char,
+    message: *mut c_char,
+    size: usize,
+) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
+            return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
+        };
+        // SAFETY: as the caller promises, see above.
+        let (Some(pattern), Some(reason)) = (unsafe { string(pattern) }, unsafe { string(reason) }) else {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        };
+        let word = pattern.to_string_lossy();
+        let pattern =
+            word.parse::<Pattern>().map_err(|why| format!("'{}' {why}", crate::text::visible(&word)));
+        let reason = crate::text::bounded(crate::text::visible(&reason.to_string_lossy()), 200);
+        let (outcome, result) = match pattern {
+            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_CONFIG),
+            Ok(pattern) => {
+                if service.silence(pattern, Duration::from_millis(length_ms), reason).is_err() {
+                    return HAPROXY_EMAIL_ALERT_QUEUE_FULL;
+                }
+                (Ok(()), HAPROXY_EMAIL_ALERT_OK)
+            }
+        };
+        // SAFETY: as the caller promises, see above.
+        unsafe { answer(outcome, result, message, size) }
     })
 }
 

@@ -180,9 +180,11 @@ impl Composer {
 
 fn text(first: &str, facts: &[Fact], notes: &[String]) -> String {
     let mut text = format!("{first}\n\n");
-    let width = if facts.iter().any(|fact| fact.label.contains('/')) { 0 } else { 9 };
     for Fact { label, value } in facts {
-        text.push_str(&format!("  {label:<width$} {value}\n"));
+        match label.contains('/') {
+            true => text.push_str(&format!("{label} {value}\n")),
+            false => text.push_str(&format!("  {label:<9} {value}\n")),
+        }
     }
     for note in notes {
         text.push_str(&format!("\n{note}\n"));

@@ -78,9 +78,9 @@ pub fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// The file's content for `mail`, which only those of `left` have not got yet.
 pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
-    let mut page = Page(format!("{FIRST}\n"));
+    let mut page = Page::new(FIRST);
     page.line("message-id", &mail.message_id);
-    page.line("created", &nanos(mail.created));
+    page.time("created", mail.created);
     page.line("from", mail.from.as_ref());
     for recipient in &mail.to {
         let name = match (left.contains(recipient), recipient.is_local) {
@@ -104,13 +104,13 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
     for item in &mail.items {
         page.event(&item.event);
         page.line("changes", &item.changes.to_string());
-        page.line("first", &nanos(item.first));
+        page.time("first", item.first);
         if let Some(incident) = &item.incident {
             page.incident(incident);
         }
         page.line("note", item.note.word());
     }
-    page.0 + LAST + "\n"
+    page.end()
 }
 
 /// The mail of such a file, and who has not got it yet (at least one).
@@ -183,10 +183,33 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
 }
 
 /// A file that is being written.
-struct Page(String);
+#[derive(Default)]
+pub(super) struct Page(String);
 
 impl Page {
-    fn line(&mut self, name: &str, value: &str) {
+    pub(super) fn new(first: &str) -> Self {
+        Page(format!("{first}\n"))
+    }
+
+    /// Adds the lines of another one, if all is then no longer than `most`, with its end.
+    pub(super) fn append(&mut self, other: Page, most: usize) -> bool {
+        let fits = self.0.len() + other.0.len() + LAST.len() < most;
+        if fits {
+            self.0 += &other.0;
+        }
+        fits
+    }
+
+    pub(super) fn end(self) -> String {
+        self.0 + LAST + "\n"
+    }
+
+    pub(super) fn time(&mut self, name: &str, time: SystemTime) {
+        let nanos = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+        self.line(name, &nanos.to_string());
+    }
+
+    pub(super) fn line(&mut self, name: &str, value: &str) {
         // Writing to a String cannot fail. No value has a line end, but what cannot be read back must not be written.
         let _ = writeln!(self.0, "{name}: {}", visible(value));
     }
@@ -198,8 +221,8 @@ impl Page {
         }
     }
 
-    fn event(&mut self, event: &Event) {
-        self.line("when", &nanos(event.when));
+    pub(super) fn event(&mut self, event: &Event) {
+        self.time("when", event.when);
         self.line("kind", event.kind.word());
         self.line("health", event.health.word());
         self.line("level", event.level.word());
@@ -225,20 +248,20 @@ impl Page {
         self.line("usable", &format!("{} {}", event.active, event.backup));
     }
 
-    fn incident(&mut self, incident: &Incident) {
+    pub(super) fn incident(&mut self, incident: &Incident) {
         let Incident { since, why, changes } = incident;
         self.line("incident", &format!("{} {changes} {why}", nanos(*since)));
     }
 }
 
 /// The lines that are left.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     lines: std::iter::Peekable<std::str::Split<'a, char>>,
 }
 
 impl<'a> Lines<'a> {
     /// The lines behind the first one, of a text that ends with a line end.
-    fn of(text: &'a str, first: &str) -> Result<Self, String> {
+    pub(super) fn of(text: &'a str, first: &str) -> Result<Self, String> {
         let whole = text.strip_suffix('\n');
         let mut lines = Lines { lines: whole.unwrap_or(text).split('\n').peekable() };
         if lines.lines.next() != Some(first) {
@@ -248,7 +271,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Nothing is left but the last line.
-    fn end(&mut self) -> Result<(), String> {
+    pub(super) fn end(&mut self) -> Result<(), String> {
         match (self.lines.next(), self.lines.next()) {
             (Some(LAST), None) => Ok(()),
             _ => Err(format!("it does not end with '{LAST}'")),
@@ -256,13 +279,13 @@ impl<'a> Lines<'a> {
     }
 
     /// Is this the next line's name?
-    fn has(&mut self, name: &str) -> bool {
+    pub(super) fn has(&mut self, name: &str) -> bool {
         let line = self.lines.peek();
         line.and_then(|line| line.strip_prefix(name)).is_some_and(|rest| rest.starts_with(": "))
     }
 
     /// The value of the next line, if that has this name.
-    fn maybe(&mut self, name: &str) -> Option<String> {
+    pub(super) fn maybe(&mut self, name: &str) -> Option<String> {
         let value = self.lines.peek()?.strip_prefix(name)?.strip_prefix(": ")?.to_owned();
         self.lines.next();
         // Whatever somebody wrote there: no line ends, no terminal codes.
@@ -274,11 +297,11 @@ impl<'a> Lines<'a> {
         self.maybe(name).unwrap_or_default()
     }
 
-    fn one(&mut self, name: &str) -> Result<String, String> {
+    pub(super) fn one(&mut self, name: &str) -> Result<String, String> {
         self.maybe(name).ok_or_else(|| format!("it has no '{name}' where that should be"))
     }
 
-    fn word<T>(&mut self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Result<T, String> {
+    pub(super) fn word<T>(&mut self, name: &str, meaning: impl Fn(&str) -> Option<T>) -> Result<T, String> {
         let word = self.one(name)?;
         meaning(&word).ok_or_else(|| format!("its {name} '{word}' is unknown"))
     }
@@ -292,12 +315,12 @@ impl<'a> Lines<'a> {
         if self.has(name) { self.number(name).map(Some) } else { Ok(None) }
     }
 
-    fn message_id(&mut self, name: &str) -> Result<String, String> {
+    pub(super) fn message_id(&mut self, name: &str) -> Result<String, String> {
         let id = self.one(name)?;
         if is_message_id(&id) { Ok(id) } else { Err(format!("its {name} is not one of ours")) }
     }
 
-    fn event(&mut self) -> Result<Event, String> {
+    pub(super) fn event(&mut self) -> Result<Event, String> {
         let when = self.time("when")?;
         let kind = self.word("kind", |word| {
             Kind::from_word(word).or_else(|| (word == Kind::Gone.word()).then_some(Kind::Gone))
@@ -354,7 +377,7 @@ impl<'a> Lines<'a> {
         }))
     }
 
-    fn incident(&mut self) -> Result<Option<Incident>, String> {
+    pub(super) fn incident(&mut self) -> Result<Option<Incident>, String> {
         let Some(line) = self.maybe("incident") else { return Ok(None) };
         let mut words = line.splitn(3, ' ');
         let mut next = || words.next().ok_or("its 'incident' is not whole");
@@ -366,7 +389,7 @@ impl<'a> Lines<'a> {
         }))
     }
 
-    fn time(&mut self, name: &str) -> Result<SystemTime, String> {
+    pub(super) fn time(&mut self, name: &str) -> Result<SystemTime, String> {
         time(&self.one(name)?).ok_or_else(|| format!("its '{name}' is no time"))
     }
 
@@ -402,7 +425,7 @@ fn nanos(time: SystemTime) -> String {
 }
 
 /// An address that a directive could have: only what is before the `@` may have characters outside ASCII.
-fn address(text: &str) -> Option<Address> {
+pub(super) fn address(text: &str) -> Option<Address> {
     let (_, domain) = text.rsplit_once('@')?;
     let is_fine = domain.is_ascii() && !text.starts_with(BAD_STARTS) && !text.contains(is_bad_in_address);
     text.parse().ok().filter(|_| is_fine)

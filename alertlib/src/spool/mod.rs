@@ -9,13 +9,17 @@
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
 //! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that
-//! ends; whoever can then lock that file takes over what is there. Nothing is left when a process ends in order. The
-//! queue's file is locked, too, and named after the directory: by that it is known whose it is, and that its process lives,
-//! when somebody has removed the owner file.
+//! ends; whoever can then lock that file takes over what is there. The queue's file is locked, too, and named after the
+//! directory: by that it is known whose it is, and that its process lives, when somebody has removed the owner file.
+//!
+//! What the next process has to know of troubles is in `incidents.<token>` ([`incidents`]): it takes that file over as soon as
+//! it sees it, also while the older one goes on for as long as it has connections, and again should that write it anew. When
+//! a process ends in order nothing else is left.
 
 pub mod format;
+pub mod incidents;
 
-use crate::engine::Outgoing;
+use crate::engine::{Memory, Outgoing};
 use crate::ffi::map::SharedWords;
 use crate::queue;
 use crate::settings::Recipient;
@@ -31,7 +35,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -127,6 +131,8 @@ pub struct Spool {
     /// Files to be removed, and mails in files (at their offsets) to be marked as done, as soon as that is possible.
     doomed: Mutex<BTreeSet<(String, Option<u64>)>>,
     told: Mutex<Told>,
+    /// There is, or was, an `incidents` file of ours.
+    has_remembered: AtomicBool,
 }
 
 /// What the log has of its troubles.
@@ -288,6 +294,7 @@ impl Spool {
             dirty: Mutex::default(),
             doomed: Mutex::default(),
             told: Mutex::default(),
+            has_remembered: AtomicBool::new(false),
         };
         let mut owned = spool.own();
         for _ in 0..OWN_TRIES {
@@ -447,19 +454,7 @@ impl Spool {
     }
 
     fn write(&self, name: &str, text: &str) -> bool {
-        let hidden = format!("new.{}", &name[5..]);
-        let written = self.own().and_then(|()| {
-            let file = self.create(&hidden)?;
-            let outcome = File::from(file)
-                .write_all(text.as_bytes())
-                .map_err(errno)
-                .and_then(|()| renameat(&self.place.directory, hidden.as_str(), &self.place.directory, name));
-            if outcome.is_err() {
-                self.unlink(&hidden);
-            }
-            outcome
-        });
-        match written {
+        match self.replace(&format!("new.{}", &name[5..]), name, text) {
             Ok(()) => {
                 lock(&self.told).works = true;
                 self.size.fetch_add(text.len() as u64, Relaxed);
@@ -471,6 +466,66 @@ impl Spool {
                 false
             }
         }
+    }
+
+    /// Writes a whole file, in the place of what is there under that name.
+    fn replace(&self, hidden: &str, name: &str, text: &str) -> nix::Result<()> {
+        self.own()?;
+        let file = self.create(hidden)?;
+        let outcome = File::from(file)
+            .write_all(text.as_bytes())
+            .map_err(errno)
+            .and_then(|()| renameat(&self.place.directory, hidden, &self.place.directory, name));
+        if outcome.is_err() {
+            self.unlink(hidden);
+        }
+        outcome
+    }
+
+    /// Writes what the next process has to know, instead of what was written before. False: that failed, and the log says why.
+    pub fn remember(&self, memory: &Memory) -> bool {
+        let name = incidents_name(&self.token);
+        if memory.is_empty() {
+            let had = self.has_remembered.swap(false, Relaxed);
+            let gone = unlinkat(&self.place.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+            // Somebody has taken it over who does not know yet that all is over.
+            if gone.is_ok() || !had && gone == Err(Errno::ENOENT) {
+                return true;
+            }
+        }
+        match self.replace(&format!("new.{}.incidents", self.token), &name, &incidents::encode(memory)) {
+            Ok(()) => {
+                lock(&self.told).works = true;
+                lock(&self.dirty).insert(name);
+                self.has_remembered.store(!memory.is_empty(), Relaxed);
+                true
+            }
+            Err(error) => {
+                self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc()));
+                false
+            }
+        }
+    }
+
+    /// What other processes know, and by which token; [`Spool::has_inherited`] when that is remembered here.
+    pub fn known_by_others(&self) -> Vec<(String, Memory)> {
+        let mut memories = Vec::new();
+        for name in names_in(&self.place.directory) {
+            let token = name.strip_prefix("incidents.").filter(|token| *token != self.token);
+            let Some(token) = token else { continue };
+            match self.read(&name).and_then(|text| incidents::decode(&text).map_err(Unreadable::Damaged)) {
+                Ok(memory) => memories.push((token.to_owned(), memory)),
+                Err(Unreadable::Gone) => {}
+                Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
+                Err(Unreadable::Trouble(error)) => self.leave(&name, error.desc()),
+            }
+        }
+        memories
+    }
+
+    /// What that process knew is known here, and remembered.
+    pub fn has_inherited(&self, token: &str) {
+        self.unlink(&incidents_name(token));
     }
 
     /// Nobody needs it any more. True: its file is gone, too.
@@ -592,7 +647,7 @@ impl Spool {
         tokens.extend(self.memories().into_iter().map(|token| (token, Vec::new())));
         for name in names_in(&self.place.directory) {
             let token = match name.split_once('.') {
-                Some(("owner", token)) => token.to_owned(),
+                Some(("owner" | "incidents", token)) => token.to_owned(),
                 Some(("mail" | "new", rest)) => match rest.rsplit_once('.') {
                     Some((token, _)) => token.to_owned(),
                     None => continue,
@@ -790,11 +845,10 @@ impl Spool {
         match renameat(&self.place.directory, name, &self.place.directory, aside.as_str()) {
             Ok(()) => {
                 let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
-                log::error!("spool {}: {name} is no mail: {why}; set aside as {aside}", self.place.path);
+                log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
             }
-            Err(error) => {
-                self.leave(name, &format!("it is no mail: {why}; it cannot be set aside: {}", error.desc()))
-            }
+            Err(error) => self
+                .leave(name, &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc())),
         }
     }
 
@@ -878,6 +932,10 @@ fn errno(error: std::io::Error) -> Errno {
 
 fn owner_name(token: &str) -> String {
     format!("owner.{token}")
+}
+
+fn incidents_name(token: &str) -> String {
+    format!("incidents.{token}")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One audience's desk: what is known of its servers, what waits to be told, and the mails.
+
+mod mail;
+mod remind;
+
+use crate::engine::digest::Window;
+use crate::engine::memory::Known;
+use crate::engine::outgoing::{About, Item, Outgoing};
+use crate::engine::route::Audience;
+use crate::engine::silence::{Silence, Silences};
+use crate::engine::subject::{Name, Room, Subject, Waiting, is_over};
+use crate::event::{Event, Kind};
+use crate::settings::Policy;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// Servers and backends that are tracked at most. When there are more, those go first that are at rest; of the others, the
+/// changes are counted only.
+pub const SUBJECTS: usize = 10_000;
+/// While too many of them are in trouble, one looks that often for room.
+const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
+/// One audience's desk.
+pub struct Desk {
+    audience: Audience,
+    policy: Policy,
+    subjects: HashMap<Name, Subject>,
+    /// Those that have news for the next mail, in their order. Some may have been told since.
+    news: Vec<Name>,
+    window: Window,
+    /// A lower bound for the next end of flapping.
+    calm: Option<SystemTime>,
+    /// A lower bound for the next reminder.
+    remind: Option<SystemTime>,
+    /// Changes that are only counted.
+    unnamed: u64,
+    dropped: u64,
+    /// Subjects that are inherited.
+    inherited: usize,
+    full: Option<SystemTime>,
+    /// What a process after this one would have to know is not what it was.
+    changed: bool,
+}
+
+/// What mails are made with.
+#[derive(Clone, Copy)]
+pub struct Stamp<'a> {
+    /// The middle of Message-IDs: no other mail has it.
+    pub id: &'a str,
+    /// This desk's number.
+    pub desk: usize,
+    /// The right side of Message-IDs.
+    pub host: &'a str,
+    /// When.
+    pub now: SystemTime,
+}
+
+impl Desk {
+    /// An empty one.
+    pub fn new(audience: Audience, policy: Policy) -> Self {
+        Desk {
+            audience,
+            policy,
+            subjects: HashMap::new(),
+            news: Vec::new(),
+            window: Window::default(),
+            calm: None,
+            remind: None,
+            unnamed: 0,
+            dropped: 0,
+            inherited: 0,
+            full: None,
+            changed: false,
+        }
+    }
+
+    /// Who sits in front of it.
+    pub fn audience(&self) -> &Audience {
+        &self.audience
+    }
+
+    /// Adds an event to the news, if it is one for this audience.
+    pub fn take(&mut self, event: Event, silences: &Silences, now: SystemTime) {
+        let audience = &self.audience;
+        let is_wanted = audience.sender(&event).is_some();
+        let (wants_begin, wants_end) = (audience.wants_begin(&event), audience.wants_end(&event));
+        let wants_health = wants_begin || wants_end;
+        let name = Name::of(&event);
+        if !is_wanted && !wants_health && !self.subjects.contains_key(&name) {
+            return;
+        }
+        if !self.make_room_for(&name, now) {
+            self.unnamed += u64::from(is_wanted);
+            return;
+        }
+        let subject = self.subjects.entry(name.clone()).or_insert_with(Subject::unknown);
+        let has_said = subject.has_said(&event);
+        if subject.inherited.take().is_some() {
+            (self.inherited, self.changed) = (self.inherited - 1, true);
+        }
+        if has_said {
+            return;
+        }
+        let turn = subject.take(&event, self.policy.flap, now);
+        // The end of what they were told of, and what is down without having gone down, is news by whatever event.
+        let is_news = is_wanted
+            || turn.ends && wants_end && subject.thread.is_some()
+            || turn.begins && wants_begin
+            || turn.flaps && wants_health
+            || subject.waiting.is_some();
+        let in_digest = subject.waiting.as_ref().is_some_and(|waiting| waiting.room == Room::Digest);
+        let room = match () {
+            () if silences.cover(&name) => Room::Silence,
+            () if subject.flaps() && !turn.flaps && !in_digest && wants_health => Room::Quiet,
+            () => Room::Digest,
+        };
+        if subject.flaps() {
+            self.calm = earliest(self.calm, self.policy.flap.and_then(|flap| now.checked_add(flap.time)));
+        }
+        if turn.begins {
+            self.remind = earliest(self.remind, self.policy.remind.and_then(|time| now.checked_add(time)));
+        }
+        if !is_news && room != Room::Quiet {
+            self.changed |= subject.remember();
+            return;
+        }
+        if event.kind == Kind::BackendDown && room == Room::Digest {
+            self.window.hurry(now);
+        }
+        if subject.wait(event, turn, room) && room == Room::Digest {
+            self.news.push(name);
+        }
+    }
+
+    /// Nobody can be told more than that something was dropped.
+    pub fn dropped(&mut self, count: u64) {
+        self.dropped = self.dropped.saturating_add(count);
+    }
+
+    /// Does something wait for the next mail?
+    pub fn has_news(&self) -> bool {
+        !self.news.is_empty()
+    }
+
+    /// The mails that may go now. `all`: whatever waits, for whatever.
+    pub fn mails(&mut self, all: bool, stamp: Stamp) -> Vec<Outgoing> {
+        let Some(length) = self.policy.digest else {
+            let news = std::mem::take(&mut self.news);
+            let mut mails = Vec::new();
+            for name in news {
+                let items = self.ready(std::iter::once(name));
+                mails.extend(self.mail(About::Changes, items, mails.len(), stamp));
+            }
+            return mails;
+        };
+        if !self.has_news() || !(all || self.window.is_open(length, stamp.now)) {
+            return Vec::new();
+        }
+        let news = std::mem::take(&mut self.news);
+        let items = self.ready(news.into_iter());
+        let mail = self.mail(About::Changes, items, 0, stamp);
+        if mail.is_some() {
+            self.window.close(stamp.now);
+        }
+        mail.into_iter().collect()
+    }
+
+    /// Takes what of these waits for the next mail.
+    fn ready(&mut self, names: impl Iterator<Item = Name>) -> Vec<Item> {
+        let mut items = Vec::new();
+        for name in names {
+            let Some(subject) = self.subjects.get_mut(&name) else { continue };
+            let waiting = subject.waiting.take_if(|waiting| waiting.room == Room::Digest);
+            items.extend(waiting.map(|waiting| waiting.item));
+        }
+        items
+    }
+
+    /// When to call [`Desk::tick`].
+    pub fn due(&self) -> Option<SystemTime> {
+        let length = self.policy.digest.unwrap_or_default();
+        let digest = if self.has_news() { self.window.opens(length) } else { None };
+        [digest, self.calm, self.remind].into_iter().flatten().min()
+    }
+
+    /// What the time brings.
+    pub fn tick(&mut self, silences: &Silences, stamp: Stamp) -> Vec<Outgoing> {
+        self.calm_down(silences, stamp.now);
+        let mut mails = self.mails(false, stamp);
+        let items = self.reminders(silences, stamp.now);
+        mails.extend(self.mail(About::Reminder, items, mails.len(), stamp));
+        mails
+    }
+
+    /// Those that flap no more have news.
+    fn calm_down(&mut self, silences: &Silences, now: SystemTime) {
+        let Some(flap) = self.policy.flap.filter(|_| self.calm.is_some_and(|calm| has_come(calm, now)))
+        else {
+            return;
+        };
+        let mut news: Vec<(SystemTime, Name)> = Vec::new();
+        self.calm = None;
+        for (name, subject) in &mut self.subjects {
+            match subject.calm_down(flap, now) {
+                Err(again) => self.calm = earliest(self.calm, again),
+                Ok(item) => {
+                    let room = if silences.cover(name) { Room::Silence } else { Room::Digest };
+                    news.push((item.event.when, name.clone()));
+                    subject.waiting = Some(Waiting { item, room });
+                }
+            }
+        }
+        news.sort_unstable();
+        self.news.extend(news.into_iter().map(|(_, name)| name));
+    }
+
+    /// A silence is over: what waited for its end, unless another one goes on.
+    pub fn end_silence(
+        &mut self,
+        silence: &Silence,
+        others: &Silences,
+        n: usize,
+        stamp: Stamp,
+    ) -> Option<Outgoing> {
+        let mut items = Vec::new();
+        for (name, subject) in &mut self.subjects {
+            let fits = silence.pattern.fits(&name.proxy, name.server.as_deref()) && !others.cover(name);
+            let waiting = subject.waiting.take_if(|waiting| fits && waiting.room == Room::Silence);
+            items.extend(waiting.map(|waiting| waiting.item));
+        }
+        mail::sort(&mut items);
+        let (pattern, reason) = (silence.pattern.to_string(), silence.reason.clone());
+        self.mail(About::Silence { pattern, reason }, items, n, stamp)
+    }
+
+    /// Everything that waits, whatever for: there will be no other chance.
+    pub fn flush(&mut self, stamp: Stamp) -> Vec<Outgoing> {
+        let mut rest: Vec<(SystemTime, Name)> = Vec::new();
+        for (name, subject) in &mut self.subjects {
+            if let Some(waiting) = subject.waiting.as_mut().filter(|waiting| waiting.room != Room::Digest) {
+                waiting.room = Room::Digest;
+                rest.push((waiting.item.first, name.clone()));
+            }
+        }
+        rest.sort_unstable();
+        self.news.extend(rest.into_iter().map(|(_, name)| name));
+        self.mails(true, stamp)
+    }
+
+    /// Can this one be tracked?
+    fn make_room_for(&mut self, name: &Name, now: SystemTime) -> bool {
+        if self.subjects.len() < SUBJECTS || self.subjects.contains_key(name) {
+            return true;
+        }
+        if self.full.is_some_and(|full| !is_over(full, LOOK_FOR_ROOM_EVERY, now)) {
+            return false;
+        }
+        let flap = self.policy.flap;
+        self.subjects.retain(|_, subject| !(subject.is_at_rest() && subject.is_calm(flap, now)));
+        if self.subjects.len() >= SUBJECTS {
+            self.subjects.retain(|_, subject| !subject.is_at_rest());
+        }
+        self.full = (self.subjects.len() >= SUBJECTS).then_some(now);
+        self.full.is_none()
+    }
+
+    /// The troubles that this audience was told of, and of which it has not been told that they are over.
+    pub fn known(&self) -> Vec<Known> {
+        self.subjects.values().filter_map(|subject| subject.remembered.clone()).collect()
+    }
+
+    /// Has [`Desk::known`] changed since the last time that this was asked?
+    pub fn has_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// What is known is still to be written.
+    pub fn remember_again(&mut self) {
+        self.changed = true;
+    }
+
+    /// Troubles that another process has told this audience of: those that are news here.
+    pub fn inherit(&mut self, all: Vec<Known>, from: &Arc<str>, now: SystemTime) {
+        let names: HashSet<Name> = all.iter().map(|known| Name::of(&known.trouble.begin)).collect();
+        let is_over = |name: &Name, subject: &Subject| {
+            subject.inherited.as_ref() == Some(from) && !names.contains(name)
+        };
+        self.subjects.retain(|name, subject| !is_over(name, subject));
+        for known in all {
+            let trouble = &known.trouble;
+            let name = Name::of(&trouble.begin);
+            if self.subjects.contains_key(&name) || !self.make_room_for(&name, now) {
+                continue;
+            }
+            let due = self.policy.remind.and_then(|time| trouble.told.checked_add(time));
+            self.remind = earliest(self.remind, due);
+            self.subjects.insert(name, Subject::inherited(known, from.clone()));
+        }
+        self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
+        self.changed = true;
+    }
+
+    /// Was this inherited, and is it not known to be still so?
+    pub fn doubts(&self, name: &Name) -> bool {
+        self.inherited > 0 && self.subjects.get(name).is_some_and(|subject| subject.inherited.is_some())
+    }
+
+    /// Of how many things that is so.
+    pub fn doubts_count(&self) -> usize {
+        self.inherited
+    }
+
+    /// What was inherited, and is not known to be still so.
+    pub fn doubtful(&self) -> impl Iterator<Item = &Name> {
+        let subjects = (self.inherited > 0).then_some(&self.subjects).into_iter().flatten();
+        subjects.filter(|(_, subject)| subject.inherited.is_some()).map(|(name, _)| name)
+    }
+}
+
+/// A time that was reckoned from the clock has come, or the clock has been set back so far that it makes no sense.
+fn has_come(time: SystemTime, now: SystemTime) -> bool {
+    const FAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    time <= now || time.duration_since(now).is_ok_and(|left| left > FAR)
+}
+
+fn earliest(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What one audience knows, and is still to be told, of one server, or of one backend as a whole.
+
+use super::memory::Known;
+use super::outgoing::{Incident, Item, Note};
+use crate::event::{Event, Health, Kind};
+use crate::settings::Flap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// A server's name, or that of a backend as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name {
+    /// The backend.
+    pub proxy: String,
+    /// The server in it.
+    pub server: Option<String>,
+}
+
+impl Name {
+    /// What the event is about.
+    pub fn of(event: &Event) -> Self {
+        Name { proxy: event.proxy.clone(), server: event.server.clone() }
+    }
+}
+
+/// The mail that began a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Its `Message-ID`.
+    pub root: Arc<str>,
+    /// What its subject calls it.
+    pub topic: Arc<str>,
+    /// When it was made.
+    pub at: SystemTime,
+}
+
+/// A trouble that is not over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// What one tells of it.
+    pub incident: Incident,
+    /// The event that began it.
+    pub begin: Arc<Event>,
+    /// When the audience last got a mail about it.
+    pub told: SystemTime,
+}
+
+/// Changing too often.
+#[derive(Debug, Clone)]
+pub struct Flapping {
+    since: SystemTime,
+    changes: u32,
+    /// When it changed last.
+    last: SystemTime,
+    /// What happened last.
+    event: Event,
+}
+
+/// Where news wait until they are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// For the next mail.
+    Digest,
+    /// Until it flaps no more.
+    Quiet,
+    /// Until the silence is over.
+    Silence,
+}
+
+/// News that wait.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// What there is to tell.
+    pub item: Item,
+    /// For what it waits.
+    pub room: Room,
+}
+
+/// A server, or a backend as a whole.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// What happened last.
+    pub kind: Kind,
+    /// What it is good for.
+    pub health: Health,
+    /// Is it in trouble?
+    pub trouble: Option<Trouble>,
+    /// Where the audience was told of that; while it flaps, of its first trouble.
+    pub thread: Option<Thread>,
+    /// Not told yet.
+    pub waiting: Option<Waiting>,
+    /// The trouble as the audience knows it: what the next process has to know, which sees again what is not told yet.
+    pub remembered: Option<Known>,
+    /// The process that knew of its trouble, as long as nothing was heard of it in this one.
+    pub inherited: Option<Arc<str>>,
+    flapping: Option<Flapping>,
+    /// When its health changed, the latest times last; no more than flapping needs.
+    history: VecDeque<SystemTime>,
+}
+
+/// What an event means for a subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// A trouble begins.
+    pub begins: bool,
+    /// A trouble is over.
+    pub ends: bool,
+    /// It flaps from now on.
+    pub flaps: bool,
+    /// The trouble that it is in, or that is over.
+    pub incident: Option<Incident>,
+}
+
+impl Subject {
+    /// One of which nothing is known.
+    pub fn unknown() -> Self {
+        Subject {
+            kind: Kind::Ready,
+            health: Health::Up,
+            trouble: None,
+            thread: None,
+            waiting: None,
+            remembered: None,
+            inherited: None,
+            flapping: None,
+            history: VecDeque::new(),
+        }
+    }
+
+    /// One that another process knew to be in trouble.
+    pub fn inherited(known: Known, from: Arc<str>) -> Self {
+        let Known { trouble, thread, health } = known.clone();
+        Subject {
+            kind: if health == Health::Down { trouble.begin.kind } else { Kind::Maint },
+            health,
+            trouble: Some(trouble),
+            thread: Some(thread),
+            remembered: Some(known),
+            inherited: Some(from),
+            ..Subject::unknown()
+        }
+    }
+
+    /// The audience knows all that there is to know; true: the next process has to know something else than before.
+    pub fn remember(&mut self) -> bool {
+        let known = self.trouble.clone().zip(self.thread.clone());
+        let known = known.map(|(trouble, thread)| Known { trouble, thread, health: self.health });
+        let is_new = self.remembered != known;
+        self.remembered = known;
+        is_new
+    }
+
+    /// Nothing would be lost if it were forgotten.
+    pub fn is_at_rest(&self) -> bool {
+        self.trouble.is_none()
+            && self.waiting.is_none()
+            && self.flapping.is_none()
+            && self.remembered.is_none()
+    }
+
+    /// Has its health changed within the time that matters for flapping?
+    pub fn is_calm(&self, flap: Option<Flap>, now: SystemTime) -> bool {
+        self.history.back().is_none_or(|last| flap.is_none_or(|flap| is_over(*last, flap.time, now)))
+    }
+
+    /// Does it flap?
+    pub fn flaps(&self) -> bool {
+        self.flapping.is_some()
+    }
+
+    /// Does the event say nothing new? Two servers that change at once may both report their backend, and a new process
+    /// finds out what an old one has told.
+    pub fn has_said(&self, event: &Event) -> bool {
+        let is_known = is_of_health(event.kind) && self.kind == event.kind;
+        is_known || self.inherited.is_some() && self.health == event.health && event.kind != Kind::Gone
+    }
+
+    /// Its next event. What there is to tell of it goes to [`Subject::wait`].
+    pub fn take(&mut self, event: &Event, flap: Option<Flap>, now: SystemTime) -> Turn {
+        let mut turn = Turn::default();
+        (self.kind, self.health) = (event.kind, event.health);
+        if let Some(Trouble { incident, .. }) = &mut self.trouble {
+            incident.changes = incident.changes.saturating_add(1);
+        } else if event.health == Health::Down {
+            turn.begins = true;
+            // What came and went before anybody was told of it is the same trouble.
+            let untold = self.waiting.as_ref().and_then(|waiting| waiting.item.incident.clone());
+            let incident = match untold {
+                Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
+                None => Incident { since: event.when, why: event.why(), changes: 1 },
+            };
+            self.trouble = Some(Trouble { incident, begin: Arc::new(event.clone()), told: now });
+        }
+        turn.incident = self.trouble.as_ref().map(|trouble| trouble.incident.clone());
+        if event.health == Health::Up || event.kind == Kind::Gone {
+            turn.ends = self.trouble.take().is_some();
+        }
+        if let Some(flap) = flap.filter(|_| is_of_health(event.kind)) {
+            turn.flaps = self.count(event, flap, now);
+        }
+        if let Some(flapping) = &mut self.flapping {
+            flapping.event = event.clone();
+        }
+        turn
+    }
+
+    /// Counts a change of health; true: with this one it begins to flap.
+    fn count(&mut self, event: &Event, flap: Flap, now: SystemTime) -> bool {
+        if let Some(flapping) = &mut self.flapping {
+            flapping.changes = flapping.changes.saturating_add(1);
+            flapping.last = now;
+            return false;
+        }
+        self.history.retain(|when| !is_over(*when, flap.time, now));
+        self.history.push_back(now);
+        if self.history.len() < flap.changes as usize {
+            return false;
+        }
+        let since = self.history.front().copied().unwrap_or(now);
+        self.flapping =
+            Some(Flapping { since, changes: self.history.len() as u32, last: now, event: event.clone() });
+        self.history = VecDeque::new();
+        true
+    }
+
+    /// The event waits in `room`, together with what waits already; true: it is new there.
+    pub fn wait(&mut self, event: Event, turn: Turn, room: Room) -> bool {
+        let before = self.waiting.as_ref().map(|waiting| waiting.room);
+        let mut item = match self.waiting.take() {
+            None => Item::of(event),
+            Some(Waiting { item, .. }) => Item { changes: item.changes.saturating_add(1), event, ..item },
+        };
+        item.incident = turn.incident.or(item.incident);
+        if let (true, Some(flapping)) = (turn.flaps, &self.flapping) {
+            (item.note, item.changes, item.first) = (Note::Flapping, flapping.changes, flapping.since);
+        }
+        self.waiting = Some(Waiting { item, room });
+        before != Some(room)
+    }
+
+    /// Ends its flapping if it has not changed for long enough, with what there is to tell. Else: when to look again.
+    pub fn calm_down(&mut self, flap: Flap, now: SystemTime) -> Result<Item, Option<SystemTime>> {
+        let calm = |flapping: &mut Flapping| is_over(flapping.last, flap.time, now);
+        let Some(Flapping { since, changes, event, .. }) = self.flapping.take_if(calm) else {
+            return Err(self.flapping.as_ref().and_then(|flapping| flapping.last.checked_add(flap.time)));
+        };
+        let item = self.waiting.take().map_or_else(|| Item::of(event), |waiting| waiting.item);
+        Ok(Item { note: Note::Stable, changes, first: since, ..item })
+    }
+}
+
+/// Is it a change between what works and what does not?
+fn is_of_health(kind: Kind) -> bool {
+    matches!(kind, Kind::Down | Kind::Up | Kind::BackendDown | Kind::BackendUp)
+}
+
+/// Have `length` passed since `start`? Or was the clock set back so far that one cannot know: better too early than never.
+pub fn is_over(start: SystemTime, length: Duration, now: SystemTime) -> bool {
+    match now.duration_since(start) {
+        Ok(passed) => passed >= length,
+        Err(ahead) => ahead.duration() > length,
+    }
+}

@@ -251,7 +251,10 @@ impl Mailer {
         }
         if !unserved.is_empty() {
             let to = addresses(&unserved);
-            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.lead().event.sentence);
+            log::error!(
+                "every relay refused the mail '{}' to {to} for good: {lack}",
+                mail.lead().event.sentence
+            );
             self.counters.failed.many(unserved.len() as u64);
             left.retain(|recipient| !unserved.contains(recipient));
             if left.is_empty() {

@@ -180,7 +180,8 @@ impl Outbox {
             let without_room =
                 (0..).zip(&stored).filter(|(_, stored)| matches!(stored, Err(NotStored::Full)));
             let without_room: Vec<usize> = without_room.map(|(index, _)| index).collect();
-            let highest = without_room.iter().map(|index| mails[*index].0.lead().event.kind.importance()).max();
+            let highest =
+                without_room.iter().map(|index| mails[*index].0.lead().event.kind.importance()).max();
             if !highest.is_some_and(|importance| self.make_room(spool, importance)) {
                 return stored.into_iter().map(Result::ok).collect();
             }
@@ -506,8 +507,8 @@ mod tests {
             while outbox.unstored() == before {
                 assert_eq!(outbox.put(vec![whole("backend", Kind::BackendDown)], now, || ()), []);
             }
-            let up =
-                std::iter::repeat_with(|| sent(outbox, now)).find(|(_, mail, _)| mail.lead().event.kind == Kind::Up);
+            let up = std::iter::repeat_with(|| sent(outbox, now))
+                .find(|(_, mail, _)| mail.lead().event.kind == Kind::Up);
             let (entry, up, left) = up.expect("the mail");
             assert_eq!((up.message_id.as_str(), left, entry.stored.is_none()), ("<up@lb1>", up.to, true));
         });

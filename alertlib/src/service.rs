@@ -409,7 +409,11 @@ impl Crew {
                 None => None,
             };
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            self.queue.sleep_until_pushed(me, collector.in_hand.held, [pause, due].into_iter().flatten().min());
+            self.queue.sleep_until_pushed(
+                me,
+                collector.in_hand.held,
+                [pause, due].into_iter().flatten().min(),
+            );
         }
     }
 
@@ -512,7 +516,9 @@ impl Collector {
         let mut record = std::mem::take(&mut self.record);
         let most = if self.spool.is_some() { TOGETHER } else { 1 };
         while self.in_hand.read < most {
-            let Some(ticket) = self.queue.front(self.in_hand.held + self.in_hand.read, &mut record) else { break };
+            let Some(ticket) = self.queue.front(self.in_hand.held + self.in_hand.read, &mut record) else {
+                break;
+            };
             self.in_hand.read += 1;
             let id = format!("{}.{ticket}", self.token);
             self.make(&record, &id, &HashSet::new());

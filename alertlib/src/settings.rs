@@ -22,6 +22,8 @@ pub const FLAP: Flap = Flap { changes: 6, time: Duration::from_secs(10 * 60) };
 pub const REMIND: Duration = Duration::from_secs(4 * 3600);
 /// Events that wait for the collector at most.
 pub const QUEUE: usize = 4096;
+/// The same with a spool: a disk may make the collector wait for a second, and 10,000 changes must not fill the queue.
+pub const SPOOLED_QUEUE: usize = 16_384;
 /// Mails that wait for a relay in memory at most; those in the spool do not count.
 pub const OUTBOX: usize = 10_000;
 /// The spool's bound, in bytes, without `max-size`.

@@ -20,6 +20,10 @@ pub use document::{document, path};
 pub const THREE: [&str; 3] = [RECIPIENT, "oncall@example.com", "boss@example.com"];
 /// Where the relay is.
 const HERE: &str = "127.0.0.1";
+/// What the log says before how long nobody answered.
+const NO_ANSWER: &str = "no answer within ";
+/// What the log calls the step behind the final dot.
+const AFTER_DOT: &str = "end of DATA";
 /// The name in the certificate of a relay with STARTTLS.
 const NAME: &str = "mx1.example.com";
 /// The password for the relays that want one.
@@ -37,7 +41,7 @@ pub struct Fault {
     pub begins: Box<Begin>,
     /// What becomes of the mail.
     pub outcome: Outcome,
-    /// How long the relay may take for a step, in HAProxy's configuration.
+    /// How long the relay may take for a step, in HAProxy's configuration; for the reply to the final dot, six times as long.
     pub timeout: String,
     /// What HAProxy's log says, without what all such lines have; `{relay}` is the relay's address with, `{host}` without
     /// the port.
@@ -156,9 +160,13 @@ fn fault(
     words: impl Into<String>,
     begins: impl Fn(&Relay, &Authority) + Send + Sync + 'static,
 ) -> Fault {
-    let (name, words, begins) = (name.into(), words.into(), Box::new(begins));
+    let (name, mut words, begins) = (name.into(), words.into(), Box::new(begins));
     // Those that do not let it pass do not depend on how busy this machine is.
-    let timeout = words.split_once("no answer within ").map_or("5s", |(_, time)| time).to_owned();
+    let timeout = words.split_once(NO_ANSWER).map_or("5s", |(_, time)| time).to_owned();
+    if let (true, Some((before, time))) = (words.starts_with(AFTER_DOT), words.split_once(NO_ANSWER)) {
+        let seconds: u32 = time.trim_end_matches('s').parse().expect("seconds");
+        words = format!("{before}{NO_ANSWER}{}s", 6 * seconds);
+    }
     Fault { name, step: None, kind, begins, outcome, timeout, words }
 }
 

@@ -30,7 +30,11 @@ fn wait_for_files(directory: &Path, count: usize) -> Vec<std::path::PathBuf> {
     until("the files", || {
         let entries = fs::read_dir(directory).expect("our own directory").filter_map(Result::ok);
         let mut files: Vec<_> = entries.map(|entry| entry.path()).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "eml"));
+        // One that begins with a dot is still being written.
+        files.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".eml") && !name.starts_with('.')
+        });
         files.sort();
         (files.len() == count).then_some(files)
     })

@@ -353,7 +353,7 @@ impl Spool {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         let file = openat(directory, name.as_str(), flags, PRIVATE)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
-        let words = queue::words_for(crate::settings::QUEUE);
+        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
         let mapped = file.and_then(|file| {
             posix_fallocate(&*file, 0, (words * 8) as i64)?;
             let mapped = SharedWords::map(&*file, words).map_err(errno)?;
@@ -806,7 +806,7 @@ impl Spool {
         let directory = self.place.memory.as_ref()?;
         let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let file = openat(directory, self.place.memory_name(token).as_str(), flags, Mode::empty()).ok()?;
-        let words = queue::words_for(crate::settings::QUEUE);
+        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
         let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
         let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
         if slots.is_none() {

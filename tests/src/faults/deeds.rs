@@ -158,7 +158,7 @@ pub fn name_in_log(step: Step) -> &'static str {
         Step::Mail => "MAIL FROM",
         Step::Rcpt => "RCPT TO <ops@example.com>",
         Step::Data => "DATA",
-        Step::Dot => "end of DATA",
+        Step::Dot => super::AFTER_DOT,
         _ => unreachable!("no reply is expected there"),
     }
 }

@@ -93,7 +93,7 @@ pub fn plain() -> Vec<Fault> {
             "takes the mail, and says so too late",
             Twice,
             "end of DATA at {relay}: no answer within 1s",
-            |relay| relay.at(Step::Dot, Act::Wait(Duration::from_millis(1500))),
+            |relay| relay.at(Step::Dot, Act::Wait(Duration::from_millis(6500))),
         ),
     ]
 }

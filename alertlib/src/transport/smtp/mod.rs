@@ -21,10 +21,9 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Star
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use login::Login;
 use session::{Reply, Session};
-use std::cell::Cell;
 use std::fmt::{self, Display};
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a relay may take to say goodbye: nothing depends on its answer.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -45,9 +44,10 @@ const RCPT: &str = "RCPT TO";
 /// The step that asks for more.
 const DATA: &str = "DATA";
 
-/// At the longest, the reply to the final dot is waited for. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that hangs there must
-/// not keep the next one from being tried.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(60);
+/// So much longer than for other steps, the reply to the final dot is waited for: who looks into the mail first has often
+/// taken it when that is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that
+/// hangs there must not keep the next one from being tried for that long.
+const PATIENCE: u32 = 6;
 
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
@@ -56,8 +56,6 @@ const READY: u16 = 220;
 pub struct Smtp {
     addresses: Addresses,
     timeout: Duration,
-    /// The same for the reply to the final dot.
-    patience: Cell<Duration>,
     hello: ClientId,
     protection: Protection,
     login: Option<Login>,
@@ -176,8 +174,7 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        let patience = Cell::new(timeout);
-        Ok(Smtp { addresses, timeout, patience, hello, protection, login, session: None, connection: None })
+        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, connection: None })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -361,16 +358,11 @@ impl Smtp {
         Ok(verdicts)
     }
 
-    /// Sends the mail itself. If the relay does not answer in time, it gets more time for the next one: it may well have
-    /// taken this one, and would take it again at each attempt.
+    /// Sends the mail itself.
     fn send_content(&self, session: &mut Session, bytes: &[u8]) -> Result<Reply, String> {
-        let (patience, sent) = (self.patience.get(), Instant::now());
-        session.set_timeout(patience);
+        session.set_timeout(self.timeout * PATIENCE);
         let outcome = session.command(Content(bytes));
         session.set_timeout(self.timeout);
-        if outcome.is_err() && sent.elapsed() >= patience {
-            self.patience.set((patience * 4).min(LONGEST_PATIENCE).max(patience));
-        }
         outcome
     }
 

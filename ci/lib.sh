@@ -45,7 +45,8 @@ run_cargo() {
 
 # Builds the library as users get it; prints its path.
 build_library() {
-    run_cargo build --release --quiet -p haproxy-email-alert >&2
+    # As a cdylib alone: with an rlib beside it, cargo leaves the optimisation of the whole out.
+    run_cargo rustc --release --quiet -p haproxy-email-alert --lib --crate-type cdylib >&2
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
 }
 

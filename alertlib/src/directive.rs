@@ -7,6 +7,7 @@
 
 use crate::event::{Kind, Kinds, Level};
 use crate::files::closed_to_others;
+use crate::message;
 use crate::settings::*;
 use crate::text::visible;
 use crate::transport::smtp::{login, tls};
@@ -29,6 +30,7 @@ const RETRY_TIME: &str = "email_alert.retry <time>";
 const DIGEST_TIME: &str = "email_alert.digest <time>|off";
 const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
 const REMIND_TIME: &str = "email_alert.remind <time>|off";
+const SUBJECT: &str = "email_alert.subject <format>";
 
 /// The words behind a route's recipients and sender.
 const ROUTE_WORDS: &[&str] = &["for", "events", "level"];
@@ -47,7 +49,7 @@ const SMTP_WORDS: &[&str] = &[
     "timeout",
     "helo",
 ];
-const LATER: &[&str] = &["email_alert.queue", "email_alert.subject", "email_alert.native"];
+const LATER: &[&str] = &["email_alert.queue", "email_alert.native"];
 
 const RECIPIENT: &str = "recipient";
 const SENDER: &str = "sender";
@@ -113,6 +115,10 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             let time = unless_off(line, |line| time(line, REMIND_TIME, "4h", minute..=MONTH, range))?;
             line.once(&mut settings.remind, time)?;
         }
+        "email_alert.subject" => {
+            let format = subject(line)?;
+            line.once(&mut settings.subject, format)?;
+        }
         _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
         _ => {
             let known = [
@@ -124,6 +130,7 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
                 "email_alert.digest",
                 "email_alert.flap",
                 "email_alert.remind",
+                "email_alert.subject",
             ];
             return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
         }
@@ -713,6 +720,30 @@ fn flap(mut line: Line) -> Result<Flap, String> {
         return Err(line.error(format!("'{shown}' is out of range; expected 1s to 1d")));
     }
     Ok(Flap { changes, time })
+}
+
+fn subject(mut line: Line) -> Result<message::Format, String> {
+    const EXAMPLE: &str = "such as \"[%[state]] %[topic] on %[host]\"";
+    let Some(format) = line.next() else {
+        return Err(line.error(format!("expects a format, {EXAMPLE}: {SUBJECT}")));
+    };
+    if let Some(word) = line.next() {
+        return Err(line.error(format!(
+            "unknown word '{}'; expected {SUBJECT}, in quotes if it has spaces, {EXAMPLE}",
+            visible(word)
+        )));
+    }
+    let shown = visible(format);
+    message::Format::parse(format).map_err(|fault| match fault {
+        message::SubjectFault::Form(why) => {
+            line.error(format!("'{shown}' {why}; expected a format, {EXAMPLE}"))
+        }
+        message::SubjectFault::Unknown(name) => {
+            let known = message::variables();
+            let hint = did_you_mean(&name, &known);
+            line.error(format!("unknown variable '{name}'{hint}; expected one of {}", known.join(" ")))
+        }
+    })
 }
 
 /// A size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.

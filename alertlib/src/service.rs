@@ -109,7 +109,7 @@ impl Prepared {
                 .map_err(|why| format!("relay '{}': {why}", relay.name))?;
             stations.push(Station::new(&relay.name, transport));
         }
-        let composer = Composer::new(&plan.host, haproxy);
+        let composer = Composer::new(&plan, haproxy);
         let spool = plan.spool.as_ref();
         let spool = spool.map(|spool| Place::open(&spool.directory, user.uid, user.gid, spool.max_size));
         let spool = spool.transpose().map_err(|why| format!("spool: {why}"))?;

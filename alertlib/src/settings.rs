@@ -2,6 +2,7 @@
 //! What the administrator wrote, typed: routes, relays, defaults and limits.
 
 use crate::event::{Kinds, Level};
+use crate::message::Format;
 use lettre::Address;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +55,8 @@ pub struct Settings {
     pub flap: Option<Option<Flap>>,
     /// `email_alert.remind`; `Some(None)`: off.
     pub remind: Option<Option<Duration>>,
+    /// `email_alert.subject`.
+    pub subject: Option<Format>,
 }
 
 /// When a server, or a backend, flaps: from so many changes of its health on, within that time.
@@ -359,6 +362,8 @@ pub struct Plan {
     pub retry: Duration,
     /// When what is told.
     pub policy: Policy,
+    /// How subjects are made.
+    pub subject: Format,
 }
 
 /// A [`Route`] with whole addresses.
@@ -388,6 +393,7 @@ impl Settings {
             digest: None,
             flap: None,
             remind: None,
+            subject: None,
         }
     }
 
@@ -434,6 +440,7 @@ impl Settings {
                 flap: self.flap.unwrap_or(Some(FLAP)),
                 remind: self.remind.unwrap_or(Some(REMIND)),
             },
+            subject: self.subject.clone().unwrap_or_default(),
         })
     }
 }

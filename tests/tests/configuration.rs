@@ -158,7 +158,38 @@ const WRONG: &[(&str, &str)] = &[
     ("email_alert.flap 1/10m", "'email_alert.flap' '1' changes is out of range; expected 3 to 100"),
     ("email_alert.remind 5s", "'email_alert.remind' '5s' is out of range; expected 1m to 30d"),
     ("email_alert.queue 4096", "'email_alert.queue' is not supported yet; remove this line"),
-    ("email_alert.subject x", "'email_alert.subject' is not supported yet; remove this line"),
+    (
+        "email_alert.subject",
+        "'email_alert.subject' expects a format, such as \"[%[state]] %[topic] on %[host]\": email_alert.subject <format>",
+    ),
+    (
+        "email_alert.subject \" \"",
+        "'email_alert.subject' ' ' is empty; expected a format, such as \"[%[state]] %[topic] on %[host]\"",
+    ),
+    (
+        "email_alert.subject %[state] %[name]",
+        "'email_alert.subject' unknown word '%[name]'; expected email_alert.subject <format>, in quotes if it has spaces, such as \"[%[state]] %[topic] on %[host]\"",
+    ),
+    (
+        "email_alert.subject %[status]",
+        "'email_alert.subject' unknown variable 'status', did you mean 'state'?; expected one of state topic host shorthost name proxy server reason event level changes active backup",
+    ),
+    (
+        "email_alert.subject %[state",
+        "'email_alert.subject' '%[state' has no ']' behind its last '%['; expected a format, such as \"[%[state]] %[topic] on %[host]\"",
+    ),
+    (
+        "email_alert.subject \"100% %[state]\"",
+        "'email_alert.subject' '100% %[state]' has a '%' that is neither '%[<variable>]' nor '%%'; expected a format, such as \"[%[state]] %[topic] on %[host]\"",
+    ),
+    (
+        "email_alert.subject \"x\\r\\nBcc: x@example.com\"",
+        "'email_alert.subject' 'x<U+000D><U+000A>Bcc: x@example.com' has a character that cannot be seen; expected a format, such as \"[%[state]] %[topic] on %[host]\"",
+    ),
+    (
+        "email_alert.subject x\n    email_alert.subject x",
+        "'email_alert.subject' was set already; expected only once",
+    ),
     ("email_alert.native on", "'email_alert.native' is not supported yet; remove this line"),
     (
         "email_alert.spool",
@@ -495,6 +526,8 @@ const SLIPS: &[(&str, &str)] = &[
     ("email_alert.relay local sendmail /bin/true timeot 1s", "timeout"),
     ("email_alert.spol /", "email_alert.spool"),
     ("email_alert.rety 3d", "email_alert.retry"),
+    ("email_alert.subjet x", "email_alert.subject"),
+    ("email_alert.subject %[hots]", "host"),
     ("email_alert.spool / maxsize 64m", "max-size"),
 ];
 
@@ -522,6 +555,8 @@ const RIGHT: &[&str] = &[
     "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\" max-size 65536",
     "email_alert ops@example.com\n    email_alert.spool \"${TEST_DIRECTORY}/jail\" max-size 2G",
     "email_alert ops@example.com\n    email_alert.retry 1s",
+    "email_alert ops@example.com\n    email_alert.subject \"[%[state]] %[topic] on %[host]\"",
+    "email_alert ops@example.com\n    email_alert.subject 100%%:%[changes]",
     "email_alert ops@example.com\n    email_alert.retry 30d",
     "email_alert ops@example.com\n    email_alert.retry 10m\n    email_alert.spool \"${TEST_DIRECTORY}/jail\"",
 ];

@@ -49,7 +49,7 @@ fn for_each_text(story: impl Fn(&[u8]) + Sync) {
 
 #[track_caller]
 fn assert_harmless(mail: &ParsedMail) {
-    assert_eq!(mail.subject, format!("DOWN servers/server1 on {HOST}"));
+    assert_eq!(mail.subject, format!("[DOWN] servers/server1 on {HOST}"));
     assert!(mail.text.is_ascii(), "{:?}", mail.text);
     let html = mail.html.to_ascii_lowercase();
     assert!(!html.contains("<script") && !html.contains("<img"), "{html}");
@@ -154,7 +154,7 @@ fn long_names_are_in_the_mail_as_they_are() {
     let about = format!("{backend}/{name}");
     let down = news("down", &about, "is DOWN, reason: Layer4");
     expect_mails(&haproxy, &relay, &[down, news("backend-down", &backend, "has no server available!")]);
-    assert!(relay.mails().iter().any(|mail| mail.subject == format!("DOWN {about} on {HOST}")));
+    assert!(relay.mails().iter().any(|mail| mail.subject == format!("[DOWN] {about} on {HOST}")));
 }
 
 #[test]

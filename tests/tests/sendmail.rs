@@ -62,7 +62,7 @@ fn sendmail_gets_the_mail_as_the_unprivileged_user() {
     assert_eq!(call.arguments, ["-i", "-f", SENDER, "--", RECIPIENT]);
     let mail = mail_of(&call);
     assert_eq!(mail.first_line(), haproxy.log().wait_for("is DOWN").text);
-    assert_eq!(mail.subject, format!("DOWN servers/server1 on {HOST}"));
+    assert_eq!(mail.subject, format!("[DOWN] servers/server1 on {HOST}"));
     assert_eq!((call.uid, call.gid, &*call.groups), (UNPRIVILEGED, UNPRIVILEGED, "65534"));
     assert_eq!(call.working_directory, "/");
     assert_eq!(call.other_descriptors, "", "the program has got descriptors that are not its own");
@@ -82,7 +82,7 @@ fn mailx_gets_the_text_and_the_subject() {
     let (haproxy, first, _second) = site(through("mailx", program.path(), ""));
     first.goes_down();
     let call = program.wait_for_calls(1).remove(0);
-    let subject = format!("DOWN servers/server1 on {HOST}");
+    let subject = format!("[DOWN] servers/server1 on {HOST}");
     assert_eq!(call.arguments, ["-s", &subject, "-r", SENDER, RECIPIENT]);
     let text = String::from_utf8(call.input).expect("text");
     assert_eq!(text.lines().next(), Some(&*haproxy.log().wait_for("is DOWN").text));
@@ -104,7 +104,7 @@ fn a_real_mailx_makes_a_mail_of_it() {
     let call = sendmail.wait_for_calls(1).remove(0);
     let text = String::from_utf8(call.input).expect("text");
     let line = haproxy.log().wait_for("is DOWN").text;
-    assert!(text.contains(&format!("\nSubject: DOWN servers/server1 on {HOST}\n")), "{text}");
+    assert!(text.contains(&format!("\nSubject: [DOWN] servers/server1 on {HOST}\n")), "{text}");
     assert!(text.contains(&format!("\n\n{line}\n")), "{text}");
     assert!(text.contains(&format!("To: {RECIPIENT}\n")), "{text}");
     assert_eq!(call.arguments, ["-i", "-t", "-f", SENDER]);

@@ -13,7 +13,7 @@ use std::{
 
 use end_to_end::ParsedMail;
 use fastrand::Rng;
-use haproxy_email_alert::{message::Composer, spool::format};
+use haproxy_email_alert::{directive, message::Composer, settings::Settings, spool::format};
 
 /// Files as the library writes them.
 const SEEDS: [&str; 3] = [
@@ -78,7 +78,10 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| ()));
 
     let (mut random, start) = (Rng::with_seed(seed), Instant::now());
-    let composer = Composer::new("lb1.example.com", Some("2.6.12".into()));
+    let mut settings = Settings::new();
+    directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
+    let plan = settings.plan("lb1.example.com").expect("a plan");
+    let composer = Composer::new(&plan, Some("2.6.12".into()));
     // Those that were taken for mails are damaged further.
     let mut files: Vec<String> = SEEDS.map(str::to_owned).to_vec();
     let (mut tried, mut taken) = (0u64, 0u64);

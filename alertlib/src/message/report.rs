@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a mail says, before it is text or HTML: both say the same.
+
+use super::Composer;
+use super::{advice, digest, notes, subject, words};
+use crate::engine::{About, Item, Note, Outgoing};
+use crate::event::{Check, Event, Health, Kind};
+use std::time::SystemTime;
+
+/// What a mail says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The state of the worst.
+    pub badge: Badge,
+    /// What it is about, in a few words.
+    pub topic: String,
+    /// The first line: HAProxy's sentence, or what many changes have in common.
+    pub first: String,
+    /// What it means, where to look, what was before.
+    pub more: Vec<String>,
+    /// The servers, if there are several.
+    pub sections: Vec<Section>,
+    /// What else one may want to know, in columns.
+    pub facts: Vec<Fact>,
+    /// What is special about this mail.
+    pub notes: Vec<String>,
+}
+
+/// A state in colour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Badge {
+    /// `DOWN`
+    pub words: String,
+    /// Trouble, its end, or something else.
+    pub tone: &'static str,
+}
+
+/// A line of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// `server`
+    pub label: &'static str,
+    /// What it is.
+    pub value: String,
+}
+
+/// Servers that have something in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// What; empty: nothing.
+    pub head: String,
+    /// Where to look.
+    pub advice: Option<String>,
+    /// Each server, or backend as a whole.
+    pub rows: Vec<Row>,
+}
+
+/// A server, or a backend as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// `web/s1`
+    pub name: String,
+    /// `DOWN`
+    pub state: Badge,
+    /// Where, why, when.
+    pub rest: String,
+}
+
+impl Badge {
+    /// The state that this kind of event announces.
+    pub fn of(kind: Kind) -> Self {
+        Badge { words: kind.state().to_owned(), tone: tone(kind) }
+    }
+
+    /// Behind white letters; stands in the HTML itself, for readers that take style sheets away.
+    pub fn colour(&self) -> &'static str {
+        match self.tone {
+            "bad" => "#b3261e",
+            "good" => "#1b7f3b",
+            _ => "#8a5a00",
+        }
+    }
+}
+
+/// A class of the HTML part.
+fn tone(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Down | Kind::BackendDown => "bad",
+        Kind::Up | Kind::BackendUp | Kind::Ready => "good",
+        Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Gone => "other",
+    }
+}
+
+/// What the mail says as it is sent at `now`; `trouble`: why it was not sent before.
+pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Report {
+    let lead = outgoing.lead();
+    let badge = Badge { words: subject::state(outgoing), tone: tone(lead.event.kind) };
+    let mut report = Report {
+        badge,
+        topic: outgoing.topic.clone(),
+        first: String::new(),
+        more: notes::silence(&outgoing.about).into_iter().collect(),
+        sections: Vec::new(),
+        facts: Vec::new(),
+        notes: notes::notes(composer, outgoing, now, trouble),
+    };
+    match single(outgoing) {
+        Some((item, whole)) => tell_one(&mut report, composer, outgoing, item, whole),
+        None => {
+            report.first = digest::summary(outgoing);
+            report.sections = digest::sections(composer, outgoing);
+            if let [only] = report.sections.as_mut_slice() {
+                // The first line says what its head would say.
+                only.head.clear();
+                report.more.extend(only.advice.take());
+            }
+            report.facts.extend(digest::left(outgoing));
+            let label = if outgoing.about == About::Reminder { "since" } else { "time" };
+            report.facts.push(Fact { label, value: times(composer, outgoing) });
+        }
+    }
+    report.facts.push(Fact { label: "host", value: composer.host.clone() });
+    report.facts.extend(composer.haproxy(now).map(|value| Fact { label: "HAProxy", value }));
+    report
+}
+
+/// The one server that it is about, and its backend as a whole if that has changed with it.
+pub fn single(outgoing: &Outgoing) -> Option<(&Item, Option<&Item>)> {
+    match outgoing.items.as_slice() {
+        [item] => Some((item, None)),
+        [one, other] => {
+            let (whole, item) = if one.event.server.is_none() { (one, other) } else { (other, one) };
+            let is_server_and_backend = whole.event.server.is_none()
+                && item.event.server.is_some()
+                && item.event.proxy == whole.event.proxy
+                // One change has made both, or the same has happened to both.
+                && (item.event.when == whole.event.when || item.event.health == whole.event.health)
+                && [item, whole].iter().all(|item| item.note == Note::Change);
+            is_server_and_backend.then_some((item, Some(whole)))
+        }
+        _ => None,
+    }
+}
+
+fn tell_one(
+    report: &mut Report,
+    composer: &Composer,
+    outgoing: &Outgoing,
+    item: &Item,
+    whole: Option<&Item>,
+) {
+    let event = &item.event;
+    let name = match &event.server {
+        Some(_) => format!("Server {}", event.subject()),
+        None => format!("{} {}", event.section(), event.proxy),
+    };
+    let state = event.kind.state();
+    let since = |time| composer.clock.full(time);
+    let mut latest = Some("The latest change:");
+    report.first = match (&outgoing.about, item.note, &item.incident) {
+        (About::Reminder, _, Some(incident)) => {
+            latest = Some("It began with:");
+            format!(
+                "{name} is still {state}, for {} now: since {}.",
+                words::between(incident.since, outgoing.created),
+                since(incident.since)
+            )
+        }
+        (_, Note::Flapping, _) => format!(
+            "{name} is flapping: {} within {}, now {state}.",
+            words::count(item.changes.into(), "change"),
+            words::between(item.first, event.when)
+        ),
+        (_, Note::Stable, _) => format!(
+            "{name} is stable again: {state} since {}, after {} within {}.",
+            since(event.when),
+            words::count(item.changes.into(), "change"),
+            words::between(item.first, event.when)
+        ),
+        _ => {
+            latest = None;
+            event.sentence.clone()
+        }
+    };
+    report.more.extend(latest.map(|words| format!("{words} {}", event.sentence)));
+    if let Some(whole) = whole {
+        let sentence = match outgoing.about {
+            About::Reminder => format!("{} {} still has no server available.", event.section(), event.proxy),
+            _ => whole.event.sentence.clone(),
+        };
+        let without = whole.incident.as_ref().filter(|_| whole.is_over());
+        let without = without
+            .map(|incident| format!("It had none for {}.", words::between(incident.since, whole.event.when)));
+        let rest = advice::of_one(&whole.event).or(without).map(|rest| format!(" {rest}"));
+        report.more.push(format!("{sentence}{}", rest.unwrap_or_default()));
+    }
+    report.more.extend(advice::of_one(event));
+    report.more.extend(history(composer, item));
+    if item.note == Note::Flapping {
+        report.more.push("There will be no more mails about it until it keeps its state.".to_owned());
+    }
+    report.facts.extend(facts(composer, outgoing, item));
+}
+
+/// What was before.
+fn history(composer: &Composer, item: &Item) -> Option<String> {
+    let event = &item.event;
+    if let (true, Some(incident), Note::Change) = (item.is_over(), &item.incident, item.note) {
+        let why = if incident.why.is_empty() { String::new() } else { format!(": {}", incident.why) };
+        let between = match incident.changes.saturating_sub(2) {
+            0 => String::new(),
+            more => format!(", with {} in between", words::count(more.into(), "change")),
+        };
+        let what = if event.server.is_some() { "server" } else { event.section() };
+        let was = if event.health == Health::Up { "was" } else { "had been" };
+        return Some(format!(
+            "The {what} {was} down for {}, since {}{why}{between}.",
+            words::between(incident.since, event.when),
+            composer.clock.full(incident.since)
+        ));
+    }
+    (item.note == Note::Change && item.changes > 1).then(|| {
+        format!("{} since {}.", words::count(item.changes.into(), "change"), composer.clock.full(item.first))
+    })
+}
+
+fn facts(composer: &Composer, outgoing: &Outgoing, item: &Item) -> Vec<Fact> {
+    let event = &item.event;
+    let mut facts = Vec::new();
+    let mut add = |label, value: String| {
+        if !value.is_empty() {
+            facts.push(Fact { label, value });
+        }
+    };
+    add(if event.server.is_some() { "server" } else { event.section() }, event.subject());
+    add("address", event.address.clone());
+    let was = if event.was.is_empty() { String::new() } else { format!(", was {}", event.was) };
+    add("state", format!("{}{was}", event.kind.state()));
+    if let Some(check) = &event.check {
+        add(advice::which(check), result(check));
+    }
+    add("tracks", event.via.clone().unwrap_or_default());
+    if outgoing.about == About::Reminder {
+        // What was left when it began is not what is left now.
+        add("since", composer.clock.full(event.when));
+    } else {
+        let left = left(event);
+        add(left.label, left.value);
+        add("time", composer.clock.full(event.when));
+    }
+    facts
+}
+
+/// `Layer7 wrong status (L7STS), 503 "Service Unavailable", after 7 ms`
+fn result(check: &Check) -> String {
+    let status = if check.status.is_empty() { String::new() } else { format!(" ({})", check.status) };
+    let code = check.code.map(|code| format!(", code {code}")).unwrap_or_default();
+    let time = check.duration.map(|time| format!(", after {} ms", time.as_millis())).unwrap_or_default();
+    format!("{}{status}{code}{time}", check.reason)
+}
+
+/// The servers that the backend can use, in HAProxy's words.
+pub fn left(event: &Event) -> Fact {
+    let label = if event.health == Health::Up { "online" } else { "left" };
+    Fact { label, value: format!("{} active and {} backup servers", event.active, event.backup) }
+}
+
+fn times(composer: &Composer, outgoing: &Outgoing) -> String {
+    let first = outgoing.items.iter().map(|item| item.first).min();
+    let last = outgoing.items.iter().map(|item| item.event.when).max();
+    let (first, last) = (first.unwrap_or(outgoing.created), last.unwrap_or(outgoing.created));
+    composer.clock.range(first, last)
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Times, spans and numbers as one reads them.
+
+use jiff::tz::TimeZone;
+use std::time::{Duration, SystemTime};
+
+/// Writes times of day.
+#[derive(Debug, Clone)]
+pub struct Clock(pub TimeZone);
+
+/// A moment in the parts in which it is written.
+struct Written {
+    /// `2026-11-23`
+    day: String,
+    /// `03:12:44`
+    time: String,
+    /// `+01:00`
+    zone: String,
+}
+
+impl Clock {
+    /// `2026-11-23 03:12:44 +01:00`
+    pub fn full(&self, when: SystemTime) -> String {
+        let Some(Written { day, time, zone }) = self.written(when) else { return unknown() };
+        [day, time, zone].join(" ")
+    }
+
+    /// The time of day alone if it is on the day of `other`: `03:12:44`.
+    pub fn near(&self, when: SystemTime, other: SystemTime) -> String {
+        let Some(Written { day, time, .. }) = self.written(when) else { return unknown() };
+        let is_near = self.written(other).is_some_and(|other| other.day == day);
+        if is_near { time } else { [day, time].join(" ") }
+    }
+
+    /// From the first to the last, with the day and the zone once if they are the same.
+    pub fn range(&self, first: SystemTime, last: SystemTime) -> String {
+        let (Some(one), Some(other)) = (self.written(first), self.written(last)) else { return unknown() };
+        if (&one.day, &one.time) == (&other.day, &other.time) {
+            return self.full(first);
+        }
+        [one.day, one.time, "to".to_owned(), self.near(last, first), other.zone].join(" ")
+    }
+
+    fn written(&self, when: SystemTime) -> Option<Written> {
+        let zoned = jiff::Timestamp::try_from(when).ok()?.to_zoned(self.0.clone());
+        let offset = zoned.offset().seconds();
+        let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
+        Some(Written {
+            day: format!("{:04}-{:02}-{:02}", zoned.year(), zoned.month(), zoned.day()),
+            time: format!("{:02}:{:02}:{:02}", zoned.hour(), zoned.minute(), zoned.second()),
+            zone: format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
+        })
+    }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
+}
+
+/// How long it is, in its two largest units: `14 min 5 s`.
+pub fn span(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (large, small) = match seconds {
+        0 => return format!("{} ms", length.as_millis()),
+        1..60 => return format!("{seconds} s"),
+        60..3600 => ((seconds / 60, "min"), (seconds % 60, "s")),
+        3600..86400 => ((seconds / 3600, "h"), (seconds % 3600 / 60, "min")),
+        _ => ((seconds / 86400, "d"), (seconds % 86400 / 3600, "h")),
+    };
+    match small.0 {
+        0 => format!("{} {}", large.0, large.1),
+        rest => format!("{} {} {rest} {}", large.0, large.1, small.1),
+    }
+}
+
+/// From then to then; nothing if the clock was set back meanwhile.
+pub fn between(from: SystemTime, to: SystemTime) -> String {
+    span(to.duration_since(from).unwrap_or_default())
+}
+
+/// `1 server`, `2 servers`
+pub fn count(number: u64, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_two_units() {
+        for (seconds, words) in [
+            (1, "1 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (845, "14 min 5 s"),
+            (3600, "1 h"),
+            (11_520, "3 h 12 min"),
+            (86_399, "23 h 59 min"),
+            (86_400, "1 d"),
+            (12 * 86_400 + 3 * 3600 + 59, "12 d 3 h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), words);
+        }
+        assert_eq!(span(Duration::from_millis(2001)), "2 s");
+        assert_eq!(span(Duration::from_millis(7)), "7 ms");
+    }
+
+    #[test]
+    fn a_day_is_named_where_it_is_another_one() {
+        let clock = Clock(TimeZone::fixed(jiff::tz::offset(1)));
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(clock.full(at(0)), "1970-01-01 01:00:00 +01:00");
+        assert_eq!(clock.near(at(7), at(0)), "01:00:07");
+        assert_eq!(clock.near(at(0), at(86_400)), "1970-01-01 01:00:00");
+        assert_eq!(clock.range(at(0), at(0)), "1970-01-01 01:00:00 +01:00");
+        assert_eq!(clock.range(at(0), at(7)), "1970-01-01 01:00:00 to 01:00:07 +01:00");
+    }
+}

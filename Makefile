@@ -14,7 +14,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test test
+.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test mails test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -51,6 +51,9 @@ header: ## include/haproxy_email_alert.h again, after a change of the C ABI
 
 faults: ## doc/faults.md again, after a change of its table in tests/src/faults/
 	cargo run --quiet -p end-to-end --bin faults
+
+mails: ## doc/mails/*.eml again, after a change of the mails
+	cargo run --quiet -p end-to-end --bin mails
 
 install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
 	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }

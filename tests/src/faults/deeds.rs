@@ -141,7 +141,12 @@ impl Deed {
             (Step::Ehlo, Deed::Reply(550..)) => "HELO",
             _ => name_in_log(step),
         };
-        let words = format!("{at} at {{relay}}: {}", self.words());
+        let words = match (step, self) {
+            // Which is waited for longer than the time between two bytes anyway.
+            (Step::Dot, Deed::Drip) => Deed::Hang.words(),
+            _ => self.words(),
+        };
+        let words = format!("{at} at {{relay}}: {words}");
         let name = format!("{} at {step:?}", self.name());
         let begins = move |relay: &Relay, _: &Authority| relay.at(step, self.act_at(step));
         Fault { step: Some(step), ..fault(name, kind, self.outcome_at(step), words, begins) }

@@ -119,7 +119,7 @@ fn a_recipient_whom_the_relay_does_not_know_does_not_keep_the_others_from_their_
         site.server.goes_down();
         for user in ["ops", "boss"] {
             let mail = mta.mailbox(user).wait_for_mails(1).remove(0);
-            assert_eq!(mail.subject, "DOWN servers/server1 on lb1.example.com");
+            assert_eq!(mail.subject, "[DOWN] servers/server1 on lb1.example.com");
         }
         let words = match product {
             Product::Postfix => {

@@ -219,6 +219,22 @@ fn a_silence_is_told_at_its_end() {
 }
 
 #[test]
+fn what_waits_for_the_end_of_a_silence_stays_in_it_when_that_begins_to_flap() {
+    let flap = Flap { changes: 3, time: SECOND * 25 };
+    let mut world = World::new(Policy { digest: None, flap: Some(flap), remind: None });
+    let (pattern, until) = ("web".parse().expect("a pattern"), world.now + SECOND);
+    assert!(world.engine.silence(Silence { pattern, until, reason: "r".into() }));
+    let began = world.now;
+    for kind in [Kind::Drain, Kind::Down, Kind::Up, Kind::Down] {
+        world.say("web", Some("s1"), kind);
+        world.now += Duration::from_micros(1);
+    }
+    world.wait(SECOND * 2);
+    let item = &world.mails[0].items[0];
+    assert_eq!((item.note, item.changes, item.first), (Note::Flapping, 4, began));
+}
+
+#[test]
 fn another_process_goes_on_where_this_one_ends() {
     let mut old = World::new(USUAL);
     for server in ["s1", "s2", "s3", "s4"] {

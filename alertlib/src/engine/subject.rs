@@ -234,7 +234,10 @@ impl Subject {
         };
         item.incident = turn.incident.or(item.incident);
         if let (true, Some(flapping)) = (turn.flaps, &self.flapping) {
-            (item.note, item.changes, item.first) = (Note::Flapping, flapping.changes, flapping.since);
+            // What waited before it began to flap, and is no change of health, is in it as well.
+            item.note = Note::Flapping;
+            item.changes = item.changes.max(flapping.changes);
+            item.first = item.first.min(flapping.since);
         }
         self.waiting = Some(Waiting { item, room });
         before != Some(room)
@@ -247,7 +250,8 @@ impl Subject {
             return Err(self.flapping.as_ref().and_then(|flapping| flapping.last.checked_add(flap.time)));
         };
         let item = self.waiting.take().map_or_else(|| Item::of(event), |waiting| waiting.item);
-        Ok(Item { note: Note::Stable, changes, first: since, ..item })
+        let (changes, first) = (item.changes.max(changes), item.first.min(since));
+        Ok(Item { note: Note::Stable, changes, first, ..item })
     }
 }
 

@@ -216,6 +216,16 @@ impl Haproxy {
         assert!(is_fine, "HAProxy's command {command:?} answers {answer:?}");
     }
 
+    /// Counters of the library, all of the same moment.
+    #[track_caller]
+    pub fn counters<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
+        let all = self.cli("show email-alert");
+        names.map(|name| {
+            let value = |line: &str| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok();
+            all.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {all:?}"))
+        })
+    }
+
     fn try_cli(&self, command: &str) -> std::io::Result<String> {
         let mut socket = UnixStream::connect(self.cli_socket())?;
         socket.set_read_timeout(Some(patience()))?;

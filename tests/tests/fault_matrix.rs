@@ -192,11 +192,7 @@ impl Scene<'_> {
     fn counters<const N: usize>(&self, names: [&str; N]) -> [u64; N] {
         // Others need the processor, too.
         thread::sleep(Duration::from_millis(20));
-        let all = self.haproxy.cli("show email-alert");
-        names.map(|name| {
-            let value = |line: &str| line.strip_prefix(name)?.strip_prefix(": ")?.parse().ok();
-            all.lines().find_map(value).unwrap_or_else(|| panic!("no {name} in {all:?}"))
-        })
+        self.haproxy.counters(names)
     }
 
     /// The lines of the log on relays are these.

@@ -236,7 +236,7 @@ fn reloaded_again_and_again(story: &str, mode: Mode) {
     }
     relay.behaves();
     // What the last worker has just taken may not be in a file yet.
-    until_true("an empty queue", || haproxy.cli("show email-alert").contains("waiting: 0\n"));
+    until_true("an empty queue", || haproxy.counters(["waiting"]) == [0]);
     spool.wait_until_delivered(|| haproxy.story());
     let mails = mails_of(&relay.take_deliveries());
     // A worker that stops takes no changes any more: the new one watches the servers.

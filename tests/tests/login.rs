@@ -307,6 +307,6 @@ fn what_one_relay_lacks_another_one_may_have() {
         other.address()
     );
     assert!(line.text.ends_with(&words), "{line:?}");
-    until_true("an end", || place.haproxy.cli("show email-alert").contains("\nwaiting: 0\n"));
-    assert!(place.haproxy.cli("show email-alert").contains("\nfailed: 1\n"));
+    until_true("an end", || place.haproxy.counters(["waiting"]) == [0]);
+    assert_eq!(place.haproxy.counters(["failed"]), [1]);
 }

@@ -57,15 +57,9 @@ fn blow(haproxy: &Haproxy, changes: &[Change]) -> Vec<Asked> {
     asked
 }
 
-fn counter(haproxy: &Haproxy, name: &str) -> u64 {
-    let answer = haproxy.cli("show email-alert");
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {answer:?}"))
-}
-
 #[track_caller]
 fn wait_for_counter(haproxy: &Haproxy, name: &str, value: u64) {
-    let settled = within(patience() * 2, || (counter(haproxy, name) == value).then_some(()));
+    let settled = within(patience() * 2, || (haproxy.counters([name]) == [value]).then_some(()));
     assert!(settled.is_some(), "{name} is not {value}: {}", haproxy.cli("show email-alert"));
 }
 
@@ -139,7 +133,7 @@ fn ten_thousand_changes_wait_for_a_relay_that_is_away() {
     println!("{MANY} changes in {:?}", start.elapsed());
     wait_for_counter(&haproxy, "waiting", MANY as u64);
     until_true("all to be in the spool", || spool.mails() == MANY);
-    assert_eq!((counter(&haproxy, "accepted"), counter(&haproxy, "dropped")), (MANY as u64, 0));
+    assert_eq!(haproxy.counters(["accepted", "dropped"]), [MANY as u64, 0]);
 
     relay.behaves();
     let all = || (relay.mail_count() >= MANY).then_some(());
@@ -192,7 +186,7 @@ fn without_a_spool_the_least_important_of_too_many_mails_go() {
     wait_for_counter(&haproxy, "waiting", LIMIT as u64);
     // The first of them is told at once, and the others within a minute.
     haproxy.log().wait_for("mails were dropped, the least important first: 10000 wait for a relay in memory");
-    assert_eq!(counter(&haproxy, "dropped"), 0, "the queue was never full");
+    assert_eq!(haproxy.counters(["dropped"]), [0], "the queue was never full");
     wait_for_counter(&haproxy, "failed", DROPPED as u64);
     relay.behaves();
     let all = || (relay.mail_count() >= LIMIT).then_some(());
@@ -421,7 +415,7 @@ fn fills_up_and_comes_back(relay: &Relay, spool: &Spool, setup: Setup, words: &s
     until_true("all mails", || relay.mail_count() >= 400);
     spool.wait_until_delivered(|| haproxy.story());
     expect_each_once(relay, &asked);
-    assert_eq!((counter(&haproxy, "dropped"), counter(&haproxy, "failed")), (0, 0));
+    assert_eq!(haproxy.counters(["dropped", "failed"]), [0, 0]);
 
     // It is used again.
     relay.goes_away();
@@ -497,7 +491,7 @@ fn a_directory_that_cannot_be_read_for_a_while_costs_no_mail() {
     spool.has_mode(0o700);
     until_true("all mails", || relay.mail_count() >= changes);
     spool.wait_until_delivered(|| haproxy.story());
-    assert_eq!((relay.mail_count(), counter(&haproxy, "failed")), (changes, 0), "{}", haproxy.story());
+    assert_eq!((relay.mail_count(), haproxy.counters(["failed"])), (changes, [0]), "{}", haproxy.story());
     ends_without_a_trace(haproxy, &spool, vec![]);
 }
 
@@ -543,7 +537,7 @@ fn files_removed_by_hand_are_missed_only_where_memory_has_no_copy() {
     relay.behaves();
     wait_for_counter(&haproxy, "waiting", 0);
     assert_eq!(relay.mail_count(), KEPT);
-    assert_eq!(counter(&haproxy, "failed"), (changes - KEPT) as u64);
+    assert_eq!(haproxy.counters(["failed"]), [(changes - KEPT) as u64]);
     haproxy.log().wait_for("email_alert: a mail of the spool is lost: somebody removed its file");
     // And it goes on.
     relay.take_deliveries();
@@ -858,7 +852,7 @@ fn a_mail_is_given_up_when_its_time_is_over() {
     assert!(line.text.ends_with(&why), "{line:?}");
     // All of them, not only the one that is tried when the relay has rested.
     wait_for_counter(&haproxy, "failed", changes.len() as u64);
-    assert_eq!(counter(&haproxy, "waiting"), 0);
+    assert_eq!(haproxy.counters(["waiting"]), [0]);
     spool.wait_until_delivered(|| haproxy.story());
     relay.behaves();
     relay.expect_no_more_than(0, A_WHILE);

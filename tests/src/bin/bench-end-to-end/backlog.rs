@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use end_to_end::{Haproxy, Relay, Spool};
+use end_to_end::{Relay, Spool};
 
 use crate::{
     contender::Contender,
@@ -20,12 +20,6 @@ const EVENTS: u64 = 100_000;
 const PAIRS: usize = 250;
 /// All that was in the queue is in a file.
 const SETTLED: Duration = Duration::from_secs(2);
-
-fn counter(haproxy: &Haproxy, name: &str) -> u64 {
-    let counters = haproxy.cli("show email-alert");
-    let line = counters.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-    line.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no {name} in {counters:?}"))
-}
 
 /// When the last file was written, and how much is in all of them.
 fn last_and_size(spool: &Spool) -> (SystemTime, u64) {
@@ -46,7 +40,7 @@ pub fn bench() {
     let command = vec!["set server be/s1 health down;set server be/s1 health up"; PAIRS].join(";");
     let start = SystemTime::now();
     // What the queue refuses has to come again.
-    while counter(&haproxy, "accepted") < EVENTS {
+    while haproxy.counters(["accepted"]) < [EVENTS] {
         haproxy.cli_do(&command);
     }
     let commanded = start.elapsed().expect("a clock").as_secs_f64();
@@ -55,7 +49,7 @@ pub fn bench() {
     let shared = memory(haproxy.pid(), "RssShmem");
     let (last, size) = last_and_size(&spool);
     let stored = last.duration_since(start).expect("a clock").as_secs_f64();
-    let [accepted, dropped, waiting] = ["accepted", "dropped", "waiting"].map(|name| counter(&haproxy, name));
+    let [accepted, dropped, waiting] = haproxy.counters(["accepted", "dropped", "waiting"]);
 
     head(&format!("{EVENTS} events that wait for a relay that is away, with a spool"));
     row("accepted", &[accepted.to_string(), format!("in {commanded:.2} s")]);

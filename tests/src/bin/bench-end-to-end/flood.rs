@@ -42,13 +42,7 @@ pub fn bench() {
     let took = start.elapsed().as_secs_f64();
     sleep(SETTLED);
     let growth = (memory(haproxy.pid(), "VmHWM") - before) as f64 / 1024.0;
-    let counters = haproxy.cli("show email-alert");
-    let counter = |name: &str| -> u64 {
-        let line = counters.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        line.and_then(|value| value.trim().parse().ok())
-            .unwrap_or_else(|| panic!("no {name} in {counters:?}"))
-    };
-    let [accepted, dropped, waiting, failed] = ["accepted", "dropped", "waiting", "failed"].map(counter);
+    let [accepted, dropped, waiting, failed] = haproxy.counters(["accepted", "dropped", "waiting", "failed"]);
 
     head("A relay that hangs once it is connected, and a server that changes as fast as the CLI allows");
     row("changes", &[changes.to_string(), format!("in {took:.1} s")]);

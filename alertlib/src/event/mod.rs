@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What happened, in HAProxy's words.
+//!
+//! A [`Change`] is what HAProxy hands over, through the queue as a [`record`]: one commit of a server's status, before and
+//! after. [`Change::events`] says which alerts it means: one of the server, one of its backend, both or none. The sentences
+//! are those of HAProxy's log ([`sentence`]), so that what one reads in the mail can be searched in the log.
+
+mod change;
+mod kind;
+mod record;
+mod sentence;
+mod state;
+
+pub use change::{Change, Present};
+pub use kind::{Health, Kind, Kinds, Level};
+pub use record::{Number, RawChange, Text};
+pub use state::{Admin, State};
+
+use std::time::{Duration, SystemTime};
+
+/// The check that decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Check {
+    /// It was the agent check, not the health check.
+    pub agent: bool,
+    /// HAProxy's short form, as in its statistics: `L4TOUT`.
+    pub status: String,
+    /// The same in words: `Layer4 timeout`.
+    pub reason: String,
+    /// The layer 5 to 7 code, such as an HTTP status.
+    pub code: Option<i32>,
+    /// What the server or the system said, made printable as HAProxy does in its log.
+    pub info: String,
+    /// How long the check took.
+    pub duration: Option<Duration>,
+}
+
+/// One thing worth an alert. Its texts are clean: nothing in them ends a line or moves a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// When it happened.
+    pub when: SystemTime,
+    /// What it is.
+    pub kind: Kind,
+    /// What the server, or the backend, is good for since.
+    pub health: Health,
+    /// The severity of HAProxy's log line.
+    pub level: Level,
+    /// The backend's (or listen section's) name.
+    pub proxy: String,
+    /// It is a `listen` section.
+    pub is_listen: bool,
+    /// The server's name; `None`: it is about the backend as a whole.
+    pub server: Option<String>,
+    /// HAProxy's sentence.
+    pub sentence: String,
+    /// The server's state before, as HAProxy's statistics write it; empty: not known.
+    pub was: String,
+    /// The check that decided.
+    pub check: Option<Check>,
+    /// HAProxy's word for the cause where it was no check; may be empty.
+    pub cause: String,
+    /// The server that this one tracks: `backend/server`.
+    pub via: Option<String>,
+    /// Where the server is: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
+    pub address: String,
+    /// Active servers that the backend can use now.
+    pub active: u32,
+    /// Backup servers that the backend can use now.
+    pub backup: u32,
+}
+
+impl Event {
+    /// `backend/server`, or the backend alone.
+    pub fn subject(&self) -> String {
+        match &self.server {
+            Some(server) => format!("{}/{server}", self.proxy),
+            None => self.proxy.clone(),
+        }
+    }
+
+    /// HAProxy's word for where the servers are.
+    pub fn section(&self) -> &'static str {
+        if self.is_listen { "proxy" } else { "backend" }
+    }
+
+    /// Why, in short: the check's result, the tracked server, or HAProxy's word. May be empty.
+    pub fn why(&self) -> String {
+        match (&self.check, &self.via) {
+            (Some(check), _) if check.agent => format!("{} of the agent", check.reason),
+            (Some(check), _) => check.reason.clone(),
+            (None, Some(via)) => format!("via {via}"),
+            (None, None) => self.cause.clone(),
+        }
+    }
+
+    /// The server's host alone, without its port.
+    pub fn host(&self) -> Option<&str> {
+        let port = self.address.rfind(':').filter(|colon| !self.address[*colon..].ends_with(']'));
+        Some(&self.address[..port.unwrap_or(self.address.len())]).filter(|host| !host.is_empty())
+    }
+}
+
+/// A server that has gone down.
+#[cfg(test)]
+pub fn sample() -> Event {
+    Event {
+        when: SystemTime::UNIX_EPOCH,
+        kind: Kind::Down,
+        health: Health::Down,
+        level: Level::Alert,
+        proxy: "be".into(),
+        is_listen: false,
+        server: Some("s1".into()),
+        sentence: "Server be/s1 is DOWN.".into(),
+        was: "UP".into(),
+        check: None,
+        cause: String::new(),
+        via: None,
+        address: String::new(),
+        active: 1,
+        backup: 0,
+    }
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a change goes through the queue: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
+
+use super::{Admin, Change, Check, Present, State};
+use crate::ffi;
+use crate::queue::{RECORD_WORDS, Writer};
+use crate::text::{CUT, visible};
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+/// One commit of a server's status: what was, what is. Borrowed from HAProxy's memory on the way into the queue.
+#[derive(Debug, Clone, Copy)]
+pub struct RawChange<'a> {
+    /// Numbers, in the order of [`Number`].
+    pub numbers: [i64; Number::COUNT],
+    /// Texts, in the order of [`Text`]: bytes of unknown encoding and length.
+    pub texts: [&'a [u8]; Text::COUNT],
+}
+
+/// The numbers of a [`RawChange`].
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // the fields of `haproxy_email_alert_event` say what each is
+pub enum Number {
+    ProxyId,
+    ServerId,
+    OldState,
+    NewState,
+    OldAdmin,
+    NewAdmin,
+    Flags,
+    UsableBefore,
+    Active,
+    Backup,
+    Sessions,
+    Requeued,
+    Queued,
+    CheckCode,
+    CheckDuration,
+}
+
+impl Number {
+    /// How many there are.
+    pub const COUNT: usize = Number::CheckDuration as usize + 1;
+}
+
+/// The texts of a [`RawChange`].
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs)] // as above
+pub enum Text {
+    Proxy,
+    Server,
+    ViaProxy,
+    ViaServer,
+    Hostname,
+    Cause,
+    CheckStatus,
+    CheckReason,
+    CheckInfo,
+    Address,
+}
+
+impl Text {
+    /// How many there are.
+    pub const COUNT: usize = Text::Address as usize + 1;
+
+    /// Most bytes of each that the queue carries. HAProxy's own limits are lower, but for the names, which a line of its
+    /// configuration bounds; a longer one is cut and marked.
+    const LIMITS: [usize; Text::COUNT] = [320, 320, 160, 160, 256, 128, 16, 64, 256, 64];
+}
+
+// The longest record fits into its slot: when, the numbers, the packed lengths and every text at its limit.
+const _: () = {
+    let mut words = 1 + Number::COUNT + 3;
+    let mut n = 0;
+    while n < Text::COUNT {
+        words += Text::LIMITS[n].div_ceil(8);
+        n += 1;
+    }
+    assert!(words <= RECORD_WORDS);
+};
+
+impl RawChange<'_> {
+    /// Writes the record that [`Change::read`] reads. `now`: since the Unix epoch.
+    pub fn write(&self, now: Duration, writer: &mut Writer) {
+        // The lengths before cutting, 16 bits each: the reader sees that something was cut.
+        let mut lengths = [0u64; 3];
+        for (n, text) in self.texts.iter().enumerate() {
+            lengths[n / 4] |= (text.len().min(0xffff) as u64) << (n % 4 * 16);
+        }
+        // The longest record fits, see above.
+        writer.word(now.as_nanos() as u64);
+        writer.words(self.numbers.map(|number| number as u64));
+        writer.words(lengths);
+        for (text, limit) in self.texts.iter().zip(Text::LIMITS) {
+            if !text.is_empty() {
+                writer.bytes(&text[..text.len().min(limit)]);
+            }
+        }
+    }
+}
+
+impl Change {
+    /// Reads a record of the queue. `None`: it is not one (its numbers make no sense).
+    pub fn read(record: &[u64]) -> Option<Change> {
+        let (&nanos, rest) = record.split_first()?;
+        let (numbers, rest) = rest.split_at_checked(Number::COUNT)?;
+        let (lengths, mut words) = rest.split_at_checked(3)?;
+        let number = |which: Number| numbers[which as usize] as i64;
+        let count = |which: Number| u32::try_from(number(which)).unwrap_or(0);
+
+        let mut texts: [String; Text::COUNT] = Default::default();
+        for (n, limit) in Text::LIMITS.into_iter().enumerate() {
+            let given = (lengths[n / 4] >> (n % 4 * 16) & 0xffff) as usize;
+            let length = given.min(limit);
+            let (mine, others) = words.split_at_checked(length.div_ceil(8))?;
+            words = others;
+            let bytes: Vec<u8> = mine.iter().flat_map(|word| word.to_le_bytes()).take(length).collect();
+            texts[n] = if n == Text::CheckInfo as usize {
+                ascii_encoded(&bytes)
+            } else {
+                visible(&String::from_utf8_lossy(&bytes))
+            };
+            if given > limit {
+                texts[n].push_str(CUT);
+            }
+        }
+        let [proxy, server, via_proxy, via_server, hostname, cause, status, reason, info, address] = texts;
+
+        let flags = count(Number::Flags);
+        Some(Change {
+            when: SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos)),
+            proxy_id: count(Number::ProxyId),
+            server_id: count(Number::ServerId),
+            old_state: State::from_number(count(Number::OldState))?,
+            new_state: State::from_number(count(Number::NewState))?,
+            old_admin: Admin(count(Number::OldAdmin)),
+            new_admin: Admin(count(Number::NewAdmin)),
+            operational: flags & ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL != 0,
+            is_backup: flags & ffi::HAPROXY_EMAIL_ALERT_BACKUP != 0,
+            is_listen: flags & ffi::HAPROXY_EMAIL_ALERT_LISTEN != 0,
+            usable_before: count(Number::UsableBefore),
+            active: count(Number::Active),
+            backup: count(Number::Backup),
+            sessions: count(Number::Sessions),
+            requeued: u32::try_from(number(Number::Requeued)).ok(),
+            queued: count(Number::Queued),
+            proxy,
+            server,
+            via: (!via_server.is_empty()).then_some((via_proxy, via_server)),
+            hostname,
+            cause,
+            check: (flags & ffi::HAPROXY_EMAIL_ALERT_CHECK != 0).then(|| Check {
+                agent: flags & ffi::HAPROXY_EMAIL_ALERT_AGENT != 0,
+                status,
+                reason,
+                code: i32::try_from(number(Number::CheckCode)).ok().filter(|code| *code >= 0),
+                info,
+                duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
+            }),
+            address,
+            present: match flags {
+                _ if flags & ffi::HAPROXY_EMAIL_ALERT_GONE != 0 => Some(Present::Gone),
+                _ if flags & ffi::HAPROXY_EMAIL_ALERT_PRESENT != 0 => Some(Present::There),
+                _ => None,
+            },
+        })
+    }
+}
+
+/// HAProxy's `chunk_asciiencode()` with `"` as delimiter: what is not printable ASCII becomes `<0D>`.
+fn ascii_encoded(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for &byte in bytes {
+        match byte {
+            b'<' | b'>' | b'"' => _ = write!(text, "<{byte:02X}>"),
+            b' '..=b'~' => text.push(byte as char),
+            _ => _ = write!(text, "<{byte:02X}>"),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::change::tests::timeout;
+    use crate::queue::Queue;
+
+    fn through_the_queue(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
+        let (queue, mut record) = (Queue::new(1), Vec::new());
+        queue
+            .push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
+            .expect("room");
+        assert_eq!(queue.front(0, &mut record), Some(0));
+        Change::read(&record)
+    }
+
+    #[test]
+    fn a_change_comes_out_of_the_queue_as_it_went_in() {
+        let flags = ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL
+            | ffi::HAPROXY_EMAIL_ALERT_CHECK
+            | ffi::HAPROXY_EMAIL_ALERT_AGENT;
+        let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001];
+        let texts: [&[u8]; Text::COUNT] = [
+            b"be",
+            b"s1",
+            b"",
+            b"",
+            b"host",
+            b"cause",
+            b"L4TOUT",
+            b"Layer4 timeout",
+            b"a\r\n\"<\xff",
+            b"10.0.0.7:80",
+        ];
+        let change = through_the_queue(numbers, texts).expect("a change");
+        let expected = Change {
+            when: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
+            proxy_id: 11,
+            server_id: 12,
+            old_state: State::Running,
+            new_state: State::Stopped,
+            old_admin: Admin(0x08),
+            new_admin: Admin(0x21),
+            operational: true,
+            usable_before: 3,
+            active: 4,
+            backup: 5,
+            sessions: 6,
+            requeued: None,
+            queued: 7,
+            proxy: "be".into(),
+            server: "s1".into(),
+            hostname: "host".into(),
+            cause: "cause".into(),
+            check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
+            address: "10.0.0.7:80".into(),
+            ..Change::default()
+        };
+        assert_eq!(change, expected);
+    }
+
+    #[test]
+    fn long_and_hostile_texts_are_cut_and_made_visible() {
+        let long = [b'x'; 70_000];
+        let mut texts: [&[u8]; Text::COUNT] = [&long; Text::COUNT];
+        texts[Text::Server as usize] = b"\x1b[2J\xc3\x28\r\n.\r\n";
+        let change = through_the_queue([0; Number::COUNT], texts).expect("a change");
+        assert_eq!(change.proxy.len(), 320 + CUT.len());
+        assert!(change.proxy.ends_with("x[...]"));
+        assert_eq!(change.server, "<U+001B>[2J\u{fffd}(<U+000D><U+000A>.<U+000D><U+000A>");
+    }
+
+    #[test]
+    fn a_record_that_is_none_is_refused() {
+        let mut numbers = [0; Number::COUNT];
+        numbers[Number::NewState as usize] = 4;
+        assert_eq!(through_the_queue(numbers, [&[]; Text::COUNT]), None);
+        assert_eq!(Change::read(&[]), None);
+        assert_eq!(Change::read(&[0; 18]), None);
+    }
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! HAProxy's sentences: those of its log, word by word.
+//!
+//! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
+
+use super::{Admin, Change, Check, Kind, State};
+use std::fmt;
+
+impl Change {
+    /// HAProxy's words for a server that lost one reason for its maintenance and has another.
+    pub(super) fn remaining_maint(&self) -> Option<String> {
+        let (old, new) = (self.old_admin, self.new_admin);
+        let via = self.via_words();
+        if new.lost(old, Admin::RMAINT) {
+            Some(format!(" ('{}') resolves again but remains in maintenance{via}", self.hostname))
+        } else if new.lost(old, Admin::IMAINT) {
+            Some(" remains in forced maintenance".to_owned())
+        } else if new.lost(old, Admin::FMAINT) {
+            Some(format!(" is leaving forced maintenance but remains in maintenance{via}"))
+        } else {
+            None
+        }
+    }
+
+    fn via_words(&self) -> String {
+        match &self.via {
+            Some((proxy, server)) => format!(" via {proxy}/{server}"),
+            None => String::new(),
+        }
+    }
+
+    /// HAProxy's sentence for the server, with the final period of its log.
+    pub(super) fn sentence(&self, kind: Kind) -> String {
+        let (old, new) = (self.old_admin, self.new_admin);
+        let up_or_down = if self.new_state == State::Stopped { "DOWN" } else { "UP" };
+        let drain_or_ready = if new.drain() { "DRAIN" } else { "READY" };
+        let cause = if self.cause.is_empty() { String::new() } else { format!(" ({})", self.cause) };
+        let what = match kind {
+            Kind::Down => format!(" is DOWN{}{}", self.reason(false), self.counts(true)),
+            Kind::Up => format!(" is UP{}{}", self.reason(false), self.counts(false)),
+            Kind::Nolb => format!(" is stopping{}{}", self.reason(false), self.counts(false)),
+            Kind::Maint => {
+                let forced = new.has(Admin::FMAINT);
+                match self.remaining_maint() {
+                    Some(words) if old.maint() => words,
+                    _ if self.old_state == State::Stopped => {
+                        format!(" was DOWN and now enters maintenance{cause}{}", self.reason(forced))
+                    }
+                    _ => {
+                        format!(
+                            " is going DOWN for maintenance{cause}{}{}",
+                            self.reason(forced),
+                            self.counts(true)
+                        )
+                    }
+                }
+            }
+            Kind::Ready if old.maint() => {
+                let (name, why) = if new.lost(old, Admin::IMAINT) {
+                    (String::new(), "leaving maintenance")
+                } else if new.lost(old, Admin::RMAINT) {
+                    (format!(" ('{}')", self.hostname), "resolves again")
+                } else {
+                    (String::new(), "leaving forced maintenance")
+                };
+                format!("{name} is {up_or_down}/{drain_or_ready} ({why})")
+            }
+            // HAProxy tests the flag that is left, so the inherited drain's end has the same words.
+            Kind::Ready => format!(" is {up_or_down} (leaving forced drain)"),
+            Kind::Drain if !old.drain() => {
+                let forced = new.has(Admin::FDRAIN);
+                format!(" enters drain state{cause}{}{}", self.reason(forced), self.counts(false))
+            }
+            Kind::Drain if !new.has(Admin::FDRAIN) => {
+                format!(" is leaving forced drain but remains in drain mode{}", self.via_words())
+            }
+            Kind::Drain => " remains in forced drain mode".to_owned(),
+            Kind::BackendDown | Kind::BackendUp | Kind::Gone => return self.backend_sentence(kind),
+        };
+        let backup = if self.is_backup { "Backup " } else { "" };
+        format!("{backup}Server {}/{}{what}.", self.proxy, self.server)
+    }
+
+    /// `srv_append_status()`, first half: the check, else HAProxy's own word, else the tracked server.
+    fn reason(&self, forced: bool) -> String {
+        if !self.operational {
+            // An administrative change has its cause in parentheses already.
+            return if forced { String::new() } else { self.via_words() };
+        }
+        if let Some(check) = &self.check {
+            return format!(", {check}");
+        }
+        if !self.cause.is_empty() {
+            return format!(", {}", self.cause);
+        }
+        self.via_words()
+    }
+
+    /// `srv_append_status()`, second half: what the backend has left.
+    fn counts(&self, leaving: bool) -> String {
+        let Some(requeued) = self.requeued else { return String::new() };
+        let (active, backup, queued) = (self.active, self.backup, self.queued);
+        let on_backup = if backup > 0 && active == 0 { " Running on backup." } else { "" };
+        if leaving {
+            format!(
+                ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, \
+                 {requeued} requeued, {queued} remaining in queue",
+                self.sessions
+            )
+        } else {
+            format!(
+                ". {active} active and {backup} backup servers online.{on_backup} \
+                 {requeued} sessions requeued, {queued} total in queue"
+            )
+        }
+    }
+
+    /// `set_backend_down()`; for the way back, on which HAProxy says nothing, words of the same kind.
+    pub(super) fn backend_sentence(&self, kind: Kind) -> String {
+        let section = self.section();
+        if kind == Kind::BackendDown {
+            return format!("{section} {} has no server available!", self.proxy);
+        }
+        format!(
+            "{section} {} has a server available again. {} active and {} backup servers online.",
+            self.proxy, self.active, self.backup
+        )
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "reason: {}", self.reason)?;
+        if let Some(code) = self.code {
+            write!(f, ", code: {code}")?;
+        }
+        if !self.info.is_empty() {
+            write!(f, ", info: \"{}\"", self.info)?;
+        }
+        if let Some(duration) = self.duration {
+            write!(f, ", check duration: {}ms", duration.as_millis())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::change::tests::{admin, change, timeout};
+
+    /// The server's alert: its kind and sentence, without the server's name.
+    fn told(change: Change) -> Option<(Kind, String)> {
+        let event = change.events().into_iter().find(|event| event.server.is_some())?;
+        Some((event.kind, event.sentence.replace("Server servers/server2 ", "")))
+    }
+
+    #[test]
+    fn the_sentence_is_haproxys() {
+        let down = Change { active: 0, check: Some(timeout()), ..change() };
+        assert_eq!(
+            down.events()[0].sentence,
+            "Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms. 0 active and 0 backup \
+             servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
+        );
+        let check = Check { code: Some(503), info: "Service Unavailable".into(), ..timeout() };
+        let up = Change {
+            old_state: State::Stopped,
+            new_state: State::Running,
+            is_backup: true,
+            active: 0,
+            backup: 1,
+            requeued: Some(2),
+            queued: 3,
+            check: Some(check),
+            ..change()
+        };
+        assert_eq!(
+            up.events()[0].sentence,
+            "Backup Server servers/server2 is UP, reason: Layer4 timeout, code: 503, info: \"Service Unavailable\", check \
+             duration: 2001ms. 0 active and 1 backup servers online. Running on backup. 2 sessions requeued, 3 total in queue."
+        );
+    }
+
+    #[test]
+    fn every_change_has_its_kind_and_words() {
+        const FM: u32 = Admin::FMAINT;
+        const IM: u32 = Admin::IMAINT;
+        let via = |change: Change| Change { via: Some(("b".into(), "s1".into())), ..change };
+        let moved = |old, new| Change { old_state: old, new_state: new, requeued: None, ..change() };
+        let stopped = |change: Change| Change { old_state: State::Stopped, ..change };
+        let quiet = |change: Change| Change { requeued: None, ..change };
+        for (change, kind, words) in [
+            (moved(State::Running, State::Stopped), Kind::Down, "is DOWN."),
+            (via(moved(State::Running, State::Stopped)), Kind::Down, "is DOWN via b/s1."),
+            (
+                Change { cause: "changed from CLI".into(), ..moved(State::Stopped, State::Running) },
+                Kind::Up,
+                "is UP, changed from CLI.",
+            ),
+            (moved(State::Stopped, State::Starting), Kind::Up, "is UP."),
+            (moved(State::Running, State::Stopping), Kind::Nolb, "is stopping."),
+            (moved(State::Stopping, State::Running), Kind::Up, "is UP."),
+            (quiet(admin(0, FM)), Kind::Maint, "is going DOWN for maintenance."),
+            (stopped(admin(0, FM)), Kind::Maint, "was DOWN and now enters maintenance."),
+            (via(quiet(admin(0, IM))), Kind::Maint, "is going DOWN for maintenance via b/s1."),
+            (
+                via(admin(FM | IM, IM)),
+                Kind::Maint,
+                "is leaving forced maintenance but remains in maintenance via b/s1.",
+            ),
+            (admin(FM | IM, FM), Kind::Maint, "remains in forced maintenance."),
+            (admin(FM, 0), Kind::Ready, "is DOWN/READY (leaving forced maintenance)."),
+            (
+                Change { new_state: State::Running, ..admin(IM, Admin::FDRAIN) },
+                Kind::Ready,
+                "is UP/DRAIN (leaving maintenance).",
+            ),
+            (
+                Change { hostname: "app".into(), new_state: State::Running, ..admin(Admin::RMAINT, 0) },
+                Kind::Ready,
+                "('app') is UP/READY (resolves again).",
+            ),
+            (quiet(admin(0, Admin::FDRAIN)), Kind::Drain, "enters drain state."),
+            (
+                admin(Admin::FDRAIN | Admin::IDRAIN, Admin::FDRAIN),
+                Kind::Drain,
+                "remains in forced drain mode.",
+            ),
+            (
+                Change { new_state: State::Running, ..admin(Admin::FDRAIN, 0) },
+                Kind::Ready,
+                "is UP (leaving forced drain).",
+            ),
+        ] {
+            assert_eq!(told(change.clone()), Some((kind, words.to_owned())), "{change:?}");
+        }
+    }
+}

@@ -4,15 +4,16 @@
 //! The way of an alert, and the module that owns each step:
 //!
 //! ```text
-//!  HAProxy thread          collector thread              mailer thread
+//!  HAProxy thread          collector                     mailer
 //!  ffi → queue ──────────▶ event → engine → outbox ────▶ message → transport (smtp | command | file)
 //! ```
 //!
 //! HAProxy hands over flat events through [`ffi`]; [`queue`] is the only thing that its threads touch. [`service`] owns the
-//! threads, [`directive`] and [`settings`] the configuration, [`logging`] the way back to HAProxy's log.
+//! threads, which are [`collector`] and [`mailer`] by turns, [`directive`] and [`settings`] the configuration, [`logging`] the way back to HAProxy's log.
 
 #![deny(unsafe_code)]
 
+mod collector;
 pub mod counters;
 pub mod directive;
 pub mod engine;

@@ -7,7 +7,8 @@
 
 use crate::counters::Counters;
 use crate::engine::Outgoing;
-use crate::message::Composer;
+use crate::message::words::{count, span};
+use crate::message::{Composer, Message};
 use crate::outbox::{Entry, Next, Outbox};
 use crate::settings::Recipient;
 use crate::spool::{Stored, Unreadable};
@@ -49,8 +50,7 @@ impl Station {
     /// Logs `trouble` if the log does not have it yet.
     fn tell(&mut self, trouble: &Trouble, waiting: u64) {
         if self.told.as_ref() != Some(trouble) {
-            let mails = if waiting == 1 { "mail" } else { "mails" };
-            log::warn!("relay {}: {trouble}; trying again, {waiting} {mails} waiting", self.name);
+            log::warn!("relay {}: {trouble}; trying again, {} waiting", self.name, count(waiting, "mail"));
             self.told = Some(trouble.clone());
         }
     }
@@ -170,30 +170,14 @@ impl Mailer {
 
     fn attempt(&mut self, mut entry: Entry) {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
-        let (mail, mut left) = match self.outbox.mail_of(&mut entry) {
+        let (mail, left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
-            Err(Unreadable::Trouble(_)) if !self.is_old(&entry) => {
-                entry.attempts = entry.attempts.saturating_add(1);
-                let pause =
-                    if self.outbox.is_draining() { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
-                return self.outbox.put_back(entry, Instant::now() + pause);
-            }
-            Err(why) => {
-                let why = match why {
-                    Unreadable::Gone => "somebody removed its file".to_owned(),
-                    Unreadable::Damaged(why) => format!("its file was changed: {why}"),
-                    Unreadable::Trouble(error) => format!("its file cannot be read: {}", error.desc()),
-                };
-                log::error!("a mail of the spool is lost: {why}");
-                self.counters.failed.one();
-                return self.outbox.settled(entry.stored);
-            }
+            Err(why) => return self.cannot_read(entry, why),
         };
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
-        let draining = self.outbox.is_draining();
-        let now = Instant::now();
+        let (draining, now) = (self.outbox.is_draining(), Instant::now());
         // The relay wakes up and greets while the mail is made.
         if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
             station.transport.get_ready();
@@ -206,64 +190,91 @@ impl Mailer {
                 return self.outbox.settled(entry.stored);
             }
         };
-        // When to come back at the earliest, if not as soon as a relay has rested: a relay has refused this mail for now.
+        let (left, due) = self.offer(&mut entry, &mail, left, &message);
+        if left.is_empty() {
+            return self.outbox.settled(entry.stored);
+        }
+        entry.attempts = entry.attempts.saturating_add(1);
+        self.later(entry, mail, left, due);
+    }
+
+    /// The spool does not give the mail: that may pass, or it is lost.
+    fn cannot_read(&self, mut entry: Entry, why: Unreadable) {
+        let why = match why {
+            Unreadable::Trouble(_) if !self.is_old(&entry) => {
+                entry.attempts = entry.attempts.saturating_add(1);
+                let draining = self.outbox.is_draining();
+                let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
+                return self.outbox.put_back(entry, Instant::now() + pause);
+            }
+            Unreadable::Gone => "somebody removed its file".to_owned(),
+            Unreadable::Damaged(why) => format!("its file was changed: {why}"),
+            Unreadable::Trouble(error) => format!("its file cannot be read: {}", error.desc()),
+        };
+        log::error!("a mail of the spool is lost: {why}");
+        self.counters.failed.one();
+        self.outbox.settled(entry.stored);
+    }
+
+    /// Offers a mail to the relays, one after the other. Gives who has still not got it, and when to come back at the earliest,
+    /// if not as soon as a relay has rested: a relay has refused this mail for now.
+    fn offer(
+        &mut self,
+        entry: &mut Entry,
+        mail: &Outgoing,
+        mut left: Vec<Recipient>,
+        message: &Message,
+    ) -> (Vec<Recipient>, Option<Instant>) {
+        let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;
         // Those for whom every relay so far has lacked something, and what the last one did.
         let (mut unserved, mut lack) = (left.clone(), String::new());
         for station in &mut self.stations {
-            let now = Instant::now();
-            if !draining && station.rests(now) {
+            if !draining && station.rests(Instant::now()) {
                 unserved.clear();
                 continue;
             }
-            let letter = Letter { from: &mail.from, to: &left, message: &message };
-            match station.transport.send(&letter) {
+            let verdicts = match station.transport.send(&Letter { from: &mail.from, to: &left, message }) {
+                Ok(verdicts) => verdicts,
                 Err(trouble) => {
                     station.failed(Instant::now());
                     station.tell(&trouble, self.outbox.pending());
                     entry.trouble = Some(format!("relay {}: {trouble}", station.name));
                     unserved.clear();
+                    continue;
                 }
-                Ok(verdicts) => {
-                    let before = left.len();
-                    let outcome = Outcome::of(station, &self.counters, &mail, left, verdicts);
-                    outcome.tell(station, entry.trouble.as_deref(), self.outbox.pending());
-                    if let Some(missing) = &outcome.lack {
-                        lack = format!("relay {}: {missing}", station.name);
-                    }
-                    if let Some(trouble) = outcome.trouble.as_ref().or(outcome.lack.as_ref()) {
-                        entry.trouble = Some(format!("relay {}: {trouble}", station.name));
-                        let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
-                        due = Some(due.map_or(back, |due| due.min(back)));
-                    }
-                    unserved.retain(|recipient| outcome.unserved.contains(recipient));
-                    left = outcome.left;
-                    if left.is_empty() {
-                        return self.outbox.settled(entry.stored);
-                    }
-                    if left.len() < before {
-                        entry.stored = self.outbox.progressed(entry.stored, &mail, &left);
-                        self.in_hand =
-                            Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
-                    }
-                }
+            };
+            let before = left.len();
+            let outcome = Outcome::of(station, &self.counters, mail, left, verdicts);
+            outcome.tell(station, entry.trouble.as_deref(), self.outbox.pending());
+            if let Some(missing) = &outcome.lack {
+                lack = format!("relay {}: {missing}", station.name);
+            }
+            if let Some(trouble) = outcome.trouble.as_ref().or(outcome.lack.as_ref()) {
+                entry.trouble = Some(format!("relay {}: {trouble}", station.name));
+                let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
+                due = Some(due.map_or(back, |due| due.min(back)));
+            }
+            unserved.retain(|recipient| outcome.unserved.contains(recipient));
+            left = outcome.left;
+            if left.is_empty() {
+                return (left, due);
+            }
+            if left.len() < before {
+                entry.stored = self.outbox.progressed(entry.stored.take(), mail, &left);
+                self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
             }
         }
         if !unserved.is_empty() {
             let to = addresses(&unserved);
-            log::error!(
-                "every relay refused the mail '{}' to {to} for good: {lack}",
-                mail.lead().event.sentence
-            );
+            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.summary());
             self.counters.failed.many(unserved.len() as u64);
             left.retain(|recipient| !unserved.contains(recipient));
-            if left.is_empty() {
-                return self.outbox.settled(entry.stored);
+            if !left.is_empty() {
+                entry.stored = self.outbox.progressed(entry.stored.take(), mail, &left);
             }
-            entry.stored = self.outbox.progressed(entry.stored, &mail, &left);
         }
-        entry.attempts = entry.attempts.saturating_add(1);
-        self.later(entry, mail, left, due);
+        (left, due)
     }
 
     /// When the first of the relays has rested, if all of them rest.
@@ -285,7 +296,7 @@ impl Mailer {
         if self.is_old(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
-                in_words(age(&entry)),
+                span(age(&entry)),
                 mail.summary(),
                 addresses(&left),
                 entry.trouble.as_deref().unwrap_or("no relay took it")
@@ -357,15 +368,6 @@ impl Outcome {
 
 fn age(entry: &Entry) -> Duration {
     entry.created.elapsed().unwrap_or_default()
-}
-
-/// Roughly, in the largest unit that fits.
-fn in_words(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..120 => format!("{seconds}s"),
-        seconds @ 120..7200 => format!("{}m", seconds / 60),
-        seconds => format!("{}h", seconds / 3600),
-    }
 }
 
 fn addresses(to: &[Recipient]) -> String {

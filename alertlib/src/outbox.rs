@@ -2,8 +2,8 @@
 //! What is not delivered yet.
 //!
 //! The collector puts mails in, the mailer takes those that are due and either settles them or puts them back for later.
-//! The lock is held for moments, never while something is sent, and never by a thread of HAProxy: those read
-//! [`Outbox::pending`] and call [`Outbox::drain`], which are atomics.
+//! The lock is held for moments, or while something is read from the spool or written to it; never while something is sent,
+//! and never by a thread of HAProxy: those read [`Outbox::pending`] and call [`Outbox::drain`], which are atomics.
 //!
 //! With a spool each mail is a file, too. Then memory has the first [`KEPT`] of them only, and the rest is read again
 //! when it is due. The most important ones are there: when it is full, a less important mail makes room by moving into
@@ -109,6 +109,16 @@ impl Waiting {
 }
 
 impl Entry {
+    /// One that was not tried yet, due at once.
+    fn new(
+        created: SystemTime,
+        mail: Option<Box<(Outgoing, Vec<Recipient>)>>,
+        stored: Option<Stored>,
+        now: Instant,
+    ) -> Self {
+        Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) }
+    }
+
     fn importance(&self) -> u8 {
         match (&self.stored, &self.mail) {
             (Some(stored), _) => stored.importance(),
@@ -137,10 +147,10 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds mails, each for everybody in its `to`, due at once. Collector thread only. `written` is called when they are in
+    /// Adds mails, each for everybody in its `to`, due at once. By the collector only. `written` is called when they are in
     /// the spool, and before any is sent: a crash before it brings them again.
     ///
-    /// Returns those that had to go for them, or that had to stay out: the limit is reached.
+    /// Returns those that had to go, be it of these or of others: the limit is reached.
     pub fn put(&self, mails: Vec<Outgoing>, now: Instant, written: impl FnOnce()) -> Vec<Outgoing> {
         let with_all = |mail: Outgoing| {
             let left = mail.to.clone();
@@ -157,9 +167,7 @@ impl Outbox {
             let keep = stored.is_none() || waiting.kept < KEPT;
             let created = mail.created;
             let mail = keep.then(|| Box::new((mail, left)));
-            let entry =
-                Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) };
-            waiting.insert(entry, Some(now));
+            waiting.insert(Entry::new(created, mail, stored, now), Some(now));
         }
         let mut gone = Vec::new();
         while self.unstored() > self.limit {
@@ -215,23 +223,14 @@ impl Outbox {
         }
     }
 
-    /// Adds a mail that another process has left, due at once. Collector thread only.
+    /// Adds a mail that another process has left, due at once. By the collector only.
     pub fn adopt(&self, created: SystemTime, stored: Stored, now: Instant) {
         self.pending.fetch_add(1, SeqCst);
-        let stored = Some(stored);
-        let entry = Entry {
-            mail: None,
-            stored,
-            created,
-            attempts: 0,
-            trouble: None,
-            hurried: false,
-            place: (now, 0),
-        };
+        let entry = Entry::new(created, None, Some(stored), now);
         self.waiting().insert(entry, Some(now));
     }
 
-    /// Tries to write what is in memory alone to the spool. Collector thread only.
+    /// Tries to write what is in memory alone to the spool. By the collector only.
     pub fn store_again(&self) {
         let Some(spool) = &self.spool else { return };
         let mut waiting = self.waiting();
@@ -252,7 +251,7 @@ impl Outbox {
         }
     }
 
-    /// What to do at the time `now`. Mailer thread only.
+    /// What to do at the time `now`. By the mailer only.
     pub fn next(&self, now: Instant) -> Next {
         // Read before looking: what is put in before the closing is still seen.
         let (draining, closed) = (self.draining.load(SeqCst), self.closed.load(SeqCst));
@@ -278,7 +277,7 @@ impl Outbox {
         }
     }
 
-    /// The first mail, if it is due at the time `now` and `wanted`; then as after [`Outbox::next`]. Mailer thread only.
+    /// The first mail, if it is due at the time `now` and `wanted`; then as after [`Outbox::next`]. By the mailer only.
     pub fn first_if(&self, now: Instant, wanted: impl Fn(&Entry) -> bool) -> Option<Box<Entry>> {
         let mut waiting = self.waiting();
         let (key, _) =

@@ -236,8 +236,8 @@ impl Queue {
     }
 
     /// Copies a record into `record` (cleared first) and gives its ticket: the oldest one, or one that so many others are
-    /// `before`. `None`: there is none. It stays in the ring, and can be rescued, until [`Queue::release`]. Collector
-    /// thread only.
+    /// `before`. `None`: there is none. It stays in the ring, and can be rescued, until [`Queue::release`]. By the
+    /// collector only.
     pub fn front(&self, before: u64, record: &mut Vec<u64>) -> Option<u64> {
         if before >= self.capacity {
             return None;
@@ -251,7 +251,7 @@ impl Queue {
         Some(ticket)
     }
 
-    /// Frees the slot of the oldest record, which [`Queue::front`] has shown. Collector thread only.
+    /// Frees the slot of the oldest record, which [`Queue::front`] has shown. By the collector only.
     pub fn release(&self) {
         let ticket = self.head.0.load(Relaxed);
         let (stamp, _, free) = self.slot(ticket);
@@ -272,14 +272,13 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Makes the calling thread one of those that take; `None`: there are enough. Of them only one at a time may call what is for
-    /// the collector thread only.
+    /// Makes the calling thread one of those that take; `None`: there are enough. Of them one at a time is the collector.
     pub fn collect_here(&self) -> Option<Collector> {
         self.collectors.iter().position(|seat| seat.set(current()).is_ok()).map(Collector)
     }
 
     /// Sleeps until there are more than `read` records, [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has
-    /// passed. Collector thread only, which is `me`.
+    /// passed. By the collector only, which is `me`.
     pub fn sleep_until_pushed(&self, me: Collector, read: u64, timeout: Option<std::time::Duration>) {
         self.asleep.0.store(me.0 + 1, Release);
         fence(SeqCst);

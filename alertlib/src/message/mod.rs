@@ -13,7 +13,7 @@ mod notes;
 mod report;
 mod subject;
 mod text;
-mod words;
+pub mod words;
 
 pub use subject::{DEFAULT as DEFAULT_SUBJECT, Fault as SubjectFault, Format, variables};
 

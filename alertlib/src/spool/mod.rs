@@ -18,29 +18,33 @@
 
 pub mod format;
 pub mod incidents;
+mod legacy;
+mod place;
+mod told;
+
+pub use legacy::{Legacy, Rescued};
+pub use place::{Place, may_write};
 
 use crate::engine::{Memory, Outgoing};
 use crate::ffi::map::SharedWords;
 use crate::queue;
 use crate::settings::Recipient;
-use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
-use nix::unistd::{AccessFlags, UnlinkatFlags, faccessat, fsync, syncfs, unlinkat};
+use nix::fcntl::{Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
+use place::{ANYBODYS, PRIVATE, is_private, names_in};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
+use told::Told;
 
-/// Where memory is a file: POSIX's `shm_open()` on Linux.
-const MEMORY: &str = "/dev/shm";
 /// A larger file is none of ours: names, sentences and what one mail tells of are bounded.
 const LARGEST: usize = 4 * 1024 * 1024;
 /// Mails that come together share files of this size, or have one of their own.
@@ -48,74 +52,9 @@ const SHARED: usize = 256 * 1024;
 /// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
 /// may keep the collector waiting, which makes more of them, for as long as the disk takes.
 const SYNC_ALONE: usize = 8;
-/// Trouble is over when there was none for so long.
-const CALM: Duration = Duration::from_secs(5);
-/// Files of which the log says that they are left where they are.
-const LEFT: usize = 100;
 const IN_MEMORY: &str = "mails are kept in memory only";
 /// Attempts to lock the own owner file.
 const OWN_TRIES: u32 = 50;
-/// Its owner alone: it has addresses, and what it says is mailed.
-const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-
-/// The directories, opened before the chroot.
-pub struct Place {
-    directory: OwnedFd,
-    memory: Option<OwnedFd>,
-    /// For the log.
-    path: String,
-    /// In the names of the memory that belongs to it.
-    id: String,
-    max_size: u64,
-}
-
-impl Place {
-    /// Opens the spool's directory. `uid`, `gid`: who will work in it; `max_size`: of its mails, in bytes.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be opened, that user cannot write into it, or anybody can.
-    pub fn open(path: &Path, uid: u32, gid: u32, max_size: u64) -> Result<Self, String> {
-        let shown = path.display();
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let directory = nix::fcntl::open(path, flags, Mode::empty())
-            .map_err(|error| format!("cannot open directory '{shown}': {}", error.desc()))?;
-        let data = fstat(&directory).map_err(|error| format!("'{shown}': {}", error.desc()))?;
-        if data.st_mode & 0o002 != 0 {
-            return Err(format!(
-                "directory '{shown}' can be written by everybody, and what is in it is mailed; expected: chmod o-w {shown}"
-            ));
-        }
-        if !may_write(&directory, &data, uid, gid) {
-            return Err(format!(
-                "directory '{shown}' is not writable for user id {uid}, group id {gid}; expected: chown {uid}:{gid} {shown}"
-            ));
-        }
-        let memory = nix::fcntl::open(MEMORY, flags, Mode::empty()).ok();
-        let id = format!("{:x}-{:x}", data.st_dev, data.st_ino);
-        Ok(Place { directory, memory, path: shown.to_string(), id, max_size })
-    }
-
-    /// The queue of this process.
-    fn memory_name(&self, token: &str) -> String {
-        format!("{}{token}", self.memory_prefix())
-    }
-
-    fn memory_prefix(&self) -> String {
-        format!("haproxy-email-alert.{}.", self.id)
-    }
-}
-
-/// May that user make files in the directory? Root's own test says nothing of the unprivileged worker: look at the mode.
-pub fn may_write(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
-    let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
-    match (uid, gid) {
-        (0, _) => faccessat(directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
-        (uid, _) if uid == data.st_uid => may(6),
-        (_, gid) if gid == data.st_gid => may(3),
-        _ => may(0),
-    }
-}
 
 /// The spool of this process.
 pub struct Spool {
@@ -133,18 +72,6 @@ pub struct Spool {
     told: Mutex<Told>,
     /// There is, or was, an `incidents` file of ours.
     has_remembered: AtomicBool,
-}
-
-/// What the log has of its troubles.
-#[derive(Default)]
-struct Told {
-    /// Each of them, until all are over.
-    troubles: BTreeSet<String>,
-    /// When the last one was seen, and whether something has gone well since.
-    last: Option<Instant>,
-    works: bool,
-    /// Files that stay where they are, and why: said once.
-    left: BTreeSet<String>,
 }
 
 /// A mail of the spool: where it is.
@@ -230,57 +157,6 @@ impl From<Errno> for Unreadable {
     }
 }
 
-/// What a process that is gone has left.
-pub struct Legacy {
-    /// Its mails, ours now, in the order in which it made them: when, and the file. All of them may be too many for memory.
-    pub mails: Vec<(SystemTime, Stored)>,
-    /// Events that it had accepted, and perhaps not made mails of.
-    pub events: Vec<Rescued>,
-    token: String,
-    memory: Option<SharedWords>,
-    /// Held until [`Spool::taken_over`].
-    owner: Flock<OwnedFd>,
-}
-
-/// An event of a process that is gone.
-pub struct Rescued {
-    /// `<token>.<ticket>`, of which its mails' Message-IDs are made.
-    pub id: String,
-    /// What it was.
-    pub record: Vec<u64>,
-    ticket: u64,
-}
-
-impl Legacy {
-    fn of(owner: Flock<OwnedFd>, memory: Option<SharedWords>, token: String) -> Self {
-        let records = memory.as_ref().map_or_else(Vec::new, |slots| queue::rescue(slots));
-        let rescued = |(ticket, record)| Rescued { id: format!("{token}.{ticket}"), record, ticket };
-        let events = records.into_iter().map(rescued).collect();
-        Legacy { mails: Vec::new(), events, token, memory, owner }
-    }
-
-    /// When what it returns is dropped, the mails of `events` are in the spool: should this process be killed, too, the next
-    /// one need not make them again.
-    pub fn are_done_later<'a>(&'a self, events: &'a [Rescued]) -> impl Drop + 'a {
-        Done { memory: self.memory.as_ref(), events }
-    }
-}
-
-struct Done<'a> {
-    memory: Option<&'a SharedWords>,
-    events: &'a [Rescued],
-}
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        for (slots, event) in
-            self.memory.iter().flat_map(|slots| self.events.iter().map(move |event| (slots, event)))
-        {
-            queue::forget(slots, event.ticket);
-        }
-    }
-}
-
 impl Spool {
     /// The spool of the process `token`, and memory for its queue that survives it. Post fork, as the worker's user.
     pub fn start(place: Place, token: &str) -> (Self, Option<SharedWords>) {
@@ -348,10 +224,7 @@ impl Spool {
     }
 
     fn memory(&self) -> nix::Result<SharedWords> {
-        let directory = self.place.memory.as_ref().ok_or(Errno::ENOENT)?;
-        let name = self.place.memory_name(&self.token);
-        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        let file = openat(directory, name.as_str(), flags, PRIVATE)?;
+        let file = self.place.make_memory(&self.token)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
         let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
         let mapped = file.and_then(|file| {
@@ -362,7 +235,7 @@ impl Spool {
             Ok(mapped)
         });
         if mapped.is_err() {
-            let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+            self.place.remove_memory(&self.token);
         }
         mapped
     }
@@ -454,32 +327,34 @@ impl Spool {
     }
 
     fn write(&self, name: &str, text: &str) -> bool {
-        match self.replace(&format!("new.{}", &name[5..]), name, text) {
-            Ok(()) => {
-                lock(&self.told).works = true;
-                self.size.fetch_add(text.len() as u64, Relaxed);
-                lock(&self.dirty).insert(name.to_owned());
-                true
-            }
-            Err(error) => {
-                self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc()));
-                false
-            }
+        let is_written = self.replace(&format!("new.{}", &name["mail.".len()..]), name, text);
+        if is_written {
+            self.size.fetch_add(text.len() as u64, Relaxed);
         }
+        is_written
     }
 
-    /// Writes a whole file, in the place of what is there under that name.
-    fn replace(&self, hidden: &str, name: &str, text: &str) -> nix::Result<()> {
-        self.own()?;
-        let file = self.create(hidden)?;
-        let outcome = File::from(file)
-            .write_all(text.as_bytes())
-            .map_err(errno)
-            .and_then(|()| renameat(&self.place.directory, hidden, &self.place.directory, name));
-        if outcome.is_err() {
-            self.unlink(hidden);
+    /// Writes a whole file, in the place of what is there under that name. False: that failed, and the log says why.
+    fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
+        let written = self.own().and_then(|()| {
+            let file = self.create(hidden)?;
+            let outcome = File::from(file)
+                .write_all(text.as_bytes())
+                .map_err(errno)
+                .and_then(|()| renameat(&self.place.directory, hidden, &self.place.directory, name));
+            if outcome.is_err() {
+                self.unlink(hidden);
+            }
+            outcome
+        });
+        match written {
+            Ok(()) => {
+                lock(&self.told).works = true;
+                lock(&self.dirty).insert(name.to_owned());
+            }
+            Err(error) => self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
         }
-        outcome
+        written.is_ok()
     }
 
     /// Writes what the next process has to know, instead of what was written before. False: that failed, and the log says why.
@@ -493,18 +368,12 @@ impl Spool {
                 return true;
             }
         }
-        match self.replace(&format!("new.{}.incidents", self.token), &name, &incidents::encode(memory)) {
-            Ok(()) => {
-                lock(&self.told).works = true;
-                lock(&self.dirty).insert(name);
-                self.has_remembered.store(!memory.is_empty(), Relaxed);
-                true
-            }
-            Err(error) => {
-                self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc()));
-                false
-            }
+        let hidden = format!("new.{}.incidents", self.token);
+        let is_written = self.replace(&hidden, &name, &incidents::encode(memory));
+        if is_written {
+            self.has_remembered.store(!memory.is_empty(), Relaxed);
         }
+        is_written
     }
 
     /// What other processes know, and by which token; [`Spool::has_inherited`] when that is remembered here.
@@ -585,7 +454,7 @@ impl Spool {
 
     /// False: it may be possible later.
     fn try_to_finish(&self, name: &str, offset: Option<u64>) -> bool {
-        let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+        let flags = ANYBODYS | OFlag::O_WRONLY;
         let finished = match offset {
             None => unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir),
             Some(offset) => openat(&self.place.directory, name, flags, Mode::empty()).and_then(|file| {
@@ -622,7 +491,7 @@ impl Spool {
             }
             return;
         }
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        let flags = ANYBODYS | OFlag::O_RDONLY;
         for name in &dirty {
             match openat(&self.place.directory, name.as_str(), flags, Mode::empty()).and_then(fsync) {
                 Ok(()) | Err(Errno::ENOENT) => {}
@@ -640,183 +509,17 @@ impl Spool {
         self.trouble(&format!("cannot sync: {}; {what}", error.desc()));
     }
 
-    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`]. And the Message-IDs of mails that
-    /// their events have already become, be it in the hands of one that took them over and is gone, too.
-    pub fn legacies(&self) -> (Vec<Legacy>, HashSet<String>) {
-        let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        tokens.extend(self.memories().into_iter().map(|token| (token, Vec::new())));
-        for name in names_in(&self.place.directory) {
-            let token = match name.split_once('.') {
-                Some(("owner" | "incidents", token)) => token.to_owned(),
-                Some(("mail" | "new", rest)) => match rest.rsplit_once('.') {
-                    Some((token, _)) => token.to_owned(),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            tokens.entry(token).or_default().push(name);
-        }
-        tokens.remove(&self.token);
-        let mut legacies: Vec<(Legacy, Vec<String>)> = tokens
-            .into_iter()
-            .filter_map(|(token, names)| {
-                Some((Legacy::of(self.claim(&token)?, self.memory_of(&token), token), names))
-            })
-            .collect();
-        let events: HashSet<String> =
-            legacies.iter().flat_map(|(legacy, _)| &legacy.events).map(|event| event.id.clone()).collect();
-        let mut known = HashSet::new();
-        for (legacy, names) in &mut legacies {
-            self.take_mails(legacy, std::mem::take(names), |id| {
-                if event_of(id).is_some_and(|event| events.contains(event)) {
-                    known.insert(id.to_owned());
-                }
-            });
-        }
-        (legacies.into_iter().map(|(legacy, _)| legacy).collect(), known)
-    }
-
-    /// The tokens of the queues that belong to this directory: a process is told by its queue, too, should somebody have
-    /// removed its owner file.
-    fn memories(&self) -> Vec<String> {
-        let Some(memory) = &self.place.memory else { return Vec::new() };
-        let prefix = self.place.memory_prefix();
-        let is_ours = |name: &str| {
-            // Everybody can make files there, and none but ours can be removed.
-            fstatat(memory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-                .is_ok_and(|data| is_private(&data) && data.st_uid == nix::unistd::geteuid().as_raw())
-        };
-        let names = names_in(memory).into_iter().filter(|name| name.starts_with(&prefix) && is_ours(name));
-        names.map(|name| name[prefix.len()..].to_owned()).collect()
-    }
-
-    /// Does that process hold its queue? Asked when it has no owner file.
-    fn holds_memory(&self, token: &str) -> bool {
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let memory = self.place.memory.as_ref();
-        memory
-            .and_then(|memory| {
-                openat(memory, self.place.memory_name(token).as_str(), flags, Mode::empty()).ok()
-            })
-            .is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
-    }
-
-    /// Makes the mails of a process that is gone ours. `each`: with the Message-ID of each.
-    fn take_mails(&self, legacy: &mut Legacy, mut names: Vec<String>, mut each: impl FnMut(&str)) {
-        names.sort_unstable();
-        for name in names {
-            if name.starts_with("new.") {
-                self.unlink(&name);
-                continue;
+    /// Keeps what cannot be used out of the way, and for the administrator.
+    fn set_aside(&self, name: &str, why: &str) {
+        let aside = format!("bad.{name}");
+        match renameat(&self.place.directory, name, &self.place.directory, aside.as_str()) {
+            Ok(()) => {
+                let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
+                log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
             }
-            if !name.starts_with("mail.") {
-                continue;
-            }
-            match self.read(&name) {
-                Ok(text) => self.take_file(&name, &text, legacy, &mut each),
-                // Now that it is ours: somebody else may have had it a moment ago.
-                Err(Unreadable::Gone) => {}
-                Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
-                // It is somebody else's.
-                Err(Unreadable::Trouble(error @ Errno::EACCES)) => self.set_aside(&name, error.desc()),
-                // It is looked at again.
-                Err(Unreadable::Trouble(error)) => {
-                    self.trouble(&format!("cannot read: {}; mails wait", error.desc()));
-                }
-            }
+            Err(error) => self
+                .leave(name, &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc())),
         }
-        legacy.mails.sort_by_key(|(created, _)| *created);
-        let (mails, events) = (legacy.mails.len(), legacy.events.len());
-        if mails + events > 0 {
-            log::info!(
-                "spool {}: takes over {mails} mails and {events} events of a process that is gone",
-                self.place.path
-            );
-        }
-    }
-
-    /// Makes the mails of one file ours.
-    fn take_file(&self, name: &str, text: &str, legacy: &mut Legacy, each: &mut impl FnMut(&str)) {
-        let (mut mails, mut places) = (Vec::new(), Vec::new());
-        let mut damage = text.is_empty().then(|| "it is empty".to_owned());
-        for (offset, part) in format::parts(text) {
-            match format::decode(part) {
-                Ok((mail, _)) => {
-                    places.push(Part::of(offset, part.len(), &mail));
-                    mails.push(mail);
-                }
-                Err(why) => _ = damage.get_or_insert(why),
-            }
-        }
-        match damage {
-            Some(why) if mails.is_empty() => self.set_aside(name, &why),
-            // Its last mail was done when the process ended.
-            None if mails.is_empty() => self.unlink(name),
-            damage => {
-                let mine = self.next_name();
-                let (from, to) = (name, mine.as_str());
-                if renameat(&self.place.directory, from, &self.place.directory, to).is_err() {
-                    return;
-                }
-                self.size.fetch_add(text.len() as u64, Relaxed);
-                for (mail, stored) in mails.iter().zip(Shelf::with(mine, text.len(), &places, damage)) {
-                    each(&mail.message_id);
-                    legacy.mails.push((mail.created, stored));
-                }
-            }
-        }
-    }
-
-    /// Locks the owner file of a process, if that is gone and nobody else was quicker.
-    fn claim(&self, token: &str) -> Option<Flock<OwnedFd>> {
-        let name = owner_name(token);
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = match openat(&self.place.directory, name.as_str(), flags, Mode::empty()) {
-            // It lives, and makes a new owner file when it needs one.
-            Err(Errno::ENOENT) if self.holds_memory(token) => return None,
-            Err(Errno::ENOENT) => self.create(&name),
-            opened => opened,
-        };
-        let file = match file {
-            Ok(file) => file,
-            // Somebody else was quicker.
-            Err(Errno::EEXIST) => return None,
-            Err(error) => {
-                self.leave(&name, error.desc());
-                return None;
-            }
-        };
-        let owner = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
-        // Somebody who had it before us may have removed it.
-        fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
-    }
-
-    /// Everything of it is in our hands: removes what is left of its process.
-    pub fn taken_over(&self, legacy: Legacy) {
-        if let Some(memory) = &self.place.memory {
-            let _ =
-                unlinkat(memory, self.place.memory_name(&legacy.token).as_str(), UnlinkatFlags::NoRemoveDir);
-        }
-        self.unlink(&owner_name(&legacy.token));
-        drop(legacy.owner);
-    }
-
-    /// The queue of a process that is gone.
-    fn memory_of(&self, token: &str) -> Option<SharedWords> {
-        let directory = self.place.memory.as_ref()?;
-        let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = openat(directory, self.place.memory_name(token).as_str(), flags, Mode::empty()).ok()?;
-        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
-        let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
-        let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
-        if slots.is_none() {
-            let token = crate::text::visible(token);
-            log::warn!(
-                "spool {}: the memory of process {token} is damaged: what was in it is lost",
-                self.place.path
-            );
-        }
-        slots
     }
 
     fn read(&self, name: &str) -> Result<String, Unreadable> {
@@ -831,95 +534,23 @@ impl Spool {
     }
 
     fn open(&self, name: &str) -> Result<File, Unreadable> {
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-        let file = openat(&self.place.directory, name, flags, Mode::empty())?;
+        let file = openat(&self.place.directory, name, ANYBODYS | OFlag::O_RDONLY, Mode::empty())?;
         if !is_private(&fstat(&file)?) {
             return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
         }
         Ok(File::from(file))
     }
 
-    /// Keeps what cannot be used out of the way, and for the administrator.
-    fn set_aside(&self, name: &str, why: &str) {
-        let aside = format!("bad.{name}");
-        match renameat(&self.place.directory, name, &self.place.directory, aside.as_str()) {
-            Ok(()) => {
-                let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
-                log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
-            }
-            Err(error) => self
-                .leave(name, &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc())),
-        }
-    }
-
-    /// Logs a trouble when it begins.
-    fn trouble(&self, words: &str) {
-        let mut told = lock(&self.told);
-        (told.last, told.works) = (Some(Instant::now()), false);
-        if told.troubles.insert(words.to_owned()) {
-            log::error!("spool {}: {words}", self.place.path);
-        }
-    }
-
-    /// Logs the end of all troubles: not at the first success, which may be one of many that come and go when a disk is
-    /// almost full.
-    pub fn tell_when_it_works(&self) {
-        let mut told = lock(&self.told);
-        let calm = told.works && told.last.is_some_and(|last| last.elapsed() >= CALM);
-        if calm && !told.troubles.is_empty() {
-            told.troubles.clear();
-            log::info!("spool {}: works again", self.place.path);
-        }
-    }
-
-    /// Logs once of a file why it stays where it is.
-    fn leave(&self, name: &str, why: &str) {
-        let mut told = lock(&self.told);
-        if told.left.len() < LEFT && told.left.insert(name.to_owned()) {
-            log::error!(
-                "spool {}: {} is left where it is: {why}",
-                self.place.path,
-                crate::text::visible(name)
-            );
-        }
-    }
-
     /// The end of this process: removes what nobody needs. `queue_is_empty`, `outbox_is_empty`: what is left in them stays
     /// for the next process.
     pub fn end(&self, queue_is_empty: bool, outbox_is_empty: bool) {
-        if let (true, Some(memory)) = (queue_is_empty, &self.place.memory) {
-            let _ =
-                unlinkat(memory, self.place.memory_name(&self.token).as_str(), UnlinkatFlags::NoRemoveDir);
+        if queue_is_empty {
+            self.place.remove_memory(&self.token);
         }
         if queue_is_empty && outbox_is_empty && lock(&self.owner).take().is_some() {
             self.unlink(&owner_name(&self.token));
         }
     }
-}
-
-fn names_in(directory: impl AsFd) -> Vec<String> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let Ok(mut directory) = Dir::openat(directory, ".", flags, Mode::empty()) else {
-        return Vec::new();
-    };
-    directory.iter().flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned())).collect()
-}
-
-/// A regular file of ours (or of root's), that nobody else can write, and has no other name.
-fn is_private(data: &FileStat) -> bool {
-    let is_file = SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-    let owner = data.st_uid;
-    is_file
-        && (owner == 0 || owner == nix::unistd::geteuid().as_raw())
-        && data.st_mode & 0o022 == 0
-        && data.st_nlink == 1
-}
-
-/// The event of which our mail with that Message-ID was made: `<haproxy.<token>.<ticket>.…>`.
-fn event_of(message_id: &str) -> Option<&str> {
-    let rest = message_id.strip_prefix("<haproxy.")?;
-    let (end, _) = rest.match_indices('.').nth(1)?;
-    Some(&rest[..end])
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {

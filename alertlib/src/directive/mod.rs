@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The `email_alert` lines of HAProxy's `global` section → [`Settings`].
+//!
+//! HAProxy's own style: positional words, then keyword options. HAProxy has split the line into words and taken quotes
+//! and variables away. Every error says which word is wrong and what was expected, in one line without a line end; HAProxy
+//! puts file and line before it.
+
+mod line;
+mod relay;
+mod route;
+mod single;
+mod value;
+
+pub use value::duration;
+
+use crate::settings::Settings;
+use crate::text::visible;
+use line::{Line, did_you_mean};
+use single::{time, unless_off};
+use std::time::Duration;
+
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+const LATER: &[&str] = &["email_alert.queue", "email_alert.native"];
+
+/// Adds one directive to `settings`. `words[0]` is the keyword.
+///
+/// # Errors
+///
+/// What is wrong with it, for the administrator; `settings` is then as before.
+pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
+    let (&keyword, rest) = words.split_first().ok_or("no directive given")?;
+    let line = Line { keyword, rest };
+    match keyword {
+        "email_alert" => settings.routes.push(route::route(line)?),
+        "email_alert.relay" => {
+            let relay = relay::relay(line)?;
+            if settings.relays.iter().any(|other| other.name == relay.name) {
+                return Err(
+                    line.error(format!("there is a relay '{}' already; expected another name", relay.name))
+                );
+            }
+            settings.relays.push(relay);
+        }
+        "email_alert.host-name" => {
+            let name = single::host_name(line)?;
+            if let Some(other) = &settings.host_name {
+                return Err(line.error(format!("was set to '{other}' already; expected only once")));
+            }
+            settings.host_name = Some(name);
+        }
+        "email_alert.spool" => {
+            let place = single::spool(line)?;
+            if let Some(other) = &settings.spool {
+                return Err(line.error(format!(
+                    "was set to '{}' already; expected only once",
+                    other.directory.display()
+                )));
+            }
+            settings.spool = Some(place);
+        }
+        "email_alert.retry" => {
+            let range = "1s to 30d";
+            let time = time(line, single::RETRY_TIME, "3d", Duration::from_secs(1)..=MONTH, range)?;
+            line.once(&mut settings.retry, time)?;
+        }
+        "email_alert.digest" => {
+            let range = "100ms to 1h";
+            let shortest = Duration::from_millis(100);
+            let hour = Duration::from_secs(3600);
+            let time =
+                unless_off(line, |line| time(line, single::DIGEST_TIME, "5s", shortest..=hour, range))?;
+            line.once(&mut settings.digest, time)?;
+        }
+        "email_alert.flap" => {
+            let flap = unless_off(line, single::flap)?;
+            line.once(&mut settings.flap, flap)?;
+        }
+        "email_alert.remind" => {
+            let range = "1m to 30d";
+            let minute = Duration::from_secs(60);
+            let time = unless_off(line, |line| time(line, single::REMIND_TIME, "4h", minute..=MONTH, range))?;
+            line.once(&mut settings.remind, time)?;
+        }
+        "email_alert.subject" => {
+            let format = single::subject(line)?;
+            line.once(&mut settings.subject, format)?;
+        }
+        _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
+        _ => {
+            let known = [
+                "email_alert",
+                "email_alert.relay",
+                "email_alert.host-name",
+                "email_alert.spool",
+                "email_alert.retry",
+                "email_alert.digest",
+                "email_alert.flap",
+                "email_alert.remind",
+                "email_alert.subject",
+            ];
+            return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Kind, Kinds, Level};
+    use crate::settings::*;
+
+    fn parsed(line: &str) -> Result<Settings, String> {
+        let mut settings = Settings::default();
+        parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
+        Ok(settings)
+    }
+
+    #[test]
+    fn the_shortest_configuration_is_complete() {
+        let plan =
+            parsed("email_alert ops@example.com").and_then(|s| s.plan("lb1.example.com")).expect("good");
+        assert_eq!(plan.routes[0].to[0].address.to_string(), "ops@example.com");
+        assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1.example.com");
+        assert_eq!(plan.routes[0].kinds, Kinds::usual());
+        assert_eq!(plan.relays[0].way, Way::Smtp(Smtp::plain("localhost", 25)));
+    }
+
+    #[test]
+    fn local_names_get_the_host_and_stay_plain_for_commands() {
+        let plan =
+            parsed("email_alert root,ops@example.com pager").and_then(|s| s.plan("lb1")).expect("good");
+        let route = &plan.routes[0];
+        assert_eq!(route.to[0].address.to_string(), "root@lb1");
+        assert_eq!(route.to[0].for_command(), "root");
+        assert_eq!(route.to[1].for_command(), "ops@example.com");
+        assert_eq!(route.from.to_string(), "pager@lb1");
+    }
+
+    #[test]
+    fn one_recipient_is_one_recipient() {
+        let settings = parsed("email_alert a@example.com,b@example.com,a@example.com").expect("good");
+        assert_eq!(settings.routes[0].to.len(), 2);
+    }
+
+    #[test]
+    fn a_machine_name_that_no_address_can_have_is_said() {
+        let error = parsed("email_alert root").and_then(|s| s.plan("bad name")).expect_err("bad");
+        assert!(error.contains("'bad name'") && error.contains("email_alert.host-name"), "{error}");
+    }
+
+    #[test]
+    fn relays_without_a_route_are_useless() {
+        let error = parsed("email_alert.relay mx localhost").and_then(|s| s.plan("lb1")).expect_err("bad");
+        assert!(error.contains("no 'email_alert <to>' line"), "{error}");
+    }
+
+    #[test]
+    fn places_of_relays() {
+        for (place, host, port) in [
+            ("localhost", "localhost", 25),
+            ("127.0.0.1:2525", "127.0.0.1", 2525),
+            ("[::1]", "::1", 25),
+            ("[::1]:587", "::1", 587),
+            ("::1", "::1", 25),
+        ] {
+            let settings = parsed(&format!("email_alert.relay mx {place}")).expect(place);
+            assert_eq!(settings.relays[0].way, Way::Smtp(Smtp::plain(host, port)), "{place}");
+        }
+    }
+
+    #[test]
+    fn ports_follow_the_protection() {
+        for (words, port) in [("", 25), (" starttls", 587), (" tls", 465), (" insecure-plaintext", 25)] {
+            let settings = parsed(&format!("email_alert.relay mx localhost{words}")).expect(words);
+            let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("{words}") };
+            assert_eq!(smtp.port, port, "{words}");
+        }
+        let settings =
+            parsed("email_alert.relay mx mx1.example.com:25 starttls sni mx.example.com").expect("good");
+        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let tls = Tls { trust: Trust::System, identity: None, name: Some("mx.example.com".into()) };
+        assert_eq!((smtp.port, &smtp.security), (25, &Security::StartTls(tls)));
+    }
+
+    #[test]
+    fn names_outside_ascii_get_the_form_in_which_they_travel() {
+        let settings =
+            parsed("email_alert ops@müller.example,jörg@example.com bot@müller.example").expect("good");
+        let addresses: Vec<String> = settings.routes[0]
+            .to
+            .iter()
+            .chain(&settings.routes[0].from)
+            .map(|name| match name {
+                Name::Address(address) => address.to_string(),
+                Name::Local(user) => user.clone(),
+            })
+            .collect();
+        let ascii = ["ops@xn--mller-kva.example", "jörg@example.com", "bot@xn--mller-kva.example"];
+        assert_eq!(addresses, ascii);
+        parsed("email_alert ops@example.com jörg@example.com").expect_err("a sender in every header");
+        let settings = parsed("email_alert.relay mx smtp.müller.example tls").expect("good");
+        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        assert_eq!(smtp.host, "smtp.xn--mller-kva.example");
+    }
+
+    #[test]
+    fn times_have_haproxys_units() {
+        for (word, time) in
+            [("1500", 1_500), ("1500ms", 1_500), ("2s", 2_000), ("1m", 60_000), ("1h", 3_600_000)]
+        {
+            let settings = parsed(&format!("email_alert.relay mx localhost timeout {word}")).expect(word);
+            assert_eq!(settings.relays[0].timeout, Duration::from_millis(time), "{word}");
+        }
+        for word in ["", "s", "-1", "1w", "1.5s", "99999999999999999999d", "18446744073709551615d"] {
+            assert!(duration(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn routes_may_be_for_some_servers_kinds_and_levels() {
+        let line = "email_alert ops@example.com lb@example.com level alert for web,api/s* events down,up";
+        let plan = parsed(line).and_then(|s| s.plan("lb1")).expect("good");
+        let route = &plan.routes[0];
+        let about: Vec<String> = route.about.iter().map(ToString::to_string).collect();
+        assert_eq!((about, route.level), (vec!["web".into(), "api/s*".into()], Level::Alert));
+        assert_eq!(route.kinds, [Kind::Down, Kind::Up].into_iter().collect());
+        for (line, part) in [
+            ("email_alert ops@example.com for a,,b", "'' is not <proxy>"),
+            ("email_alert ops@example.com for a/b/c", "'a/b/c' is not <proxy>"),
+            ("email_alert ops@example.com level loud", "emerg alert crit err warning notice info debug"),
+            ("email_alert ops@example.com for a for b", "'for' is given twice"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_when_has_defaults_and_can_be_switched_off() {
+        let policy = |line: &str| {
+            let mut settings = parsed("email_alert ops@example.com")?;
+            if !line.is_empty() {
+                parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
+            }
+            settings.plan("lb1").map(|plan| plan.policy)
+        };
+        let usual = Policy { digest: Some(DIGEST), flap: Some(FLAP), remind: Some(REMIND) };
+        let seconds = |count| Some(Duration::from_secs(count));
+        for (line, expected) in [
+            ("", usual),
+            ("email_alert.digest off", Policy { digest: None, ..usual }),
+            ("email_alert.digest 30s", Policy { digest: seconds(30), ..usual }),
+            ("email_alert.flap off", Policy { flap: None, ..usual }),
+            (
+                "email_alert.flap 4/1m",
+                Policy { flap: Some(Flap { changes: 4, time: Duration::from_secs(60) }), ..usual },
+            ),
+            ("email_alert.remind off", Policy { remind: None, ..usual }),
+            ("email_alert.remind 1h", Policy { remind: seconds(3600), ..usual }),
+        ] {
+            assert_eq!(policy(line), Ok(expected), "{line}");
+        }
+        for (line, part) in [
+            ("email_alert.digest", "expects a time"),
+            ("email_alert.digest 5s 6s", "unknown word '6s'"),
+            ("email_alert.digest 5w", "'5w' has a unit other than"),
+            ("email_alert.digest 2h", "expected 100ms to 1h"),
+            ("email_alert.flap 6", "'6' has no '/'"),
+            ("email_alert.flap 2/1m", "expected 3 to 100"),
+            ("email_alert.flap x/1m", "does not begin with a number"),
+            ("email_alert.flap 6/2d", "expected 1s to 1d"),
+            ("email_alert.flap 6/1w", "has a unit other than"),
+            ("email_alert.remind 1s", "expected 1m to 30d"),
+        ] {
+            let error = policy(line).expect_err(line);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_failed_directive_changes_nothing() {
+        let mut settings = parsed("email_alert.relay mx localhost").expect("good");
+        let before = settings.clone();
+        for line in
+            ["email_alert.relay mx localhost", "email_alert ops@", "email_alert.relay b localhost timeout"]
+        {
+            parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect_err(line);
+            assert_eq!(settings, before);
+        }
+    }
+
+    #[test]
+    fn slips_get_a_suggestion() {
+        for (line, meant) in [
+            ("email_alert ops@example.com evnts down", "events"),
+            ("email_alert ops@example.com events donw", "down"),
+            ("email_alert ops@example.com level notce", "notice"),
+            ("email_alert ops@example.com lvel notice", "level"),
+            ("email_alert.digets 5s", "email_alert.digest"),
+            ("email_alert ops@example.com events down,backend-dwon", "backend-down"),
+            ("email_alert.relay mx localhost timout 5s", "timeout"),
+            ("email_alert.relay mx 192.0.2.1 insecure-plantext", "insecure-plaintext"),
+            ("email_alert.relay mx localhost startls", "starttls"),
+        ] {
+            let error = parsed(line).expect_err(line);
+            assert!(error.contains(&format!("did you mean '{meant}'?")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `email_alert`: who gets which alerts.
+
+use super::line::{Line, did_you_mean, nearest};
+use super::value::{DOMAIN_LENGTH, in_ascii};
+use crate::event::{Kind, Kinds, Level};
+use crate::settings::*;
+use crate::text::visible;
+use lettre::Address;
+
+const ROUTE: &str =
+    "email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]";
+
+/// The words behind a route's recipients and sender.
+const ROUTE_WORDS: &[&str] = &["for", "events", "level"];
+
+const RECIPIENT: &str = "recipient";
+const SENDER: &str = "sender";
+
+pub fn route(mut line: Line) -> Result<Route, String> {
+    let Some(list) = line.next().filter(|list| !list.is_empty()) else {
+        return Err(line.error(format!("expects at least one recipient: {ROUTE}")));
+    };
+    let mut to: Vec<Name> = Vec::new();
+    for word in list.split(',') {
+        let name = address(line, word, RECIPIENT)?;
+        if !to.contains(&name) {
+            to.push(name);
+        }
+    }
+    let mut route = Route { to, from: None, about: Vec::new(), kinds: Kinds::usual(), level: Level::Debug };
+    if let Some(&word) = line.rest.first() {
+        // A word that all but is an option, and has one behind it, is a slip and not a sender.
+        let is_slip = line.rest.len() > 1 && !word.contains('@') && nearest(word, ROUTE_WORDS).is_some();
+        if word.split(',').all(|kind| Kind::from_word(kind).is_some()) {
+            return Err(line.error(format!(
+                "'{word}' is not a sender; did you forget 'events' before it? expected {ROUTE}"
+            )));
+        }
+        if !ROUTE_WORDS.contains(&word) && !is_slip {
+            line.next();
+            route.from = Some(address(line, word, SENDER)?);
+        }
+    }
+    let mut seen = Vec::new();
+    while let Some(word) = line.next() {
+        if seen.contains(&word) {
+            return Err(line.error(format!("'{word}' is given twice; expected one list")));
+        }
+        seen.push(word);
+        match word {
+            "for" => route.about = patterns(&mut line)?,
+            "events" => route.kinds = kinds(&mut line)?,
+            "level" => route.level = level(&mut line)?,
+            _ => return Err(line.unknown(word, ROUTE_WORDS, ROUTE)),
+        }
+    }
+    Ok(route)
+}
+
+fn patterns(line: &mut Line) -> Result<Vec<Pattern>, String> {
+    let expected = "a list such as web,api/server1";
+    let list = line.value("for", expected)?;
+    let pattern = |word: &str| {
+        word.parse().map_err(|why| line.error(format!("'{}' {why}; 'for' expects {expected}", visible(word))))
+    };
+    list.split(',').map(pattern).collect()
+}
+
+fn level(line: &mut Line) -> Result<Level, String> {
+    let words = Level::ALL.map(Level::word);
+    let expected = format!("one of {}", words.join(" "));
+    let word = line.value("level", &expected)?;
+    Level::from_word(word).ok_or_else(|| {
+        let hint = did_you_mean(word, &words);
+        line.error(format!("unknown level '{}'{hint}; 'level' expects {expected}", visible(word)))
+    })
+}
+
+fn kinds(line: &mut Line) -> Result<Kinds, String> {
+    let words = Kind::ALL.map(Kind::word);
+    let expected = format!("a list of kinds: {}", words.join(","));
+    let list = line.value("events", &expected)?;
+    let mut kinds = Kinds::NONE;
+    for word in list.split(',') {
+        match Kind::from_word(word) {
+            Some(kind) => _ = kinds.add(kind),
+            None if word == "check" => return Err(line.error("kind 'check' is not supported yet")),
+            None => {
+                let hint = did_you_mean(word, &words);
+                return Err(line
+                    .error(format!("unknown kind '{}'{hint}; 'events' expects {expected}", visible(word))));
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+/// An address or a local name, safe in an envelope, a header and the arguments of a command.
+fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
+    let wrong = |why: &str| {
+        let shown = visible(word);
+        Err(line.error(format!(
+            "{role} '{shown}' {why}; expected an address such as ops@example.com, or a local name"
+        )))
+    };
+    if word.is_empty() {
+        return wrong("is empty");
+    }
+    if word.starts_with(BAD_STARTS) {
+        return wrong("begins with a character that mail programs take for something else");
+    }
+    if let Some(bad) = word.chars().find(|char| is_bad_in_address(*char)) {
+        return wrong(&format!("has the character '{}'", visible(&bad.to_string())));
+    }
+    let Some((user, domain)) = word.rsplit_once('@') else {
+        return match Address::new(word, "localhost") {
+            Ok(_) if word.is_ascii() => Ok(Name::Local(word.to_owned())),
+            _ => wrong("is not a mail address"),
+        };
+    };
+    if user.is_empty() {
+        return wrong("has nothing before the '@'");
+    }
+    if domain.is_empty() {
+        return wrong("has nothing behind the '@'");
+    }
+    if !user.is_ascii() && role == SENDER {
+        // It would stand in headers that every relay and reader has to understand.
+        return wrong("has a character outside ASCII before the '@'");
+    }
+    match in_ascii(domain).map(|domain| Address::new(user, domain)) {
+        Some(Ok(address)) if address.domain().len() <= DOMAIN_LENGTH => Ok(Name::Address(address)),
+        _ => wrong("is not a mail address"),
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The directives of one value each, and the spool.
+
+use super::line::{Line, did_you_mean};
+use super::value::{duration, is_host_name, size};
+use crate::message;
+use crate::settings::*;
+use crate::text::visible;
+use lettre::Address;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const HOST_NAME: &str = "email_alert.host-name <name>";
+const SPOOL: &str = "email_alert.spool <directory> [max-size <size>]";
+pub const RETRY_TIME: &str = "email_alert.retry <time>";
+pub const DIGEST_TIME: &str = "email_alert.digest <time>|off";
+const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
+pub const REMIND_TIME: &str = "email_alert.remind <time>|off";
+const SUBJECT: &str = "email_alert.subject <format>";
+
+/// Room for a few dozen mails at least.
+const SMALLEST_SPOOL: u64 = 64 * 1024;
+
+pub fn host_name(line: Line) -> Result<String, String> {
+    let name = line.only("a name", HOST_NAME)?;
+    if !is_host_name(name) || Address::new("haproxy", name).is_err() {
+        return Err(line.error(format!(
+            "'{}' is not a host name; expected letters, digits, '-' and '.'",
+            visible(name)
+        )));
+    }
+    Ok(name.to_owned())
+}
+
+pub fn spool(mut line: Line) -> Result<SpoolPlace, String> {
+    let Some(word) = line.next().filter(|word| !word.is_empty()) else {
+        return Err(line.error(format!("expects a directory: {SPOOL}")));
+    };
+    let directory = PathBuf::from(word);
+    if !directory.is_dir() {
+        return Err(line.error(format!("'{}' is not a directory; expected {SPOOL}", visible(word))));
+    }
+    let mut max_size = None;
+    while let Some(word) = line.next() {
+        match word {
+            "max-size" if max_size.is_some() => return Err(line.error("'max-size' is given twice")),
+            "max-size" => {
+                let expected = "a size, such as 64m";
+                let word = line.value("max-size", expected)?;
+                let shown = visible(word);
+                let bytes = size(word).map_err(|why| {
+                    line.error(format!("'max-size' value '{shown}' {why}; expected {expected}"))
+                })?;
+                if bytes < SMALLEST_SPOOL {
+                    return Err(
+                        line.error(format!("'max-size' value '{shown}' is too small; expected 64k or more"))
+                    );
+                }
+                max_size = Some(bytes);
+            }
+            _ => return Err(line.unknown(word, &["max-size"], SPOOL)),
+        }
+    }
+    Ok(SpoolPlace { directory, max_size: max_size.unwrap_or(SPOOL_SIZE) })
+}
+
+/// The only word of a line, a time. `example`, `range`: for the messages.
+pub fn time(
+    line: Line,
+    usage: &str,
+    example: &str,
+    allowed: RangeInclusive<Duration>,
+    range: &str,
+) -> Result<Duration, String> {
+    let word = line.only("a time", usage)?;
+    let time = duration(word).map_err(|why| {
+        line.error(format!("'{}' {why}; expected a time, such as {example}", visible(word)))
+    })?;
+    if !allowed.contains(&time) {
+        return Err(line.error(format!("'{word}' is out of range; expected {range}")));
+    }
+    Ok(time)
+}
+
+/// What `read` makes of the line, unless it says `off`.
+pub fn unless_off<T>(line: Line, read: impl Fn(Line) -> Result<T, String>) -> Result<Option<T>, String> {
+    if line.rest == ["off"] { Ok(None) } else { read(line).map(Some) }
+}
+
+pub fn flap(line: Line) -> Result<Flap, String> {
+    let word = line.only("a number of changes and a time", FLAP_RATE)?;
+    let wrong =
+        |why: &str| line.error(format!("'{}' {why}; expected {FLAP_RATE}, such as 6/10m", visible(word)));
+    let (changes, time) = word.split_once('/').ok_or_else(|| wrong("has no '/'"))?;
+    let changes: u32 = changes.parse().map_err(|_| wrong("does not begin with a number of changes"))?;
+    if !(3..=100).contains(&changes) {
+        return Err(line.error(format!("'{changes}' changes is out of range; expected 3 to 100")));
+    }
+    let shown = visible(time);
+    let time =
+        duration(time).map_err(|why| line.error(format!("'{shown}' {why}; expected a time, such as 10m")))?;
+    if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&time) {
+        return Err(line.error(format!("'{shown}' is out of range; expected 1s to 1d")));
+    }
+    Ok(Flap { changes, time })
+}
+
+pub fn subject(mut line: Line) -> Result<message::Format, String> {
+    const EXAMPLE: &str = "such as \"[%[state]] %[topic] on %[host]\"";
+    let Some(format) = line.next() else {
+        return Err(line.error(format!("expects a format, {EXAMPLE}: {SUBJECT}")));
+    };
+    if let Some(word) = line.next() {
+        return Err(line.error(format!(
+            "unknown word '{}'; expected {SUBJECT}, in quotes if it has spaces, {EXAMPLE}",
+            visible(word)
+        )));
+    }
+    let shown = visible(format);
+    message::Format::parse(format).map_err(|fault| match fault {
+        message::SubjectFault::Form(why) => {
+            line.error(format!("'{shown}' {why}; expected a format, {EXAMPLE}"))
+        }
+        message::SubjectFault::Unknown(name) => {
+            let known = message::variables();
+            let hint = did_you_mean(&name, &known);
+            line.error(format!("unknown variable '{name}'{hint}; expected one of {}", known.join(" ")))
+        }
+    })
+}

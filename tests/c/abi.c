@@ -204,7 +204,7 @@ static void whole(const char *directory)
 static void pointers(const char *directory)
 {
 	struct haproxy_email_alert_process self = process();
-	struct haproxy_email_alert_event event = down();
+	struct haproxy_email_alert_event event = down(), *older_event;
 	struct haproxy_email_alert_counters counters;
 	struct { struct haproxy_email_alert_event known; char newer[64]; } newer_event;
 	struct { struct haproxy_email_alert_counters known; char newer[64]; } newer_counters;
@@ -257,11 +257,21 @@ static void pointers(const char *directory)
 	/* events */
 	EXPECT(haproxy_email_alert(NULL), INVALID);
 	EXPECT(haproxy_email_alert(misaligned(&event, sizeof(event))), INVALID);
-	sizes[2] = sizeof(event) - 1;
+	sizes[2] = offsetof(struct haproxy_email_alert_event, address) - 1;
 	for (n = 0; n < COUNT(sizes); n++) {
 		*lone_size = sizes[n];
 		EXPECT(haproxy_email_alert((void *)lone_size), INVALID);
 	}
+	/* an older caller's: a byte behind its end that is read or written shows under valgrind */
+	older_event = malloc(offsetof(struct haproxy_email_alert_event, address));
+	if (!older_event)
+		abort();
+	memcpy(older_event, &event, offsetof(struct haproxy_email_alert_event, address));
+	older_event->size = offsetof(struct haproxy_email_alert_event, address);
+	older_event->server = text("older");
+	EXPECT(haproxy_email_alert(older_event), OK);
+	free(older_event);
+	accepted++;
 	memset(&newer_event, 0xa5, sizeof(newer_event));
 	newer_event.known = event;
 	newer_event.known.size = sizeof(newer_event);

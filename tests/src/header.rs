@@ -20,6 +20,7 @@ pub fn generate() -> String {
     let mut header = Vec::new();
     cbindgen::Builder::new()
         .with_config(config)
+        .with_src(library.join("src/ffi/abi.rs"))
         .with_src(library.join("src/ffi/mod.rs"))
         .generate()
         .expect("cbindgen")

@@ -2,6 +2,7 @@
 //! What every exported function stands on: no panic leaves, no pointer is followed unseen.
 
 use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `body`; a panic in it is logged, and the answer is then `otherwise`.
@@ -19,26 +20,77 @@ pub fn guarded<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     }
 }
 
-/// A struct that begins with its own size, as its caller knows it. Plain data: any bytes are a value of it.
+/// A struct that begins with its own size, as its caller knows it, and only grows at its end. Plain data: any bytes are a
+/// value of it, and zeroes mean that nothing is given.
 ///
 /// # Safety
 ///
 /// Implementers are `repr(C)`, begin with a `usize`, and have no bytes that are not a valid value of their field.
-pub unsafe trait SizedStruct: Copy {}
+pub unsafe trait SizedStruct: Copy {
+    /// The size of its first version, in bytes: the least that a caller may have.
+    const FIRST: usize;
+}
 
-/// Copies the caller's struct. `None`: NULL, misaligned, or smaller than the first version of the struct.
+/// How many bytes of the struct both sides know. `None`: NULL, misaligned, or smaller than its first version.
 ///
 /// # Safety
 ///
 /// `pointer` is NULL, or points to as many readable bytes as its first field says.
-pub unsafe fn read_sized<T: SizedStruct>(pointer: *const T) -> Option<T> {
+unsafe fn common_size<T: SizedStruct>(pointer: *const T) -> Option<usize> {
     if pointer.is_null() || !pointer.is_aligned() {
         return None;
     }
     // SAFETY: not NULL and aligned; the caller has at least the size field there.
     let size = unsafe { pointer.cast::<usize>().read() };
-    // SAFETY: `size` bytes are readable, says the caller, and it is a whole struct (or a longer, newer one).
-    (size >= size_of::<T>()).then(|| unsafe { pointer.read() })
+    (size >= T::FIRST).then(|| size.min(size_of::<T>()))
+}
+
+/// The caller's struct; a copy in `room` if the caller is older than this library: what it does not have is zero.
+/// `None`: as [`common_size()`].
+///
+/// # Safety
+///
+/// `pointer` is NULL, or points to as many readable bytes as its first field says, which stay as they are while the result is used.
+pub unsafe fn read_sized<T: SizedStruct>(pointer: *const T, room: &mut Option<T>) -> Option<&T> {
+    // SAFETY: as the caller promises, see above.
+    let size = unsafe { common_size(pointer) }?;
+    if size < size_of::<T>() {
+        // SAFETY: as the caller promises.
+        return Some(room.insert(unsafe { read_older(pointer, size) }));
+    }
+    // SAFETY: all of it is there, aligned, and stays.
+    Some(unsafe { &*pointer })
+}
+
+/// An older caller's struct, with zeroes behind it.
+///
+/// # Safety
+///
+/// `pointer` points to `size` readable bytes; a `T` has not less.
+unsafe fn read_older<T: SizedStruct>(pointer: *const T, size: usize) -> T {
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: `size` bytes are there on both sides, and any bytes are a value of the struct.
+    unsafe {
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), size);
+        value.assume_init()
+    }
+}
+
+/// Fills the caller's struct as far as the caller knows it, but not its size. `false`: as [`common_size()`].
+///
+/// # Safety
+///
+/// `pointer` is NULL, or points to as many readable and writable bytes as its first field says.
+pub unsafe fn write_sized<T: SizedStruct>(pointer: *mut T, value: T) -> bool {
+    const SIZE_FIELD: usize = size_of::<usize>();
+    // SAFETY: as the caller promises, see above.
+    let Some(size) = (unsafe { common_size(pointer.cast_const()) }) else { return false };
+    // SAFETY: `size` bytes are there on both sides, and the size field is the first of them.
+    unsafe {
+        let (from, to) = ((&raw const value).cast::<u8>(), pointer.cast::<u8>());
+        std::ptr::copy_nonoverlapping(from.add(SIZE_FIELD), to.add(SIZE_FIELD), size - SIZE_FIELD);
+    }
+    true
 }
 
 /// The string at `pointer`; `None`: NULL.

@@ -6,6 +6,7 @@
 
 #![allow(non_camel_case_types)] // these are C's names
 
+mod abi;
 mod guard;
 pub(crate) mod map;
 pub(crate) mod process;
@@ -14,190 +15,13 @@ pub(crate) mod sealed;
 use crate::event::{Number, RawChange, State, Text};
 use crate::service::{self, Prepared, Service, User};
 use crate::settings::{Pattern, Plan, Settings};
-use guard::{SizedStruct, guarded, read_sized, slice, string, write_text};
+pub use abi::*;
+use guard::{guarded, read_sized, slice, string, write_sized, write_text};
+use haproxy_email_alert_result::*;
 use once_cell::sync::OnceCell;
 use std::ffi::{c_char, c_int};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
-
-/// The number of this ABI. It changes when an older caller would not work any more, and so does the library's soname.
-pub const HAPROXY_EMAIL_ALERT_ABI: u32 = 1;
-
-/// A server is down (HAProxy's SRV_ST_STOPPED).
-pub const HAPROXY_EMAIL_ALERT_STOPPED: u32 = 0;
-/// A server is up, in its slow start (SRV_ST_STARTING).
-pub const HAPROXY_EMAIL_ALERT_STARTING: u32 = 1;
-/// A server is up (SRV_ST_RUNNING).
-pub const HAPROXY_EMAIL_ALERT_RUNNING: u32 = 2;
-/// A server takes no new clients (SRV_ST_STOPPING).
-pub const HAPROXY_EMAIL_ALERT_STOPPING: u32 = 3;
-
-/// Maintenance forced by an administrator (SRV_ADMF_FMAINT).
-pub const HAPROXY_EMAIL_ALERT_FMAINT: u32 = 0x01;
-/// Maintenance inherited from a tracked server (SRV_ADMF_IMAINT).
-pub const HAPROXY_EMAIL_ALERT_IMAINT: u32 = 0x02;
-/// Maintenance from the configuration (SRV_ADMF_CMAINT); comes with FMAINT.
-pub const HAPROXY_EMAIL_ALERT_CMAINT: u32 = 0x04;
-/// Drain forced by an administrator (SRV_ADMF_FDRAIN).
-pub const HAPROXY_EMAIL_ALERT_FDRAIN: u32 = 0x08;
-/// Drain inherited from a tracked server (SRV_ADMF_IDRAIN).
-pub const HAPROXY_EMAIL_ALERT_IDRAIN: u32 = 0x10;
-/// Maintenance because the server's name does not resolve (SRV_ADMF_RMAINT).
-pub const HAPROXY_EMAIL_ALERT_RMAINT: u32 = 0x20;
-/// Maintenance until the server's name was set (SRV_ADMF_HMAINT).
-pub const HAPROXY_EMAIL_ALERT_HMAINT: u32 = 0x40;
-
-/// Event flag: a check, an agent or the CLI's "health" and "agent" commands decided; else an administrator.
-pub const HAPROXY_EMAIL_ALERT_OPERATIONAL: u32 = 0x01;
-/// Event flag: the server line has "backup".
-pub const HAPROXY_EMAIL_ALERT_BACKUP: u32 = 0x02;
-/// Event flag: the check_* fields are set.
-pub const HAPROXY_EMAIL_ALERT_CHECK: u32 = 0x04;
-/// Event flag: that check is the agent check.
-pub const HAPROXY_EMAIL_ALERT_AGENT: u32 = 0x08;
-/// Event flag: the proxy is a "listen" section, which HAProxy calls "proxy" in its messages.
-pub const HAPROXY_EMAIL_ALERT_LISTEN: u32 = 0x10;
-/// Event flag: nothing has changed. It answers haproxy_email_alert_question(): what the server is now or, without a
-/// server's name, the backend.
-pub const HAPROXY_EMAIL_ALERT_PRESENT: u32 = 0x20;
-/// Event flag: the same, and it is not there any more. No other field is needed than the names.
-pub const HAPROXY_EMAIL_ALERT_GONE: u32 = 0x40;
-
-/// What a call came to. The numbers never change their meaning.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum haproxy_email_alert_result {
-    /// Done.
-    HAPROXY_EMAIL_ALERT_OK = 0,
-    /// The event was dropped, and counted: the queue is full.
-    HAPROXY_EMAIL_ALERT_QUEUE_FULL = 7001,
-    /// Called in the wrong order.
-    HAPROXY_EMAIL_ALERT_NOT_RUNNING = 7002,
-    /// NULL, a bad size or a bad value.
-    HAPROXY_EMAIL_ALERT_INVALID = 7003,
-    /// The configuration is wrong: the message says what.
-    HAPROXY_EMAIL_ALERT_CONFIG = 7004,
-    /// Done, but the administrator should see the message.
-    HAPROXY_EMAIL_ALERT_WARNING = 7005,
-    /// There is nothing to return.
-    HAPROXY_EMAIL_ALERT_EMPTY = 7006,
-    /// The time was over before everything was delivered.
-    HAPROXY_EMAIL_ALERT_PENDING = 7007,
-    /// The system refused something: the message or the log says what.
-    HAPROXY_EMAIL_ALERT_SYSTEM = 7008,
-    /// A bug in the library was caught.
-    HAPROXY_EMAIL_ALERT_PANIC = 7099,
-}
-use haproxy_email_alert_result::*;
-
-/// Text of <length> bytes, not ended by NUL, in any encoding. <data> may be NULL when <length> is 0. Borrowed.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct haproxy_email_alert_text {
-    /// The first byte.
-    pub data: *const c_char,
-    /// In bytes.
-    pub length: usize,
-}
-
-/// What the library must know of the process.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct haproxy_email_alert_process {
-    /// sizeof(struct haproxy_email_alert_process)
-    pub size: usize,
-    /// The user that the worker will run as; 0: it stays root, or who it is.
-    pub uid: u32,
-    /// Its group.
-    pub gid: u32,
-    /// HAProxy's version, ended by NUL, or NULL. Copied.
-    pub haproxy_version: *const c_char,
-}
-
-/// One commit of a server's status. Texts are borrowed for the call; what is longer than the queue's slots is cut.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct haproxy_email_alert_event {
-    /// sizeof(struct haproxy_email_alert_event)
-    pub size: usize,
-    /// The proxy's number: unique in the process.
-    pub proxy_id: u32,
-    /// The server's number: unique in its proxy.
-    pub server_id: u32,
-    /// HAPROXY_EMAIL_ALERT_STOPPED to _STOPPING: before the change.
-    pub old_state: u32,
-    /// The same after it.
-    pub new_state: u32,
-    /// HAPROXY_EMAIL_ALERT_FMAINT etc.: before the change.
-    pub old_admin: u32,
-    /// The same after it.
-    pub new_admin: u32,
-    /// HAPROXY_EMAIL_ALERT_OPERATIONAL etc.
-    pub flags: u32,
-    /// Servers, active and backup, that the backend could use before the change.
-    pub usable_before: u32,
-    /// Active servers that it can use now.
-    pub active: u32,
-    /// Backup servers that it can use now.
-    pub backup: u32,
-    /// Sessions that the server has.
-    pub sessions: u32,
-    /// Sessions that the change sent back to the queue; negative: it moves none.
-    pub requeued: i32,
-    /// Sessions in the server's queue.
-    pub queued: u32,
-    /// The check's layer 5 to 7 code; negative: it has none.
-    pub check_code: i32,
-    /// How long the check took, in milliseconds; negative: not known.
-    pub check_duration_ms: i64,
-    /// The backend's or listen section's name.
-    pub proxy: haproxy_email_alert_text,
-    /// The server's name.
-    pub server: haproxy_email_alert_text,
-    /// The proxy of the server that this one tracks, or empty.
-    pub via_proxy: haproxy_email_alert_text,
-    /// The name of the server that this one tracks, or empty.
-    pub via_server: haproxy_email_alert_text,
-    /// The server's host name where HAProxy resolves it at run time, or empty.
-    pub hostname: haproxy_email_alert_text,
-    /// HAProxy's word for the cause where it was no check, or empty.
-    pub cause: haproxy_email_alert_text,
-    /// The check's status in short: "L4TOUT".
-    pub check_status: haproxy_email_alert_text,
-    /// The same in words: "Layer4 timeout".
-    pub check_reason: haproxy_email_alert_text,
-    /// What the server or the system said, as it came.
-    pub check_info: haproxy_email_alert_text,
-    /// Where the server is: "10.0.0.7:8080", or empty.
-    pub address: haproxy_email_alert_text,
-}
-
-/// What was done so far; all but <waiting> only grow.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct haproxy_email_alert_counters {
-    /// sizeof(struct haproxy_email_alert_counters), set by the caller.
-    pub size: usize,
-    /// Events that the queue took.
-    pub accepted: u64,
-    /// Events that it refused: it was full.
-    pub dropped: u64,
-    /// Events and mails that are neither delivered nor given up.
-    pub waiting: u64,
-    /// Copies, one for each recipient, that a relay has taken.
-    pub delivered: u64,
-    /// Copies that were refused for good, or given up.
-    pub failed: u64,
-    /// Copies that are to be tried again, counted at each attempt.
-    pub retried: u64,
-}
-
-// SAFETY: repr(C), a size first, then integers and pointers.
-unsafe impl SizedStruct for haproxy_email_alert_process {}
-// SAFETY: repr(C), a size first, then integers and pointers.
-unsafe impl SizedStruct for haproxy_email_alert_event {}
-// SAFETY: repr(C), a size first, then integers.
-unsafe impl SizedStruct for haproxy_email_alert_counters {}
 
 /// The time before the threads: what was parsed, and what was opened for it.
 struct Setup {
@@ -315,8 +139,11 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
         log_panics();
+        let mut older = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let Some(process) = (unsafe { read_sized(process, &mut older) }) else {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        };
         let mut setup = setup();
         if setup.refused || !setup.configured {
             // SAFETY: as the caller promises, see above.
@@ -324,7 +151,7 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
         }
         let plan = setup.settings.plan(&machine_name());
         let checked = plan.and_then(|plan| {
-            let warnings = service::check(&plan, user(&process))?;
+            let warnings = service::check(&plan, user(process))?;
             setup.plan = Some(plan);
             Ok(warnings.join("; "))
         });
@@ -356,8 +183,11 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
         log_panics();
+        let mut older = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let Some(process) = (unsafe { read_sized(process, &mut older) }) else {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        };
         // SAFETY: as the caller promises, see above.
         let version = unsafe { string(process.haproxy_version) };
         let version = version.map(|version| crate::text::visible(&version.to_string_lossy()));
@@ -366,7 +196,7 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
         let Some(plan) = setup.plan.clone().filter(|_| is_first) else {
             return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
         };
-        let (outcome, result) = match Prepared::open(plan, user(&process), version) {
+        let (outcome, result) = match Prepared::open(plan, user(process), version) {
             Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_SYSTEM),
             Ok(prepared) => {
                 let warnings = prepared.warnings.join("; ");
@@ -382,9 +212,15 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
 /// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
-    // For each relay a session, a directory and a file in it; the helper's socket, and what the resolver opens.
+    // The helper's socket, and what the resolver opens.
     const SHARED: u32 = 4;
-    guarded(0, || setup().plan.as_ref().map_or(0, |plan| SHARED + 3 * plan.relays.len() as u32))
+    // A session, or a directory and a file in it.
+    const RELAY: u32 = 3;
+    let of = |plan: &Plan| {
+        let spool = if plan.spool.is_some() { crate::spool::DESCRIPTORS } else { 0 };
+        SHARED + RELAY * plan.relays.len() as u32 + spool
+    };
+    guarded(0, || setup().plan.as_ref().map_or(0, of))
 }
 
 /// Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
@@ -420,10 +256,13 @@ pub unsafe extern "C" fn haproxy_email_alert(
         let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
             return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
         };
+        let mut older = None;
         // SAFETY: as the caller promises, see above.
-        let Some(event) = (unsafe { read_sized(event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let Some(event) = (unsafe { read_sized(event, &mut older) }) else {
+            return HAPROXY_EMAIL_ALERT_INVALID;
+        };
         // SAFETY: the texts are borrowed for this call, as their type describes.
-        let Some(change) = (unsafe { raw_change(&event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
+        let Some(change) = (unsafe { raw_change(event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
         #[cfg(feature = "fault-injection")]
         assert!(change.texts[Text::Server as usize] != b"panic-in-the-call", "asked for");
         match service.push(&change) {
@@ -550,14 +389,10 @@ pub unsafe extern "C" fn haproxy_email_alert_get_counters(
     counters: *mut haproxy_email_alert_counters,
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
-        // SAFETY: as the caller promises, see above.
-        let Some(given) = (unsafe { read_sized(counters.cast_const()) }) else {
-            return HAPROXY_EMAIL_ALERT_INVALID;
-        };
         let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_NOT_RUNNING };
         let now = service.counters();
         let filled = haproxy_email_alert_counters {
-            size: given.size,
+            size: 0,
             accepted: now.accepted.get(),
             dropped: now.dropped.get(),
             waiting: service.pending(),
@@ -565,9 +400,11 @@ pub unsafe extern "C" fn haproxy_email_alert_get_counters(
             failed: now.failed.get(),
             retried: now.retried.get(),
         };
-        // SAFETY: not NULL, aligned and long enough (it could be read), and writable, as the caller promises.
-        unsafe { counters.write(filled) };
-        HAPROXY_EMAIL_ALERT_OK
+        // SAFETY: as the caller promises, see above.
+        match unsafe { write_sized(counters, filled) } {
+            true => HAPROXY_EMAIL_ALERT_OK,
+            false => HAPROXY_EMAIL_ALERT_INVALID,
+        }
     })
 }
 

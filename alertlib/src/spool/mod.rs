@@ -52,6 +52,10 @@ const SHARED: usize = 256 * 1024;
 /// So many files are synced one by one; more of them together, with all of their file system: each sync of a single file
 /// may keep the collector waiting, which makes more of them, for as long as the disk takes.
 const SYNC_ALONE: usize = 8;
+/// Descriptors that are open at once: the directories of the files and of the queues, the own owner and queue, a file that is
+/// written, one that is read and one that is marked; the rest is for processes that are gone, one each until all that they
+/// left is ours.
+pub const DESCRIPTORS: u32 = 16;
 const IN_MEMORY: &str = "mails are kept in memory only";
 /// Attempts to lock the own owner file.
 const OWN_TRIES: u32 = 50;

@@ -106,13 +106,14 @@ impl Collector {
         self.in_hand.held
     }
 
-    /// Does what is to be done now. Gives when to come back at the latest.
-    pub fn collect(&mut self) -> Option<Duration> {
+    /// Does what is to be done now; as soon as there is a mail to be sent, calls `mail_comes`. Gives when to come back at the
+    /// latest.
+    pub fn collect(&mut self, mail_comes: impl Fn()) -> Option<Duration> {
         let stopping = self.shared.queue.is_closed();
         if !stopping {
             self.look_after_spool();
         }
-        while self.collect_some() {}
+        while self.collect_some(&mail_comes) {}
         self.tell_what_is_due();
         let asked = self.ask();
         if stopping {
@@ -130,7 +131,7 @@ impl Collector {
     }
 
     /// Takes what the queue has, up to a bound. False: nothing.
-    fn collect_some(&mut self) -> bool {
+    fn collect_some(&mut self, mail_comes: impl Fn()) -> bool {
         let mut record = std::mem::take(&mut self.record);
         let most = if self.shared.spool.is_some() { TOGETHER } else { 1 };
         while self.in_hand.read < most {
@@ -141,6 +142,9 @@ impl Collector {
             self.in_hand.read += 1;
             let id = format!("{}.{ticket}", self.token);
             self.make(&record, &id, &HashSet::new());
+            if !self.in_hand.mails.is_empty() {
+                mail_comes();
+            }
             self.in_hand.made += 1;
         }
         self.record = record;

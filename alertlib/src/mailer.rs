@@ -161,6 +161,16 @@ impl Mailer {
         }
     }
 
+    /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
+    pub fn get_ready(&mut self) {
+        let (draining, now) = (self.outbox.is_draining(), Instant::now());
+        if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
+            station.transport.get_ready();
+            // Should it not come, after all.
+            self.keep_until = Some(now + KEEP);
+        }
+    }
+
     fn hang_up(&mut self) {
         self.keep_until = None;
         for station in &mut self.stations {
@@ -177,11 +187,7 @@ impl Mailer {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
-        let (draining, now) = (self.outbox.is_draining(), Instant::now());
-        // The relay wakes up and greets while the mail is made.
-        if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
-            station.transport.get_ready();
-        }
+        self.get_ready();
         let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {

@@ -358,7 +358,11 @@ impl Crew {
     fn collect(&self, me: queue::Collector) -> (MutexGuard<'_, Mailer>, Task) {
         let mut collector = self.collector();
         loop {
-            let pause = collector.collect();
+            let pause = collector.collect(|| {
+                if let Some(mut mailer) = self.idle_mailer() {
+                    mailer.get_ready();
+                }
+            });
             let due = match self.idle_mailer() {
                 Some(mailer) => match mailer.next() {
                     Task::Wait(due) => due,

@@ -70,7 +70,8 @@ pub trait Transport: Send {
     /// The relay could not be used at all: nobody got anything, another relay may be tried.
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble>;
 
-    /// A mail is about to be made for this relay: begins what takes time. What fails is told by [`Transport::send`].
+    /// A mail is about to be made for this relay: begins what takes time, and waits for nothing. What fails is told by
+    /// [`Transport::send`].
     fn get_ready(&mut self) {}
 
     /// Nothing more is waiting: ends a session that was kept open.

@@ -6,6 +6,7 @@
 //! each session.
 
 mod addresses;
+mod dialing;
 pub mod login;
 mod session;
 pub mod tls;
@@ -16,6 +17,7 @@ use crate::helper::client::SharedHelper;
 use crate::service::User;
 use crate::settings::{self, Recipient, Security, Trust};
 use addresses::Addresses;
+use dialing::Dialing;
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
@@ -60,8 +62,8 @@ pub struct Smtp {
     protection: Protection,
     login: Option<Login>,
     session: Option<Greeted>,
-    /// A connection that waits for its greeting, or why there is none.
-    connection: Option<Result<Session, Trouble>>,
+    /// A connection that was begun for the mail that is being made.
+    dialing: Option<Dialing>,
 }
 
 enum Protection {
@@ -174,7 +176,7 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, connection: None })
+        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, dialing: None })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -191,15 +193,10 @@ impl Smtp {
         self.addresses.look_up_with(helper);
     }
 
-    /// A connection on which nothing was said yet.
-    fn dial(&mut self) -> Result<Session, Trouble> {
-        let connected = self.addresses.connect(self.timeout);
-        connected.map_err(|why| self.trouble("connect to", &why))
-    }
-
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address) -> Result<Greeted, Trouble> {
-        let mut session = self.connection.take().unwrap_or_else(|| self.dial())?;
+        let connected = self.addresses.connect(self.dialing.take(), self.timeout);
+        let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
         match self.introduce(&mut session, sender) {
             Ok((extensions, account)) => Ok(Greeted { session, extensions, account }),
             Err(trouble) => {
@@ -444,13 +441,13 @@ impl Transport for Smtp {
     }
 
     fn get_ready(&mut self) {
-        if self.session.is_none() && self.connection.is_none() {
-            self.connection = Some(self.dial());
+        if self.session.is_none() && self.dialing.is_none() {
+            self.dialing = self.addresses.dial();
         }
     }
 
     fn rest(&mut self) {
-        self.connection = None;
+        self.dialing = None;
         if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.

@@ -7,6 +7,7 @@
 //! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
 //! line of spaces. Its commands are used.
 
+use super::dialing::Dialing;
 use super::tls;
 use rustls::ClientConnection;
 use std::fmt::{self, Display};
@@ -68,15 +69,24 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to the first of the addresses that answers. `timeout` bounds each attempt, and each later step.
+    /// Connects to the first of the addresses that answers; a connection that was `begun` to one of them is used. `timeout` bounds
+    /// each attempt, and each later step.
     ///
     /// # Errors
     ///
     /// The system's words.
-    pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
+    pub fn connect(
+        addresses: &[SocketAddr],
+        mut begun: Option<Dialing>,
+        timeout: Duration,
+    ) -> Result<Self, String> {
         let mut words = "no address to connect to".to_owned();
         for address in addresses {
-            match TcpStream::connect_timeout(address, timeout) {
+            let dialing = match begun.take_if(|begun| begun.address == *address) {
+                Some(begun) => Ok(begun),
+                None => Dialing::begin(*address),
+            };
+            match dialing.and_then(|dialing| dialing.finish(timeout)) {
                 Ok(stream) => {
                     // Without it a step may take longer, and is as good.
                     let _ = stream.set_nodelay(true);
@@ -367,7 +377,7 @@ mod tests {
                     let _ = stream.write_all(piece);
                 }
             });
-            Session::connect(&[address], Duration::from_secs(10)).expect("connected").reply()
+            Session::connect(&[address], None, Duration::from_secs(10)).expect("connected").reply()
         })
     }
 
@@ -419,7 +429,8 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            let reply = Session::connect(&[address], Duration::from_millis(300)).expect("connected").reply();
+            let reply =
+                Session::connect(&[address], None, Duration::from_millis(300)).expect("connected").reply();
             assert_eq!(reply, Err("no answer within 300ms".to_owned()));
         });
         assert!(start.elapsed() < Duration::from_secs(20));

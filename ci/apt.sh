@@ -39,10 +39,10 @@ write_sources() {
     done >"$apt/sources.list.d/machine.sources"
 }
 
-# set_up_apt deb|deb-src: gets the lists of these packages of Debian's. Fails if there is no Debian to be found.
-# Leaves the name of this Debian in $codename.
+# set_up_apt deb|deb-src [<release>]: gets the lists of these packages of Debian's, as of this machine's release or of that
+# one, such as "stable". Fails if there is no Debian to be found. Leaves the name of this Debian in $codename.
 set_up_apt() {
-    local type=$1
+    local type=$1 release=${2:-}
     # shellcheck source=/dev/null
     codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
     if [ -z "$codename" ] || ! command -v apt-get >/dev/null; then
@@ -51,7 +51,7 @@ set_up_apt() {
     fi
 
     # shellcheck disable=SC2154 # of lib.sh
-    apt=$cache/apt/$type
+    apt=$cache/apt/$type${release:+-$release}
     mkdir -p "$apt/sources.list.d" "$apt/lists/partial" "$apt/cache/archives/partial"
     # Where root's home is closed, the user that apt downloads as cannot reach the cache.
     cat >"$apt/apt.conf" <<-END
@@ -66,6 +66,10 @@ set_up_apt() {
 	#clear APT::Update::Post-Invoke-Success;
 	END
     write_sources "$type" "$codename"
+    if [ -n "$release" ]; then
+        sed -i -E "/^(Suites:|deb)/ s,(^|[ \t])$codename([-/ \t]|\$),\1$release\2,g" \
+            "$apt/sources.list" "$apt/sources.list.d/machine.sources"
+    fi
     if [ ! -s "$apt/sources.list" ] && [ ! -s "$apt/sources.list.d/machine.sources" ]; then
         say "Found no package sources of Debian '$codename' in /etc/apt."
         return 1

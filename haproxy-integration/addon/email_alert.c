@@ -39,6 +39,8 @@
 
 #include <haproxy_email_alert.h>
 
+#include "compat.h"
+
 #define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
 #define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */
 #define EMAIL_ALERT_TERM_DELAY     1000  /* ms that SIGTERM may be put off */
@@ -65,62 +67,21 @@ static inline struct haproxy_email_alert_text email_alert_text(const char *strin
 	return text;
 }
 
-/* Returns the check whose result is just being applied to server <s>, or NULL
- * if its status changes for another reason.
+/* Sets the result of <check> in <event>.
  *
  * Must be called with the server lock held.
  */
-static const struct check *email_alert_current_check(const struct server *s)
-{
-	const struct task *current = th_ctx->current;
-
-	if (current && current == s->check.task)
-		return &s->check;
-	if (current && current == s->agent.task)
-		return &s->agent;
-	/* "observe" reports a failed check from within any stream's task */
-	if (s->check.status == HCHK_STATUS_HANA)
-		return &s->check;
-	return NULL;
-}
-
-/* Sets the check's result in <event>.
- *
- * Must be called with the server lock held.
- */
-static void email_alert_set_check(struct haproxy_email_alert_event *event, short status, short code,
-                                  long duration, const char *desc)
+static void email_alert_set_check(struct haproxy_email_alert_event *event, const struct check *check)
 {
 	event->flags |= HAPROXY_EMAIL_ALERT_CHECK;
-	event->check_status = email_alert_text(get_check_status_info(status));
-	event->check_reason = email_alert_text(get_check_status_description(status));
-	event->check_info   = email_alert_text(desc);
-	event->check_duration_ms = duration;
-	if (status >= HCHK_STATUS_L57DATA)
-		event->check_code = code;
-}
-
-/* Sets in <event> why the operational status of server <s> changes. HAProxy
- * itself only knows the reason if it did not log it earlier: with "option
- * log-health-checks" the check has to be asked. A server that follows another
- * one has no reason of its own.
- *
- * Must be called with the server lock held.
- */
-static void email_alert_set_reason(struct haproxy_email_alert_event *event, const struct server *s,
-                                   const struct srv_op_st_chg *change)
-{
-	const struct check *check = email_alert_current_check(s);
-
-	if (change->status != -1)
-		email_alert_set_check(event, change->status, change->code, change->duration, change->reason);
-	else if (*change->reason)
-		event->cause = email_alert_text(change->reason);
-	else if (!s->track && (s->proxy->options2 & PR_O2_LOGHCHKS) && check)
-		email_alert_set_check(event, check->status, check->code, check->duration, check->desc);
-
-	if ((event->flags & HAPROXY_EMAIL_ALERT_CHECK) && check && (check->state & CHK_ST_AGENT))
+	if (check->state & CHK_ST_AGENT)
 		event->flags |= HAPROXY_EMAIL_ALERT_AGENT;
+	event->check_status = email_alert_text(get_check_status_info(check->status));
+	event->check_reason = email_alert_text(get_check_status_description(check->status));
+	event->check_info   = email_alert_text(check->desc);
+	event->check_duration_ms = check->duration;
+	if (check->status >= HCHK_STATUS_L57DATA)
+		event->check_code = check->code;
 }
 
 /* Returns the administrative flags <admin> in the library's terms */
@@ -132,7 +93,7 @@ static uint32_t email_alert_admin(enum srv_admin admin)
 	       ((admin & SRV_ADMF_FDRAIN) ? HAPROXY_EMAIL_ALERT_FDRAIN : 0) |
 	       ((admin & SRV_ADMF_IDRAIN) ? HAPROXY_EMAIL_ALERT_IDRAIN : 0) |
 	       ((admin & SRV_ADMF_RMAINT) ? HAPROXY_EMAIL_ALERT_RMAINT : 0) |
-	       ((admin & SRV_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_HMAINT : 0);
+	       ((admin & EMAIL_ALERT_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_HMAINT : 0);
 }
 
 /* Returns the operational state <state> in the library's terms */
@@ -192,7 +153,7 @@ static void email_alert_describe_server(struct haproxy_email_alert_event *event,
 	event->new_state = email_alert_state(s->next_state);
 	event->new_admin = email_alert_admin(s->next_admin);
 	event->sessions  = s->cur_sess;
-	event->queued    = s->queue.length;
+	event->queued    = email_alert_queue_length(s);
 	event->server    = email_alert_text(s->id);
 	event->hostname  = email_alert_text(s->hostname);
 	event->address   = email_alert_text(email_alert_address(s, address, size));
@@ -204,49 +165,56 @@ static void email_alert_describe_server(struct haproxy_email_alert_event *event,
 		event->flags |= HAPROXY_EMAIL_ALERT_BACKUP;
 }
 
-/* Tells the library that the status of server <s>, which was <old>, has been
- * updated, unless nothing changed that anybody wants to know. An event that the
- * library cannot take is counted there.
+/* Returns non-zero if what happens now is nobody's business: what the state file
+ * says is not news, and what an old process still sees is reported by the new
+ * one.
+ */
+static inline int email_alert_is_mute()
+{
+	return stopping || (global.mode & MODE_STARTING);
+}
+
+/* Tells the library of a <change> of server <s>. An event that the library cannot
+ * take is counted there.
  *
  * Runs on any thread with the server lock held, and with those of the servers
  * it tracks, so it must not wait for anything.
  */
-static void email_alert_observe(struct server *s, const struct srv_status_snapshot *old, int requeued)
+static void email_alert_report_server(struct server *s, const struct email_alert_change *change)
 {
 	struct haproxy_email_alert_event event;
 	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
-	const struct proxy *px = s->proxy;
 
-	/* What the state file says is not news, and what an old process still
-	 * sees is reported by the new one.
-	 */
-	if (stopping || (global.mode & MODE_STARTING))
+	if (email_alert_is_mute())
 		return;
 
-	if (old->cur_state == s->next_state && old->cur_admin == s->next_admin &&
-	    !old->srv_count == !(px->srv_act + px->srv_bck))
-		return;
-
-	email_alert_describe_proxy(&event, px);
+	email_alert_describe_proxy(&event, s->proxy);
 	email_alert_describe_server(&event, s, address, sizeof(address));
-	event.old_state = email_alert_state(old->cur_state);
-	event.old_admin = email_alert_admin(old->cur_admin);
-	event.usable_before = old->srv_count;
-	event.requeued  = requeued;
-
-	if (!(old->cur_admin & SRV_ADMF_MAINT) && old->cur_state != old->next_state) {
+	event.old_state = email_alert_state(change->old_state);
+	event.old_admin = email_alert_admin(change->old_admin);
+	event.usable_before = change->usable_before;
+	event.requeued  = change->requeued;
+	event.cause     = email_alert_text(change->cause);
+	if (change->operational)
 		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
-		email_alert_set_reason(&event, s, &old->op_st_chg);
-	}
-	else
-		event.cause = email_alert_text(old->adm_st_chg_cause);
+	if (change->check)
+		email_alert_set_check(&event, change->check);
 
 	haproxy_email_alert(&event);
 }
 
-static struct srv_status_observer email_alert_observer = {
-	.notify = email_alert_observe,
-};
+/* Tells the library that backend <px>, which could use a server before if
+ * <usable_before> is not zero, has changed although no server's status did.
+ * May be unused: not all HAProxy versions need it.
+ */
+static inline void email_alert_report_backend(const struct proxy *px, int usable_before)
+{
+	struct haproxy_email_alert_event event;
+
+	email_alert_describe_proxy(&event, px);
+	event.usable_before = usable_before;
+	haproxy_email_alert(&event);
+}
 
 /* Returns non-zero if <check> has had a result, or will never have one */
 static inline int email_alert_is_checked(const struct check *check)
@@ -279,7 +247,7 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 	struct server *s = NULL;
 
 	if (px && !(px->flags & (PR_FL_DISABLED|PR_FL_STOPPED)))
-		s = *server_name ? findserver(px, server_name) : px->srv;
+		s = *server_name ? server_find_by_name(px, server_name) : email_alert_first_server(px);
 
 	if (!s) {
 		memset(&event, 0, sizeof(event));
@@ -295,7 +263,7 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 	event.flags |= HAPROXY_EMAIL_ALERT_PRESENT;
 
 	if (!*server_name) {
-		for (; s; s = s->next)
+		for (; s; s = email_alert_next_server(s))
 			if (!email_alert_is_sure(s))
 				return;
 		haproxy_email_alert(&event);
@@ -309,7 +277,7 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 		event.old_state = event.new_state;
 		event.old_admin = event.new_admin;
 		if (!s->track && (s->check.state & CHK_ST_ENABLED))
-			email_alert_set_check(&event, s->check.status, s->check.code, s->check.duration, s->check.desc);
+			email_alert_set_check(&event, &s->check);
 		haproxy_email_alert(&event);
 	}
 	HA_SPIN_UNLOCK(SERVER_LOCK, &s->lock);
@@ -362,8 +330,10 @@ static struct task *email_alert_process(struct task *t, void *context, unsigned 
 	email_alert_log();
 
 	/* what this process still sees is of no interest once there is another one */
-	if (!stopping)
+	if (!stopping) {
+		email_alert_watch_backends();
 		email_alert_answer_questions();
+	}
 
 	if (!tick_isset(email_alert.terminate)) {
 		t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_LOG_INTERVAL));
@@ -414,6 +384,7 @@ static int email_alert_start()
 
 	email_alert.task = task_new_here();
 	if (!email_alert.task ||
+	    !email_alert_start_watching_backends() ||
 	    !signal_register_fct(0, email_alert_soft_stop, 0) ||
 	    !signal_register_fct(SIGTERM, email_alert_sigterm, SIGTERM)) {
 		ha_alert("email_alert: out of memory.\n");
@@ -524,7 +495,10 @@ static int email_alert_prepare()
 		return err_code;
 
 	global.maxsock += haproxy_email_alert_descriptors();
-	srv_register_status_observer(&email_alert_observer);
+	if (!email_alert_observe_servers()) {
+		ha_alert("email_alert: out of memory.\n");
+		return ERR_ALERT | ERR_FATAL;
+	}
 	return err_code;
 }
 

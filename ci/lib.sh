@@ -60,6 +60,31 @@ build_sanitized_library() {
     printf '%s\n' "$target/$host/fuzz/libhaproxy_email_alert.so"
 }
 
+# find_tree [BRANCH=<branch> | TREE=<directory>]: leaves in $tree a source tree of HAProxy, Debian's of that branch (2.6) or
+# your own, and in $branch its branch. Fails if there are no patches for that.
+find_tree() {
+    local known
+    case $1 in
+        TREE=*)
+            tree=${1#*=}
+            [ -e "$tree/src/haproxy.c" ] || die "'$tree' is not a source tree of HAProxy"
+            tree=$(cd "$tree" && pwd)
+            # not "make version", which writes into the tree
+            branch=$(sed -n '1s/^\([0-9]*\.[0-9]*\).*/\1/p' "$tree/VERSION")
+            ;;
+        BRANCH=* | '')
+            tree='' branch=${1#BRANCH=}
+            branch=${branch:-2.6}
+            ;;
+        *) die "unknown argument '$1'; expected BRANCH=<branch> or TREE=<directory>" ;;
+    esac
+    if [ ! -e "$root/patches/$branch/series" ]; then
+        known=$(cd "$root/patches" && printf '%s\n' */series | sed 's,/series$,,' | paste -s -d ' ')
+        die "there are no patches for HAProxy ${branch:-of an unknown version}; there are for: $known"
+    fi
+    [ -n "$tree" ] || tree=$("$root/ci/haproxy-source" "$branch")
+}
+
 # Waits until no other process is in <directory>, which is made if need be. Ends with this script.
 lock() {
     mkdir -p "$1"

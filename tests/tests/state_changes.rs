@@ -54,13 +54,11 @@ fn the_counts_and_durations_of_the_log_are_in_the_mail() {
     let lines = [server("server1", &first), server("server2", &second)];
     let haproxy = Setup::mailing_through(&relay).backend("servers", &[&lines[0], &lines[1]]).start();
     second.goes_down();
-    let words = "Connection refused\", check duration: 0ms. 1 active and 0 backup servers left. 0 sessions active, \
-                 0 requeued, 0 remaining in queue.";
+    // HAProxy's words for the reason, and how long it takes to find it, differ from one version or run to the next.
     let line = haproxy.log().wait_for("is DOWN").text;
-    let duration =
-        line.split("duration: ").nth(1).and_then(|rest| rest.split("ms").next()).expect("a duration");
-    let words = words.replace("duration: 0ms", &format!("duration: {duration}ms"));
-    expect_mails(&haproxy, &relay, &[news("down", "servers/server2", &words)]);
+    let counts = "ms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+    assert!(line.contains("Connection refused") && line.contains(", check duration: ") && line.ends_with(counts), "{line}");
+    expect_mails(&haproxy, &relay, &[news("down", "servers/server2", &line)]);
 }
 
 #[test]

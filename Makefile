@@ -6,6 +6,7 @@ LIBDIR  = $(PREFIX)/lib
 DESTDIR =
 BRANCH  =
 TREE    =
+HAPROXY_TREES =
 
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # changes with the C ABI, as in alertlib/build.rs
@@ -14,7 +15,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test mails test
+.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test mails patches test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -26,8 +27,11 @@ demo: ## a server goes down and comes back: shows the mails
 	ci/setup build demo
 	ci/demo
 
-test: ## everything that is tested
-	ci/test
+test: ## everything that is tested; also with source trees of HAProxy that you have (HAPROXY_TREES="<directory> ...")
+	HAPROXY_TREES='$(HAPROXY_TREES)' ci/test
+
+patches: ## the documentation in the patches of all branches again, after a change of that for 2.6
+	ci/documentation-patches
 
 kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KILL_SEED=<number> repeats a run)
 	ci/setup build test
@@ -42,7 +46,7 @@ asan: ## the tests in HAProxy with AddressSanitizer in all of it, without those 
 bench: ## figures of this machine
 	ci/bench
 
-haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6) or from yours (TREE=<directory>)
+haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6 or 3.0) or from yours (TREE=<directory>)
 	ci/setup build
 	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 

@@ -56,8 +56,12 @@ fn the_counts_and_durations_of_the_log_are_in_the_mail() {
     second.goes_down();
     // HAProxy's words for the reason, and how long it takes to find it, differ from one version or run to the next.
     let line = haproxy.log().wait_for("is DOWN").text;
-    let counts = "ms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
-    assert!(line.contains("Connection refused") && line.contains(", check duration: ") && line.ends_with(counts), "{line}");
+    let counts =
+        "ms. 1 active and 0 backup servers left. 0 sessions active, 0 requeued, 0 remaining in queue.";
+    assert!(
+        line.contains("Connection refused") && line.contains(", check duration: ") && line.ends_with(counts),
+        "{line}"
+    );
     expect_mails(&haproxy, &relay, &[news("down", "servers/server2", &line)]);
 }
 

@@ -72,6 +72,11 @@ impl Judgement {
             self.configuration.lines().collect::<Vec<_>>().iter().rposition(|own| own.trim() == line.trim());
         index.expect("a line of the configuration") + 1
     }
+
+    /// Nothing is said but, by HAProxy before 2.9, that all is well.
+    pub fn is_silent(&self) -> bool {
+        matches!(&*self.output, "" | "Configuration file is valid\n")
+    }
 }
 
 /// A directory with a HAProxy in it, so that everything which runs from there is known to be ours.

@@ -713,7 +713,7 @@ fn files_that_the_worker_and_nobody_else_may_read_are_taken() {
         "user bob password-file {files}/password",
     ] {
         let (judgement, _) = judge_with_files(words, &files);
-        assert_eq!(judgement.output, "Configuration file is valid\n", "{words}");
+        assert!(judgement.is_silent(), "{words}: {}", judgement.output);
         assert_eq!(judgement.status, Some(0), "{words}");
         assert_eq!(side_effect_of(&judgement), None, "{words}");
     }
@@ -769,7 +769,7 @@ fn right_configurations_are_taken_in_silence_and_do_nothing() {
     for directive in RIGHT {
         let judgement = judge(directive);
         assert_eq!(judgement.status, Some(0), "{directive}: {}", judgement.output);
-        assert_eq!(judgement.output, "Configuration file is valid\n", "{directive}");
+        assert!(judgement.is_silent(), "{directive}: {}", judgement.output);
         assert_eq!(side_effect_of(&judgement), None, "{directive}");
     }
 }
@@ -812,7 +812,7 @@ fn a_spool_that_others_can_write_or_haproxy_cannot_is_an_error() {
     std::os::unix::fs::chown(spool.path(), Some(0), Some(UNPRIVILEGED)).expect("chown");
     spool.has_mode(0o770);
     let judgement = judge(alerts().jailed());
-    assert_eq!((judgement.status, &*judgement.output), (Some(0), "Configuration file is valid\n"));
+    assert_eq!((judgement.status, judgement.is_silent()), (Some(0), true), "{}", judgement.output);
     assert_eq!(spool.names(), [""; 0], "with -c nothing is written");
 }
 

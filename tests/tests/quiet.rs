@@ -23,9 +23,15 @@ impl Footprint {
     fn of(haproxy: &Haproxy) -> Self {
         let (master, worker) = (haproxy.pid(), haproxy.worker());
         // Names of the directory and numbers of processes differ from one to the next.
-        let neutral = |text: String| {
+        let neutral = |text: String| -> String {
             let text = text.replace(&*haproxy.directory().to_string_lossy(), "<directory>");
-            text.replace(&master.to_string(), "<master>").replace(&worker.to_string(), "<worker>")
+            let text = text.replace(&master.to_string(), "<master>").replace(&worker.to_string(), "<worker>");
+            // A daemon is started by a process that is gone, and that named things.
+            let parts = text.split_inclusive(&['(', '_'][..]).map(|part| {
+                let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+                if part.len() - rest.len() < 3 { part.to_owned() } else { format!("<starter>{rest}") }
+            });
+            parts.collect()
         };
         let descriptors = |pid| processes::descriptors_of(pid).into_iter().map(neutral).collect();
         let entries = fs::read_dir(haproxy.directory()).expect("our own directory").filter_map(Result::ok);

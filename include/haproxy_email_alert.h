@@ -109,6 +109,16 @@
 #define HAPROXY_EMAIL_ALERT_GONE 64
 
 /**
+ * Event flag: the server's weight is 0. HAProxy then says "DRAIN" of a check where it else says "UP".
+ */
+#define HAPROXY_EMAIL_ALERT_WEIGHTLESS 128
+
+/**
+ * Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
+ */
+#define HAPROXY_EMAIL_ALERT_SINCE_2_8 256
+
+/**
  * What a call came to. The numbers never change their meaning.
  */
 enum haproxy_email_alert_result {
@@ -298,6 +308,23 @@ struct haproxy_email_alert_event {
          * Where the server is: "10.0.0.7:8080", or empty.
          */
         struct haproxy_email_alert_text address;
+        /**
+         * 0, or the event is a single check's result (1: failed, 2: passed, 3: conditionally passed) and no change. The flag
+         * CHECK has to be set as well, and neither of what was before and what is now matters.
+         */
+        uint32_t check_result;
+        /**
+         * HAProxy's count of that check's results: at least <check_rise> if the server is up for it.
+         */
+        uint32_t check_health;
+        /**
+         * So many successes make a server that is down up.
+         */
+        uint32_t check_rise;
+        /**
+         * So many failures make a server that is up down.
+         */
+        uint32_t check_fall;
 };
 
 /**
@@ -364,6 +391,11 @@ enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *wor
  * Has a directive been parsed, be it a wrong one? Any thread.
  */
 bool haproxy_email_alert_configured(void);
+
+/**
+ * Does a route ask for single checks' results? Else there is no need to report them. Any thread.
+ */
+bool haproxy_email_alert_wants_checks(void);
 
 /**
  * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is

@@ -40,6 +40,11 @@ struct email_alert_change {
  */
 static void email_alert_report_server(struct server *s, const struct email_alert_change *change);
 
+/* Tells the library of a result of <check>, one of server <s>. Must be called with
+ * the server lock held.
+ */
+static void email_alert_report_check(struct server *s, const struct check *check);
+
 /* Tells the library that backend <px> has changed although no server's status
  * did. <usable_before> is non-zero if it could use any server before.
  */
@@ -98,6 +103,13 @@ static inline const struct check *email_alert_logged_check(const struct server *
 #define email_alert_next_proxy(px)    ((px)->next)
 #endif
 
+/* what a server's event is marked with */
+#if EMAIL_ALERT_HAPROXY < 208
+#define EMAIL_ALERT_WORDING           0
+#else
+#define EMAIL_ALERT_WORDING           HAPROXY_EMAIL_ALERT_SINCE_2_8
+#endif
+
 #if EMAIL_ALERT_HAPROXY < 208
 
 static void email_alert_notify(struct server *s, const struct srv_status_snapshot *old, int requeued)
@@ -129,11 +141,15 @@ static void email_alert_notify(struct server *s, const struct srv_status_snapsho
 	email_alert_report_server(s, &change);
 }
 
-/* Has the functions above called from now on. Returns zero if memory is lacking. */
-static int email_alert_observe_servers()
+/* Has servers' changes reported from now on, and <checks> results if that is not
+ * zero. Returns zero if memory is lacking.
+ */
+static int email_alert_observe_servers(int checks)
 {
 	static struct srv_status_observer observer = { .notify = email_alert_notify };
 
+	if (checks)
+		observer.notify_check = email_alert_report_check;
 	srv_register_status_observer(&observer);
 	return 1;
 }
@@ -180,6 +196,13 @@ static void email_alert_handle(const struct event_hdl_cb *cb, void *private)
 	const struct event_hdl_cb_data_server *common = cb->e_data;
 	struct server *s = common->unsafe.ptr;
 	struct email_alert_change change = { .cause = "" };
+
+	if (event_hdl_sub_type_equal(cb->e_type, EVENT_HDL_SUB_SERVER_CHECK)) {
+		const struct event_hdl_cb_data_server_check *data = cb->e_data;
+
+		email_alert_report_check(s, data->unsafe.ptr);
+		return;
+	}
 
 	if (event_hdl_sub_type_equal(cb->e_type, EVENT_HDL_SUB_SERVER_ADMIN)) {
 		const struct event_hdl_cb_data_server_admin *data = cb->e_data;
@@ -231,14 +254,17 @@ static void email_alert_handle(const struct event_hdl_cb *cb, void *private)
 	email_alert_report_server(s, &change);
 }
 
-/* Has the function above called from now on. HAProxy itself ends that when a
- * soft stop begins. Returns zero if memory is lacking.
+/* Has servers' changes reported from now on, and <checks> results if that is not
+ * zero. HAProxy itself ends that when a soft stop begins. Returns zero if memory
+ * is lacking.
  */
-static int email_alert_observe_servers()
+static int email_alert_observe_servers(int checks)
 {
 	/* UP and DOWN only repeat what STATE says */
 	struct event_hdl_sub_type types = event_hdl_sub_type_add(EVENT_HDL_SUB_SERVER_STATE, EVENT_HDL_SUB_SERVER_ADMIN);
 
+	if (checks)
+		types = event_hdl_sub_type_add(types, EVENT_HDL_SUB_SERVER_CHECK);
 	return event_hdl_subscribe(NULL, types, EVENT_HDL_SYNC(email_alert_handle, NULL, NULL));
 }
 

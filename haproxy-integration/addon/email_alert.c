@@ -161,6 +161,7 @@ static void email_alert_describe_server(struct haproxy_email_alert_event *event,
 		event->via_proxy  = email_alert_text(s->track->proxy->id);
 		event->via_server = email_alert_text(s->track->id);
 	}
+	event->flags |= EMAIL_ALERT_WORDING;
 	if (s->flags & SRV_F_BACKUP)
 		event->flags |= HAPROXY_EMAIL_ALERT_BACKUP;
 }
@@ -199,6 +200,31 @@ static void email_alert_report_server(struct server *s, const struct email_alert
 		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
 	if (change->check)
 		email_alert_set_check(&event, change->check);
+
+	haproxy_email_alert(&event);
+}
+
+/* Tells the library of a result of <check>, one of server <s>, if HAProxy logs it.
+ *
+ * Runs as email_alert_report_server().
+ */
+static void email_alert_report_check(struct server *s, const struct check *check)
+{
+	struct haproxy_email_alert_event event;
+	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+
+	if (email_alert_is_mute() || !(s->proxy->options2 & PR_O2_LOGHCHKS))
+		return;
+
+	email_alert_describe_proxy(&event, s->proxy);
+	email_alert_describe_server(&event, s, address, sizeof(address));
+	email_alert_set_check(&event, check);
+	event.check_result = check->result < CHK_RES_PASSED ? 1 : check->result == CHK_RES_CONDPASS ? 3 : 2;
+	event.check_health = check->health;
+	event.check_rise   = check->rise;
+	event.check_fall   = check->fall;
+	if (!s->uweight)
+		event.flags |= HAPROXY_EMAIL_ALERT_WEIGHTLESS;
 
 	haproxy_email_alert(&event);
 }
@@ -468,11 +494,18 @@ static int email_alert_check_config()
 {
 	struct haproxy_email_alert_process process;
 	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
+	const struct proxy *px;
+	int checks = 0;
 
 	if (!haproxy_email_alert_configured())
 		return ERR_NONE;
 
+	for (px = email_alert_first_proxy(); px; px = email_alert_next_proxy(px))
+		checks |= px->options2 & PR_O2_LOGHCHKS;
+
 	email_alert_describe_process(&process);
+	if (!checks && haproxy_email_alert_wants_checks())
+		ha_warning("email_alert: no proxy has \"option log-health-checks\", which kind 'check' needs.\n");
 	return email_alert_report(haproxy_email_alert_check(&process, message, sizeof(message)), message);
 }
 
@@ -495,7 +528,7 @@ static int email_alert_prepare()
 		return err_code;
 
 	global.maxsock += haproxy_email_alert_descriptors();
-	if (!email_alert_observe_servers()) {
+	if (!email_alert_observe_servers(haproxy_email_alert_wants_checks())) {
 		ha_alert("email_alert: out of memory.\n");
 		return ERR_ALERT | ERR_FATAL;
 	}

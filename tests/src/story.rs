@@ -53,6 +53,7 @@ impl News<'_> {
             "ready" => "READY",
             "drain" => "DRAIN",
             "nolb" => "NOLB",
+            "check" => "CHECK",
             other => panic!("no such event: {other}"),
         }
     }

@@ -69,28 +69,27 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "email_alert ops@example.com events",
-        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
     (
         "email_alert ops@example.com events \"\"",
-        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
     (
         "email_alert ops@example.com events down,upp",
-        "'email_alert' unknown kind 'upp', did you mean 'up'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' unknown kind 'upp', did you mean 'up'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
     (
         "email_alert ops@example.com events down,",
-        "'email_alert' unknown kind ''; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' unknown kind ''; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
-    ("email_alert ops@example.com events check", "'email_alert' kind 'check' is not supported yet"),
     (
         "email_alert ops@example.com events DOWN",
-        "'email_alert' unknown kind 'DOWN'; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' unknown kind 'DOWN'; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
     (
         "email_alert ops@example.com events backend_down",
-        "'email_alert' unknown kind 'backend_down', did you mean 'backend-down'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,backend-down,backend-up",
+        "'email_alert' unknown kind 'backend_down', did you mean 'backend-down'?; 'events' expects a list of kinds: down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     ),
     (
         "email_alert ops@example.com events down events up",
@@ -537,7 +536,7 @@ const RIGHT: &[&str] = &[
     "email_alert root",
     "email_alert ops@example.com lb1@example.com",
     "email_alert ops@example.com,boss@example.org,root lb1@example.com events down,up",
-    "email_alert ops@example.com events down,up,maint,ready,drain,nolb,backend-down,backend-up",
+    "email_alert ops@example.com events down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
     "email_alert ops+haproxy@mail-1.example.com",
     "email_alert ops@example.com\n    email_alert.relay mx1 localhost",
     "email_alert ops@example.com\n    email_alert.relay mx1 127.0.0.1:2525 timeout 500ms",

@@ -156,6 +156,19 @@ fn servers_that_track_another_are_mailed_with_it() {
     expected.push(news("drain", "origin/server1", "enters drain state"));
     expected.push(news("drain", "follower/mirror", "enters drain state via origin/server1."));
     expect_mails(&haproxy, &relay, &expected);
+    // Here HAProxy's words are not the same in all versions.
+    for (command, event, words) in [
+        ("set server follower/mirror state drain", "drain", "follower/mirror remains in forced drain mode."),
+        ("set server follower/mirror state ready", "drain", "remains in drain mode via origin/server1."),
+    ] {
+        haproxy.cli_do(command);
+        expected.push(news(event, "follower/mirror", words));
+        expect_mails(&haproxy, &relay, &expected);
+    }
+    haproxy.cli_do("set server origin/server1 state ready");
+    expected.push(news("ready", "origin/server1", "is UP (leaving forced drain)."));
+    expected.push(news("ready", "follower/mirror", "Server follower/mirror is UP (leaving "));
+    expect_mails(&haproxy, &relay, &expected);
     relay.expect_no_more_than(expected.len(), A_WHILE);
 }
 
@@ -365,6 +378,33 @@ fn with_log_health_checks_the_mail_still_has_the_reason() {
     let (_, counts) = without_reason.split_once("is DOWN").expect("the line that was waited for");
     let mail = relay.mails().remove(0);
     assert!(mail.first_line().ends_with(counts), "{:?} does not end with {counts:?}", mail.first_line());
+}
+
+#[test]
+fn single_check_results_are_mailed_when_asked_for() {
+    let (relay, [first, second]) = (Relay::start(), [Backend::http(), Backend::http()]);
+    let line = format!("{} fall 3 rise 2", server("server1", &first));
+    let haproxy = Setup::mailing_through(&relay)
+        .events("check,down")
+        .backend("servers", &["option httpchk", "option log-health-checks", &line])
+        .backend("silent", &["option httpchk", &server("server2", &second)])
+        .start();
+    let result = |words| news("check", "servers/server1", words);
+    let mut expected =
+        vec![result("Health check for server servers/server1 succeeded, reason: Layer7 check passed")];
+    expect_mails(&haproxy, &relay, &expected);
+    second.answers(503);
+    first.answers(503);
+    for words in ["status: 2/3 UP.", "status: 1/3 UP.", "status: 0/2 DOWN."] {
+        expected.push(result(words));
+    }
+    expected.push(news("down", "servers/server1", "Server servers/server1 is DOWN"));
+    expected.push(news("down", "silent/server2", "Server silent/server2 is DOWN"));
+    expect_mails_beyond_the_log(&relay, &expected);
+    for mail in relay.mails().iter().filter(|mail| mail.event() == "check") {
+        haproxy.log().wait_for(mail.first_line());
+    }
+    relay.expect_no_more_than(expected.len(), A_WHILE);
 }
 
 #[test]

@@ -85,7 +85,6 @@ fn kinds(line: &mut Line) -> Result<Kinds, String> {
     for word in list.split(',') {
         match Kind::from_word(word) {
             Some(kind) => _ = kinds.add(kind),
-            None if word == "check" => return Err(line.error("kind 'check' is not supported yet")),
             None => {
                 let hint = did_you_mean(word, &words);
                 return Err(line

@@ -500,6 +500,6 @@ fn memory_is_bounded_whatever_the_names() {
     world.wait(SECOND * 10);
     world.say("b", Some("new"), Kind::Down);
     world.wait(SECOND * 10);
-    let name = Name { proxy: "b".into(), server: Some("new".into()) };
+    let name = Name { proxy: "b".into(), server: Some("new".into()), checks: false };
     assert_eq!(world.last_item(&name).map(|item| item.event.kind), Some(Kind::Down));
 }

@@ -16,12 +16,14 @@ pub struct Name {
     pub proxy: String,
     /// The server in it.
     pub server: Option<String>,
+    /// Not the server, but what its checks find one by one: neither has to wait for what is told of the other.
+    pub checks: bool,
 }
 
 impl Name {
     /// What the event is about.
     pub fn of(event: &Event) -> Self {
-        Name { proxy: event.proxy.clone(), server: event.server.clone() }
+        Name { proxy: event.proxy.clone(), server: event.server.clone(), checks: event.kind == Kind::Check }
     }
 }
 

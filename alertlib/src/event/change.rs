@@ -51,10 +51,47 @@ pub struct Change {
     pub cause: String,
     /// The check that decided.
     pub check: Option<Check>,
+    /// Nothing has changed: that check has had a result, and this is it.
+    pub result: Option<CheckResult>,
     /// Where the server is: address and port.
     pub address: String,
+    /// It comes from HAProxy 2.8 or later, some of whose sentences have other words.
+    pub since_2_8: bool,
     /// Nothing has changed: the process that was before this one knew the server to be in trouble, and this is what it is now.
     pub present: Option<Present>,
+}
+
+/// What a single check has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckResult {
+    /// In one word.
+    pub outcome: Outcome,
+    /// HAProxy's count of what the latest ones have found: from `rise` on, the server is up.
+    pub health: u32,
+    /// So many successes bring the server back.
+    pub rise: u32,
+    /// So many failures take it down.
+    pub fall: u32,
+    /// The server's weight is 0.
+    pub is_weightless: bool,
+}
+
+/// HAProxy's `enum chk_result`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // HAProxy's words
+pub enum Outcome {
+    Failed,
+    Passed,
+    PassedConditionally,
+}
+
+impl Outcome {
+    /// The outcome of that number of `haproxy_email_alert_event`; `None`: it is no check's result.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Outcome::Failed, Outcome::Passed, Outcome::PassedConditionally]
+            .get((number as usize).checked_sub(1)?)
+            .copied()
+    }
 }
 
 /// What has become of a server, or of a backend, since the process before.
@@ -72,6 +109,9 @@ impl Change {
         if let Some(present) = self.present {
             return vec![self.present_event(present)];
         }
+        if let Some(result) = self.result {
+            return vec![self.server_event(Kind::Check, self.check_sentence(result))];
+        }
         let usable = self.active.saturating_add(self.backup);
         let backend = match (self.usable_before, usable) {
             (1.., 0) => Some(Kind::BackendDown),
@@ -85,7 +125,7 @@ impl Change {
 
     fn server_event(&self, kind: Kind, sentence: String) -> Event {
         let was = match (self.old_admin.maint(), self.old_admin.drain(), self.old_state) {
-            _ if self.present.is_some() => "",
+            _ if self.present.is_some() || self.result.is_some() => "",
             (true, ..) => "MAINT",
             (_, true, _) => "DRAIN",
             (.., State::Stopped) => "DOWN",
@@ -97,6 +137,8 @@ impl Change {
             when: self.when(),
             kind,
             health: match self.new_state {
+                // It is about the check. What becomes of the server is another event.
+                _ if kind == Kind::Check => Health::Up,
                 _ if self.new_admin.maint() || kind == Kind::Gone => Health::Maint,
                 State::Stopped => Health::Down,
                 _ => Health::Up,

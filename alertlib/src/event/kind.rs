@@ -17,6 +17,8 @@ pub enum Kind {
     Drain,
     /// A server takes no new clients: `http-check disable-on-404`.
     Nolb,
+    /// A single check's result, which need not change anything (`option log-health-checks`).
+    Check,
     /// A backend lost its last usable server.
     BackendDown,
     /// A backend has a usable server again.
@@ -28,13 +30,14 @@ pub enum Kind {
 
 impl Kind {
     /// The kinds of `events`, in the order of the documentation.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Down,
         Kind::Up,
         Kind::Maint,
         Kind::Ready,
         Kind::Drain,
         Kind::Nolb,
+        Kind::Check,
         Kind::BackendDown,
         Kind::BackendUp,
     ];
@@ -48,6 +51,7 @@ impl Kind {
             Kind::Ready => "ready",
             Kind::Drain => "drain",
             Kind::Nolb => "nolb",
+            Kind::Check => "check",
             Kind::BackendDown => "backend-down",
             Kind::BackendUp => "backend-up",
             Kind::Gone => "gone",
@@ -62,7 +66,7 @@ impl Kind {
     /// When there is no room for all mails, those of lower importance go first.
     pub fn importance(self) -> u8 {
         match self {
-            Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb | Kind::Gone => 0,
+            Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb | Kind::Check | Kind::Gone => 0,
             Kind::BackendUp => 1,
             Kind::Down => 2,
             Kind::BackendDown => 3,
@@ -78,6 +82,7 @@ impl Kind {
             Kind::Ready => "READY",
             Kind::Drain => "DRAIN",
             Kind::Nolb => "NOLB",
+            Kind::Check => "CHECK",
             Kind::Gone => "GONE",
         }
     }

@@ -11,7 +11,7 @@ mod record;
 mod sentence;
 mod state;
 
-pub use change::{Change, Present};
+pub use change::{Change, CheckResult, Outcome, Present};
 pub use kind::{Health, Kind, Kinds, Level};
 pub use record::{Number, RawChange, Text};
 pub use state::{Admin, State};

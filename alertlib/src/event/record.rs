@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a change goes through the queue: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
 
-use super::{Admin, Change, Check, Present, State};
+use super::{Admin, Change, Check, CheckResult, Outcome, Present, State};
 use crate::ffi;
 use crate::queue::{RECORD_WORDS, Writer};
 use crate::text::{CUT, visible};
@@ -36,11 +36,15 @@ pub enum Number {
     Queued,
     CheckCode,
     CheckDuration,
+    CheckResult,
+    CheckHealth,
+    CheckRise,
+    CheckFall,
 }
 
 impl Number {
     /// How many there are.
-    pub const COUNT: usize = Number::CheckDuration as usize + 1;
+    pub const COUNT: usize = Number::CheckFall as usize + 1;
 }
 
 /// The texts of a [`RawChange`].
@@ -157,7 +161,15 @@ impl Change {
                 info,
                 duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
             }),
+            result: Outcome::from_number(count(Number::CheckResult)).map(|outcome| CheckResult {
+                outcome,
+                health: count(Number::CheckHealth),
+                rise: count(Number::CheckRise),
+                fall: count(Number::CheckFall),
+                is_weightless: flags & ffi::HAPROXY_EMAIL_ALERT_WEIGHTLESS != 0,
+            }),
             address,
+            since_2_8: flags & ffi::HAPROXY_EMAIL_ALERT_SINCE_2_8 != 0,
             present: match flags {
                 _ if flags & ffi::HAPROXY_EMAIL_ALERT_GONE != 0 => Some(Present::Gone),
                 _ if flags & ffi::HAPROXY_EMAIL_ALERT_PRESENT != 0 => Some(Present::There),
@@ -200,7 +212,7 @@ mod tests {
         let flags = ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL
             | ffi::HAPROXY_EMAIL_ALERT_CHECK
             | ffi::HAPROXY_EMAIL_ALERT_AGENT;
-        let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001];
+        let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001, 1, 2, 3, 4];
         let texts: [&[u8]; Text::COUNT] = [
             b"be",
             b"s1",
@@ -234,6 +246,13 @@ mod tests {
             hostname: "host".into(),
             cause: "cause".into(),
             check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
+            result: Some(CheckResult {
+                outcome: Outcome::Failed,
+                health: 2,
+                rise: 3,
+                fall: 4,
+                is_weightless: false,
+            }),
             address: "10.0.0.7:80".into(),
             ..Change::default()
         };

@@ -3,7 +3,7 @@
 //!
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
-use super::{Admin, Change, Check, Kind, State};
+use super::{Admin, Change, Check, CheckResult, Kind, Outcome, State};
 use std::fmt;
 
 impl Change {
@@ -65,17 +65,23 @@ impl Change {
                 };
                 format!("{name} is {up_or_down}/{drain_or_ready} ({why})")
             }
-            // HAProxy tests the flag that is left, so the inherited drain's end has the same words.
+            Kind::Ready if self.since_2_8 && !old.has(Admin::FDRAIN) => {
+                format!(" is {up_or_down} (leaving drain){}", self.via_words())
+            }
+            // HAProxy 2.6 tests the flag that is left, so the inherited drain's end has the same words.
             Kind::Ready => format!(" is {up_or_down} (leaving forced drain)"),
             Kind::Drain if !old.drain() => {
                 let forced = new.has(Admin::FDRAIN);
                 format!(" enters drain state{cause}{}{}", self.reason(forced), self.counts(false))
             }
             Kind::Drain if !new.has(Admin::FDRAIN) => {
-                format!(" is leaving forced drain but remains in drain mode{}", self.via_words())
+                let leaving = if self.since_2_8 { "" } else { "is leaving forced drain but " };
+                format!(" {leaving}remains in drain mode{}", self.via_words())
             }
             Kind::Drain => " remains in forced drain mode".to_owned(),
-            Kind::BackendDown | Kind::BackendUp | Kind::Gone => return self.backend_sentence(kind),
+            Kind::BackendDown | Kind::BackendUp | Kind::Check | Kind::Gone => {
+                return self.backend_sentence(kind);
+            }
         };
         let backup = if self.is_backup { "Backup " } else { "" };
         format!("{backup}Server {}/{}{what}.", self.proxy, self.server)
@@ -87,13 +93,36 @@ impl Change {
             // An administrative change has its cause in parentheses already.
             return if forced { String::new() } else { self.via_words() };
         }
+        // HAProxy 2.8 names both.
+        let via = if self.since_2_8 { self.via_words() } else { String::new() };
         if let Some(check) = &self.check {
-            return format!(", {check}");
+            return format!(", {check}{via}");
         }
         if !self.cause.is_empty() {
-            return format!(", {}", self.cause);
+            return format!(", {}{via}", self.cause);
         }
         self.via_words()
+    }
+
+    /// `set_server_check_status()`: what "option log-health-checks" logs.
+    pub(super) fn check_sentence(&self, result: CheckResult) -> String {
+        let CheckResult { outcome, health, rise, fall, is_weightless } = result;
+        let which = if self.check.as_ref().is_some_and(|check| check.agent) { "Agent" } else { "Health" };
+        let backup = if self.is_backup { "backup " } else { "" };
+        let found = match outcome {
+            Outcome::Failed => "failed",
+            Outcome::Passed => "succeeded",
+            Outcome::PassedConditionally => "conditionally succeeded",
+        };
+        let check = self.check.as_ref().map(|check| format!(", {check}")).unwrap_or_default();
+        let status = match health.checked_sub(rise) {
+            Some(above) => format!("{}/{fall} {}", above + 1, if is_weightless { "DRAIN" } else { "UP" }),
+            None => format!("{health}/{rise} DOWN"),
+        };
+        format!(
+            "{which} check for {backup}server {}/{} {found}{check}, status: {status}.",
+            self.proxy, self.server
+        )
     }
 
     /// `srv_append_status()`, second half: what the backend has left.
@@ -180,6 +209,49 @@ mod tests {
             "Backup Server servers/server2 is UP, reason: Layer4 timeout, code: 503, info: \"Service Unavailable\", check \
              duration: 2001ms. 0 active and 1 backup servers online. Running on backup. 2 sessions requeued, 3 total in queue."
         );
+    }
+
+    #[test]
+    fn a_single_check_is_told_as_in_the_log() {
+        let result =
+            |outcome, health, is_weightless| CheckResult { outcome, health, rise: 2, fall: 3, is_weightless };
+        for (result, words) in [
+            (
+                result(Outcome::Failed, 3, false),
+                "failed, reason: Layer4 timeout, check duration: 2001ms, status: 2/3 UP.",
+            ),
+            (
+                result(Outcome::Failed, 1, false),
+                "failed, reason: Layer4 timeout, check duration: 2001ms, status: 1/2 DOWN.",
+            ),
+            (
+                result(Outcome::PassedConditionally, 4, true),
+                "conditionally succeeded, reason: Layer4 timeout, check duration: 2001ms, status: 3/3 DRAIN.",
+            ),
+        ] {
+            let check = Change { result: Some(result), check: Some(timeout()), ..change() };
+            let [event] = check.events().try_into().expect("one event");
+            assert_eq!((event.kind, event.health, &*event.was), (Kind::Check, crate::event::Health::Up, ""));
+            assert_eq!(event.sentence, format!("Health check for server servers/server2 {words}"));
+        }
+    }
+
+    #[test]
+    fn haproxy_2_8_has_other_words_for_the_drain_of_a_tracked_server_and_names_that_with_every_reason() {
+        let via = Some(("up".into(), "stream".into()));
+        let new = |change| Change { since_2_8: true, via: via.clone(), requeued: None, ..change };
+        let (fd, id) = (Admin::FDRAIN, Admin::IDRAIN);
+        let (old_state, new_state) = (State::Running, State::Running);
+        let admin = |old, after| new(Change { old_state, new_state, ..admin(old, after) });
+        let down = new(Change { cause: "changed from CLI".into(), ..change() });
+        for (change, words) in [
+            (admin(fd | id, id), "remains in drain mode via up/stream."),
+            (admin(id, 0), "is UP (leaving drain) via up/stream."),
+            (admin(fd, 0), "is UP (leaving forced drain)."),
+            (down, "is DOWN, changed from CLI via up/stream."),
+        ] {
+            assert_eq!(told(change).expect("an alert").1, words);
+        }
     }
 
     #[test]

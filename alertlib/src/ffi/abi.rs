@@ -47,6 +47,10 @@ pub const HAPROXY_EMAIL_ALERT_LISTEN: u32 = 0x10;
 pub const HAPROXY_EMAIL_ALERT_PRESENT: u32 = 0x20;
 /// Event flag: the same, and it is not there any more. No other field is needed than the names.
 pub const HAPROXY_EMAIL_ALERT_GONE: u32 = 0x40;
+/// Event flag: the server's weight is 0. HAProxy then says "DRAIN" of a check where it else says "UP".
+pub const HAPROXY_EMAIL_ALERT_WEIGHTLESS: u32 = 0x80;
+/// Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
+pub const HAPROXY_EMAIL_ALERT_SINCE_2_8: u32 = 0x100;
 
 /// What a call came to. The numbers never change their meaning.
 #[repr(C)]
@@ -153,6 +157,15 @@ pub struct haproxy_email_alert_event {
     pub check_info: haproxy_email_alert_text,
     /// Where the server is: "10.0.0.7:8080", or empty.
     pub address: haproxy_email_alert_text,
+    /// 0, or the event is a single check's result (1: failed, 2: passed, 3: conditionally passed) and no change. The flag
+    /// CHECK has to be set as well, and neither of what was before and what is now matters.
+    pub check_result: u32,
+    /// HAProxy's count of that check's results: at least <check_rise> if the server is up for it.
+    pub check_health: u32,
+    /// So many successes make a server that is down up.
+    pub check_rise: u32,
+    /// So many failures make a server that is up down.
+    pub check_fall: u32,
 }
 
 /// What was done so far; all but <waiting> only grow.

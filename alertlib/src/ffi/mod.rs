@@ -12,7 +12,7 @@ pub(crate) mod map;
 pub(crate) mod process;
 pub(crate) mod sealed;
 
-use crate::event::{Number, RawChange, State, Text};
+use crate::event::{Kind, Number, RawChange, State, Text};
 use crate::service::{self, Prepared, Service, User};
 use crate::settings::{Pattern, Plan, Settings};
 pub use abi::*;
@@ -120,6 +120,12 @@ pub unsafe extern "C" fn haproxy_email_alert_parse(
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_configured() -> bool {
     guarded(false, || SERVICE.get().is_some() || setup().configured)
+}
+
+/// Does a route ask for single checks' results? Else there is no need to report them. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_wants_checks() -> bool {
+    guarded(false, || setup().settings.routes.iter().any(|route| route.kinds.has(Kind::Check)))
 }
 
 /// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
@@ -504,6 +510,10 @@ unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<
         (Number::Queued, event.queued.into()),
         (Number::CheckCode, event.check_code.into()),
         (Number::CheckDuration, event.check_duration_ms),
+        (Number::CheckResult, event.check_result.into()),
+        (Number::CheckHealth, event.check_health.into()),
+        (Number::CheckRise, event.check_rise.into()),
+        (Number::CheckFall, event.check_fall.into()),
     ] {
         numbers[which as usize] = number;
     }

@@ -11,7 +11,7 @@ use crate::event::{Check, Event, Kind};
 /// For one server: whose check has found what, and where to look.
 pub fn of_one(event: &Event) -> Option<String> {
     match event.kind {
-        Kind::Down | Kind::Nolb => {}
+        Kind::Down | Kind::Nolb | Kind::Check => {}
         Kind::BackendDown => {
             return Some("New requests to it fail until one of its servers is back.".into());
         }

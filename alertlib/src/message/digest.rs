@@ -94,6 +94,7 @@ fn plain(kind: Kind) -> &'static str {
         Kind::Ready => "ready",
         Kind::Drain => "drained",
         Kind::Nolb => "without new clients",
+        Kind::Check => "with a check's result",
         Kind::Gone => "not in the configuration any more",
     }
 }

@@ -87,7 +87,7 @@ fn tone(kind: Kind) -> &'static str {
     match kind {
         Kind::Down | Kind::BackendDown => "bad",
         Kind::Up | Kind::BackendUp | Kind::Ready => "good",
-        Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Gone => "other",
+        Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Check | Kind::Gone => "other",
     }
 }
 

@@ -85,7 +85,7 @@ impl Desk {
         let audience = &self.audience;
         let is_wanted = audience.sender(&event).is_some();
         let (wants_begin, wants_end) = (audience.wants_begin(&event), audience.wants_end(&event));
-        let wants_health = wants_begin || wants_end;
+        let wants_health = event.kind != Kind::Check && (wants_begin || wants_end);
         let name = Name::of(&event);
         if !is_wanted && !wants_health && !self.subjects.contains_key(&name) {
             return;

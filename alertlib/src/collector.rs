@@ -6,10 +6,9 @@ use crate::engine::{Engine, Name, Outgoing, Silence};
 use crate::event::Change;
 use crate::outbox::Outbox;
 use crate::queue::Queue;
-use crate::settings::{OUTBOX, QUEUE};
-use crate::spool::Spool;
+use crate::settings::{OUTBOX, Recipient};
+use crate::spool::{Legacy, Rescued, Spool, Through};
 use crossbeam_channel::Receiver;
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -20,8 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Events whose mails are written together, if they have come together.
 const TOGETHER: u64 = 64;
 
-/// Events that wait in the queue for a digest at most: the rest of it takes what comes meanwhile.
-const HELD: u64 = QUEUE as u64 / 2;
+/// Events that wait in the queue for a digest at most, and no more than half of it: the rest takes what comes meanwhile.
+const HELD: u64 = 2048;
 
 /// HAProxy is asked for what the process before knew at most so often: that takes a while if it is very much.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -73,6 +72,10 @@ struct InHand {
     /// Those of them whose mails were made.
     made: u64,
     mails: Vec<Outgoing>,
+    /// Of each audience: the number of the first record that it is not told of.
+    told: Vec<u64>,
+    /// The number of the first record that is not made.
+    next: u64,
 }
 
 /// What the log knows of lost events and mails.
@@ -87,6 +90,7 @@ struct Drops {
 impl Collector {
     /// One for the process `token`. `silences`: those that somebody wants.
     pub fn new(shared: Shared, engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
+        let told = vec![0; engine.audiences().len()];
         Collector {
             shared,
             engine,
@@ -96,7 +100,7 @@ impl Collector {
             drops: Drops::default(),
             looked: None,
             asked: (0, Instant::now()),
-            in_hand: InHand::default(),
+            in_hand: InHand { told, ..InHand::default() },
             record: Vec::new(),
         }
     }
@@ -141,20 +145,22 @@ impl Collector {
             };
             self.in_hand.read += 1;
             let id = format!("{}.{ticket}", self.token);
-            self.make(&record, &id, &HashSet::new());
+            self.make(&record, &id);
             if !self.in_hand.mails.is_empty() {
                 mail_comes();
             }
             self.in_hand.made += 1;
+            self.in_hand.next = ticket + 1;
+            self.note_what_is_told();
         }
         self.record = record;
         if self.in_hand.read == 0 {
             return false;
         }
-        if self.in_hand.held + self.in_hand.made >= HELD {
+        if self.in_hand.held + self.in_hand.made >= HELD.min(self.shared.queue.capacity() / 2) {
             self.give();
         }
-        self.hand_over(|| ());
+        self.hand_over(None, || ());
         self.in_hand.read = 0;
         true
     }
@@ -174,7 +180,7 @@ impl Collector {
             false => self.engine.tick(&id, now),
         };
         self.in_hand.mails.extend(mails);
-        self.hand_over(|| ());
+        self.hand_over(None, || ());
     }
 
     /// Nothing waits for a digest any more.
@@ -203,21 +209,30 @@ impl Collector {
         None
     }
 
-    /// What was made goes into the spool, and what the next process has to know; then the events leave the queue, but for those
-    /// that a digest holds, and `written` is called; then the mails go into the outbox, from which they are sent.
-    fn hand_over(&mut self, written: impl FnOnce()) {
-        let mails = std::mem::take(&mut self.in_hand.mails);
-        let told = self.in_hand.held + std::mem::take(&mut self.in_hand.made);
-        // Those that a digest has been waiting for are told with it, or wait with it for more.
-        self.in_hand.held = if self.engine.holds() { told } else { 0 };
-        let done = told - self.in_hand.held;
-        let known =
-            self.shared.spool.as_ref().and_then(|spool| Some((spool, self.engine.news_for_the_next()?)));
+    /// Those whose mails are made have been told of all that was made of the queue.
+    fn note_what_is_told(&mut self) {
+        let InHand { told, next, .. } = &mut self.in_hand;
+        for (told, _) in told.iter_mut().zip(self.engine.told()).filter(|(_, is_told)| *is_told) {
+            *told = *next;
+        }
+    }
+
+    /// What was made goes into the spool, and what the next process has to know; then the events leave the queue of which
+    /// everybody is told, and `written` is called; then the mails go into the outbox, from which they are sent.
+    ///
+    /// `other`: how far events of another process are told.
+    fn hand_over(&mut self, other: Option<Through>, written: impl FnOnce()) {
+        self.note_what_is_told();
+        let InHand { held, made, mails, told, next, .. } = &mut self.in_hand;
+        let (mails, read) = (std::mem::take(mails), *held + std::mem::take(made));
+        *held = *next - told.iter().min().copied().unwrap_or(*next);
+        let done = read - *held;
+        let spool = self.shared.spool.as_ref();
+        let memory = spool.and_then(|_| self.engine.news_for_the_next());
         let mut is_remembered = true;
         let gone = self.shared.outbox.put(mails, Instant::now(), || {
-            // What is told must be known to the next process, which will not see these events again.
-            if let Some((spool, memory)) = known {
-                is_remembered = spool.remember(&memory);
+            if let Some(spool) = spool {
+                is_remembered = spool.commit(memory.as_ref(), told, other);
             }
             (0..done).for_each(|_| self.shared.queue.release());
             written();
@@ -238,9 +253,10 @@ impl Collector {
         if catch_unwind(AssertUnwindSafe(|| self.give())).is_err() {
             log::error!("{}", after_a_bug("the collector"));
         }
-        self.hand_over(|| ());
+        self.hand_over(None, || ());
         (0..self.in_hand.held + at_one).for_each(|_| self.shared.queue.release());
-        self.in_hand = InHand::default();
+        let next = self.in_hand.next + at_one;
+        self.in_hand = InHand { told: vec![next; self.in_hand.told.len()], next, ..InHand::default() };
         self.shared.counters.failed.one();
     }
 
@@ -253,15 +269,17 @@ impl Collector {
         self.looked = Some(Instant::now());
         self.shared.outbox.store_again();
         spool.tell_when_it_works();
+        let legacies = spool.legacies();
         for (token, memory) in spool.known_by_others() {
             self.engine.inherit(&memory, &token, SystemTime::now());
             // The other one's file goes when ours has it.
             match self.engine.news_for_the_next() {
-                Some(memory) if !spool.remember(&memory) => self.engine.remember_again(),
+                Some(memory) if !spool.commit(Some(&memory), &self.in_hand.told, None) => {
+                    self.engine.remember_again();
+                }
                 _ => spool.has_inherited(&token),
             }
         }
-        let (legacies, known) = spool.legacies();
         for mut legacy in legacies {
             for (created, stored) in std::mem::take(&mut legacy.mails) {
                 self.shared.outbox.adopt(created, stored, Instant::now());
@@ -270,26 +288,19 @@ impl Collector {
                 // When they are written, or in a panic, which would else come again each second.
                 let done = legacy.are_done_later(events);
                 for event in events {
-                    self.make(&event.record, &event.id, &known);
+                    self.make_again(&legacy, event);
                 }
                 self.give();
-                self.hand_over(|| drop(done));
+                self.hand_over(legacy.through(events), || drop(done));
             }
             spool.taken_over(legacy);
         }
     }
 
-    /// Makes mails of a record, but for those that are `known` already.
-    fn make(&mut self, record: &[u64], id: &str, known: &HashSet<String>) {
-        let Some(change) = Change::read(record) else {
-            log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
-            return self.shared.counters.failed.one();
-        };
-        #[cfg(feature = "fault-injection")]
-        assert!(change.server != "panic-in-the-collector", "asked for");
-        self.count_drops(DROPS_TOLD_EVERY);
-        let now = SystemTime::now();
-        let mut events = change.events();
+    /// Makes mails of a record.
+    fn make(&mut self, record: &[u64], id: &str) {
+        let Some(change) = self.read(record) else { return };
+        let (mut events, now) = (change.events(), SystemTime::now());
         let mails = match (change.present, events.pop()) {
             (Some(_), Some(event)) => self.engine.answer(event, id, now),
             (_, last) => {
@@ -297,7 +308,30 @@ impl Collector {
                 self.engine.take(events, id, now)
             }
         };
-        self.in_hand.mails.extend(mails.into_iter().filter(|mail| !known.contains(&mail.message_id)));
+        self.in_hand.mails.extend(mails);
+    }
+
+    /// Makes mails of what a process that is gone had accepted, for those whom it had not told. What HAProxy had answered it
+    /// says nothing: this process asks again.
+    fn make_again(&mut self, legacy: &Legacy, event: &Rescued) {
+        let Some(change) = self.read(&event.record).filter(|change| change.present.is_none()) else { return };
+        let is_for = |to: &[Recipient]| !legacy.has_told(to, event);
+        let (events, now) = (change.events(), SystemTime::now());
+        let mails = self.engine.take_over(&legacy.token, is_for, events, &event.id, now);
+        self.in_hand.mails.extend(mails);
+    }
+
+    fn read(&mut self, record: &[u64]) -> Option<Change> {
+        let change = Change::read(record);
+        let Some(change) = change else {
+            log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
+            self.shared.counters.failed.one();
+            return None;
+        };
+        #[cfg(feature = "fault-injection")]
+        assert!(change.server != "panic-in-the-collector", "asked for");
+        self.count_drops(DROPS_TOLD_EVERY);
+        Some(change)
     }
 
     /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is

@@ -147,8 +147,8 @@ impl Outbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds mails, each for everybody in its `to`, due at once. By the collector only. `written` is called when they are in
-    /// the spool, and before any is sent: a crash before it brings them again.
+    /// Adds mails, each for everybody in its `to`, due at once. By the collector only. `written` is called when their drafts
+    /// are in the spool, and before any is sent: it is to call [`Spool::commit`].
     ///
     /// Returns those that had to go, be it of these or of others: the limit is reached.
     pub fn put(&self, mails: Vec<Outgoing>, now: Instant, written: impl FnOnce()) -> Vec<Outgoing> {
@@ -180,10 +180,10 @@ impl Outbox {
         gone
     }
 
-    /// Writes mails to the spool, if need be in the place of less important ones.
+    /// Writes drafts of mails to the spool, if need be in the place of less important ones.
     fn store(&self, mails: &[(Outgoing, Vec<Recipient>)]) -> Vec<Option<Stored>> {
         let Some(spool) = &self.spool else { return vec![None; mails.len()] };
-        let mut stored = spool.store(&mails.iter().collect::<Vec<_>>());
+        let mut stored = spool.draft(&mails.iter().collect::<Vec<_>>());
         loop {
             let without_room =
                 (0..).zip(&stored).filter(|(_, stored)| matches!(stored, Err(NotStored::Full)));
@@ -194,7 +194,7 @@ impl Outbox {
                 return stored.into_iter().map(Result::ok).collect();
             }
             let again: Vec<_> = without_room.iter().map(|index| &mails[*index]).collect();
-            for (index, outcome) in without_room.into_iter().zip(spool.store(&again)) {
+            for (index, outcome) in without_room.into_iter().zip(spool.draft(&again)) {
                 stored[index] = outcome;
             }
         }
@@ -455,7 +455,8 @@ mod tests {
         let size = crate::spool::format::encode(&mail, &mail.to).len() * mails;
         let (uid, gid) = (nix::unistd::getuid(), nix::unistd::getgid());
         let place = crate::spool::Place::open(&path, uid.as_raw(), gid.as_raw(), size as u64);
-        let (spool, _) = Spool::start(place.expect("a place"), &format!("{test}-{}", std::process::id()));
+        let (spool, _) =
+            Spool::start(place.expect("a place"), &format!("{test}-{}", std::process::id()), 1, &[]);
         let spool = Arc::new(spool);
         let told = story(&Outbox::new(limit, Some(spool.clone())), &spool);
         spool.end(true, true);
@@ -465,10 +466,10 @@ mod tests {
 
     #[test]
     fn a_full_spool_has_the_most_important_mails_and_memory_the_others() {
-        with_spool("full", 2, 2, |outbox, _| {
+        with_spool("full", 2, 2, |outbox, spool| {
             let now = Instant::now();
             let put = |name: &str, kind| {
-                let gone = outbox.put(vec![whole(name, kind)], now, || ());
+                let gone = outbox.put(vec![whole(name, kind)], now, || _ = spool.commit(None, &[], None));
                 let gone: Vec<String> = gone.into_iter().map(|mail| mail.message_id).collect();
                 (gone.concat(), outbox.pending(), outbox.unstored())
             };
@@ -498,13 +499,20 @@ mod tests {
     #[test]
     fn a_mail_that_was_in_the_spool_only_moves_into_memory_whole() {
         let downs: Vec<Outgoing> = (0..KEPT).map(|n| whole(&format!("down-{n}"), Kind::Down)).collect();
-        with_spool("moves", 10, KEPT, |outbox, _| {
+        with_spool("moves", 10, KEPT, |outbox, spool| {
             let now = Instant::now();
-            assert_eq!(outbox.put(downs, now, || ()), []);
-            assert_eq!(outbox.put(vec![whole("up", Kind::Up)], now, || ()), []);
+            assert_eq!(outbox.put(downs, now, || _ = spool.commit(None, &[], None)), []);
+            assert_eq!(
+                outbox.put(vec![whole("up", Kind::Up)], now, || _ = spool.commit(None, &[], None)),
+                []
+            );
             let before = outbox.unstored();
             while outbox.unstored() == before {
-                assert_eq!(outbox.put(vec![whole("backend", Kind::BackendDown)], now, || ()), []);
+                assert_eq!(
+                    outbox.put(vec![whole("backend", Kind::BackendDown)], now, || _ =
+                        spool.commit(None, &[], None)),
+                    []
+                );
             }
             let up = std::iter::repeat_with(|| sent(outbox, now))
                 .find(|(_, mail, _)| mail.lead().event.kind == Kind::Up);

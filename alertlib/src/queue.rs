@@ -261,6 +261,11 @@ impl Queue {
         }
     }
 
+    /// Records that it can have.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// Records that were pushed (or are just being pushed) and not released yet. Any thread.
     pub fn len(&self) -> u64 {
         let head = self.head.0.load(Acquire);
@@ -322,6 +327,11 @@ pub fn forget(slots: &[AtomicU64], ticket: u64) {
     let capacity = (slots.len() / SLOT_WORDS) as u64;
     let stamp = (ticket / capacity).wrapping_mul(2).wrapping_add(2);
     slots[(ticket % capacity) as usize * SLOT_WORDS].store(stamp, Release);
+}
+
+/// The same with all records before the one with that ticket.
+pub fn forget_all_before(slots: &[AtomicU64], ticket: u64) {
+    rescue(slots).iter().filter(|(old, _)| *old < ticket).for_each(|(old, _)| forget(slots, *old));
 }
 
 /// Copies a record out of its slot's words: its length, itself.

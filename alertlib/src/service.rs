@@ -15,7 +15,7 @@ use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
 use crate::outbox::Outbox;
 use crate::queue::{self, Full, Queue};
-use crate::settings::{OUTBOX, Pattern, Plan, QUEUE, Relay, Way};
+use crate::settings::{OUTBOX, Pattern, Plan, QUEUE, Relay, SPOOLED_QUEUE, Way};
 use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -160,9 +160,10 @@ impl Service {
         let Prepared { plan, stations, composer, spool, .. } = prepared;
         let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
         let token = format!("{micros:x}-{:x}", std::process::id());
+        let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
         let (spool, memory) = match spool {
             Some(place) => {
-                let (spool, memory) = Spool::start(place, &token);
+                let (spool, memory) = Spool::start(place, &token, SPOOLED_QUEUE, &engine.audiences());
                 (Some(Arc::new(spool)), memory)
             }
             None => (None, None),
@@ -171,13 +172,12 @@ impl Service {
         let (silences, wanted_silences) = bounded(SILENCES);
         let is_shared = memory.is_some();
         let shared = Shared {
-            queue: Arc::new(memory.map_or_else(|| Queue::new(QUEUE), |words| Queue::shared(Box::new(words)))),
+            queue: Arc::new(memory.map_or_else(|| Queue::new(QUEUE), Queue::shared)),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
             spool,
             questions: Arc::default(),
         };
-        let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
         let (outbox, counters) = (shared.outbox.clone(), shared.counters.clone());
         let crew = Crew {
             queue: shared.queue.clone(),

@@ -25,6 +25,8 @@ pub const REMIND: Duration = Duration::from_secs(4 * 3600);
 pub const QUEUE: usize = 4096;
 /// The same with a spool: a disk may make the collector wait for a second, and 10,000 changes must not fill the queue.
 pub const SPOOLED_QUEUE: usize = 16_384;
+/// The largest queue: with 2 KiB an event, 2 GiB.
+pub const LARGEST_QUEUE: usize = 1 << 20;
 /// Mails that wait for a relay in memory at most; those in the spool do not count.
 pub const OUTBOX: usize = 10_000;
 /// The spool's bound, in bytes, without `max-size`.

@@ -103,6 +103,17 @@ impl ParsedMail {
         self.headers.get(name).unwrap_or_else(|| panic!("no header {name} in {:?}", self.headers))
     }
 
+    /// The servers of which it says this state: by a line of their own, or in the sentence of a single one.
+    pub fn servers(&self, state: &str) -> Vec<&str> {
+        let of_line = |line: &'_ str| -> bool {
+            let rest = line.split_once(' ').map_or("", |(_, rest)| rest);
+            rest.strip_prefix("is ").unwrap_or(rest).starts_with(state)
+        };
+        let lines = self.text.lines().map(|line| line.strip_prefix("Server ").unwrap_or(line));
+        let names = lines.filter(|line| of_line(line)).filter_map(|line| line.split(' ').next());
+        names.filter(|name| name.contains('/')).collect()
+    }
+
     /// The kind of event, in the words of `email_alert … events`.
     #[track_caller]
     pub fn event(&self) -> &str {

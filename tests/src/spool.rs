@@ -76,6 +76,11 @@ impl Spool {
         names
     }
 
+    /// The names of all its files, sorted.
+    pub fn all_names(&self) -> Vec<String> {
+        names_in(&self.directory)
+    }
+
     /// What is remembered of troubles.
     pub fn incidents(&self) -> Vec<String> {
         let mut names = names_in(&self.directory);

@@ -217,6 +217,49 @@ pub fn check(
     if faults.is_empty() { Ok(tally) } else { Err(faults) }
 }
 
+/// The same with digests, when all servers were up before, and are up again since whatever was taken over is told: each that
+/// is known to have gone down is told to be up again, each that is known to have come up as well, and nothing twice.
+pub fn check_digests(asked: &[Asked], mut mails: Vec<ParsedMail>) -> Result<Tally, String> {
+    let all = mails.len();
+    mails.sort_by(|one, other| one.header("Message-ID").cmp(other.header("Message-ID")));
+    mails.dedup_by(|one, other| {
+        one.header("Message-ID") == other.header("Message-ID") && one.text == other.text
+    });
+    let mut tally = Tally { twice: all - mails.len(), ..Tally::default() };
+    let mut faults = String::new();
+    let mut told: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for mail in &mails {
+        for state in ["DOWN", "UP"] {
+            let servers =
+                mail.servers(state).into_iter().filter_map(|name| Some((name.split_once('/')?.1, state)));
+            servers.for_each(|told_of| told.entry(told_of).or_default().push(mail.header("Message-ID")));
+        }
+    }
+    for ((server, state), ids) in &told {
+        if ids.len() > 1 {
+            faults += &format!("{server} is told to be {state} too often: {ids:?}\n");
+        }
+        if !asked.iter().any(|asked| asked.change.server == *server) {
+            faults += &format!("{server} is told to be {state}, and never was\n");
+        }
+    }
+    // Whose DOWN was not told alone was told with its UP.
+    for asked in asked {
+        let is_told = told.contains_key(&(asked.change.server.as_str(), "UP"));
+        match (is_told, asked.acknowledged) {
+            (false, Some(_)) => {
+                let downs = told.get(&(asked.change.server.as_str(), "DOWN"));
+                faults +=
+                    &format!("not told to be up again: {:?}, told to be down: {downs:?}\n", asked.change);
+            }
+            (_, acknowledged) => {
+                *[&mut tally.beyond, &mut tally.acknowledged][usize::from(acknowledged.is_some())] += 1
+            }
+        }
+    }
+    if faults.is_empty() { Ok(tally) } else { Err(faults) }
+}
+
 /// The process in whose Message-ID this is: `<haproxy.<time>-<pid>.…>`.
 fn sender(message_id: &str) -> Option<i32> {
     let (token, _) = message_id.strip_prefix("<haproxy.")?.split_once('.')?;

@@ -35,14 +35,9 @@ fn say(haproxy: &Haproxy, names: impl IntoIterator<Item = impl AsRef<str>>, heal
     }
 }
 
-/// The servers that these mails name with this state: by a line of their own, or in the sentence of a single one.
+/// The servers that these mails name with this state.
 fn named(mails: &[ParsedMail], state: &str) -> BTreeSet<String> {
-    let of_line = |line: &str| {
-        let (name, rest) = line.strip_prefix("Server ").unwrap_or(line).split_once(' ')?;
-        let rest = rest.strip_prefix("is ").unwrap_or(rest);
-        (name.contains('/') && rest.starts_with(state)).then(|| name.to_owned())
-    };
-    mails.iter().flat_map(|mail| mail.text.lines().filter_map(of_line).collect::<Vec<_>>()).collect()
+    mails.iter().flat_map(|mail| mail.servers(state)).map(str::to_owned).collect()
 }
 
 #[track_caller]

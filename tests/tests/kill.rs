@@ -14,6 +14,7 @@ use end_to_end::{
     Act, Haproxy, Mode, ParsedMail, Relay, Setup, Spool, Step,
     haproxy::Signal,
     relay::Delivery,
+    setup::RECIPIENT,
     spool::memory_of,
     storm::{self, Asked, Tally},
     until_true,
@@ -23,7 +24,10 @@ use fastrand::Rng;
 /// Each goes down and comes up again: 200 changes a storm.
 const SERVERS: usize = 100;
 const CONNECTIONS: usize = 4;
-const STORIES: usize = 5;
+const STORIES: usize = 7;
+/// Who wants to know of some servers only, and their names' beginning.
+const OTHER: &str = "other@example.com";
+const OTHERS: &str = "s5";
 
 fn number(name: &str, default: usize) -> usize {
     let text = env::var(name);
@@ -187,6 +191,93 @@ fn killed_again_and_again(story: &str, mode: Mode, before: fn(&Relay)) {
         "{story}: {rounds} kills, {in_storm} of them in the storm, in {:?}: {tally:?}",
         started.elapsed()
     );
+}
+
+#[test]
+fn a_worker_killed_with_digests_loses_and_repeats_nothing() {
+    killed_with_digests("digests", |_| ());
+}
+
+#[test]
+fn a_worker_killed_with_digests_and_the_relay_away_loses_and_repeats_nothing() {
+    killed_with_digests("digests, relay away", Relay::goes_away);
+}
+
+/// All servers go down, and come up again, while one or two processes are killed: at a random moment, or when they have just
+/// written a file.
+fn killed_with_digests(story: &str, before: fn(&Relay)) {
+    let (mut random, started) = (random(story), Instant::now());
+    let (relay, spool) = (Relay::start(), Spool::new());
+    // Two who are not told at the same moments.
+    let other = format!("email_alert {OTHER} lb1@example.com for servers/{OTHERS}*");
+    let setup = spool.of(Setup::mailing_through(&relay)).with_digests().global(&other);
+    let setup = setup.global("email_alert.digest 200ms").global("email_alert.flap off").threads(4).jailed();
+    let mut haproxy = storm::servers(setup, SERVERS).start();
+    let (mut pids, mut tally) = (Vec::new(), Tally::default());
+    let rounds = number("KILL_ROUNDS", 25).div_ceil(STORIES);
+    for round in 1..=rounds {
+        before(&relay);
+        let victim = haproxy.worker();
+        let changes = storm::down_and_up(0..SERVERS);
+        let after = random.usize(1..=changes.len());
+        let longest = *random.choice(&[200, 2_000, 400_000]).expect("one of three");
+        let pause = Duration::from_micros(random.u64(0..longest));
+        let at_a_file = random.bool();
+        let known = spool.all_names();
+        let asked = storm::blow(&haproxy.cli_socket(), &changes, CONNECTIONS, &|acknowledged| {
+            // The storm takes longer than a digest.
+            thread::sleep(Duration::from_millis(5));
+            if acknowledged == after {
+                if at_a_file {
+                    wait_for_another_file(&spool, &known);
+                }
+                thread::sleep(pause);
+                haproxy.signal_process(victim, Signal::SIGKILL);
+            }
+        });
+        haproxy.wait_for_end();
+        haproxy.wait_until_processes_are(0);
+        pids.push(victim);
+        if random.bool() {
+            let pause = Duration::from_micros(random.u64(0..2_000));
+            let known = spool.all_names();
+            pids.push(haproxy.start_again_in_vain(|| {
+                wait_for_another_file(&spool, &known);
+                thread::sleep(pause);
+            }));
+        }
+        relay.behaves();
+        haproxy.start_again();
+        let moment = || {
+            format!(
+                "{story}, round {round}: killed {pause:?} after {after} acknowledged{}\n{}",
+                if at_a_file { " and a file" } else { "" },
+                haproxy.story()
+            )
+        };
+        spool.wait_until_delivered(moment);
+        // Now it has taken over, and asks what has become of those that were down.
+        until_true("all to be up, and that to be told", || {
+            spool.incidents().is_empty() && haproxy.counters(["waiting"]) == [0]
+        });
+        spool.wait_until_delivered(moment);
+        let deliveries = relay.take_deliveries();
+        for (recipient, servers) in [(RECIPIENT, ""), (OTHER, OTHERS)] {
+            let is_for = |delivery: &&Delivery| delivery.recipients.iter().any(|to| to == recipient);
+            let mails = deliveries.iter().filter(is_for).map(Delivery::mail).collect();
+            let asked = asked.iter().filter(|asked| asked.change.server.starts_with(servers)).cloned();
+            let of_round = storm::check_digests(&asked.collect::<Vec<_>>(), mails);
+            tally += of_round.unwrap_or_else(|fault| panic!("{recipient}: {fault}\n{}", moment()));
+        }
+    }
+    ends_without_a_trace(haproxy, &spool, pids);
+    println!("{story}: {rounds} rounds in {:?}: {tally:?}", started.elapsed());
+}
+
+/// For moments: there is no time to sleep, and perhaps there was nothing to be written.
+fn wait_for_another_file(spool: &Spool, known: &[String]) {
+    let deadline = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < deadline && spool.all_names().iter().all(|name| known.contains(name)) {}
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub use silence::{LONGEST as LONGEST_SILENCE, Silence};
 pub use subject::{Name, Thread, Trouble};
 
 use crate::event::Event;
-use crate::settings::{PlannedRoute, Policy};
+use crate::settings::{PlannedRoute, Policy, Recipient};
 use desk::{Desk, Stamp};
 use route::Audience;
 use silence::Silences;
@@ -47,14 +47,43 @@ impl Engine {
         }
     }
 
+    /// Who is told together, by number.
+    pub fn audiences(&self) -> Vec<Vec<Recipient>> {
+        self.desks.iter().map(|desk| desk.audience().to.clone()).collect()
+    }
+
+    /// Of each audience: does nothing wait to be told that would be lost with this process?
+    pub fn told(&self) -> impl Iterator<Item = bool> {
+        self.desks.iter().map(|desk| !desk.has_news())
+    }
+
     /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
     ///
-    /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has. The same events with the
-    /// same id get the same Message-IDs, should they come again after a crash.
+    /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has.
     pub fn take(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Outgoing> {
         for event in events {
             for desk in &mut self.desks {
                 desk.take(event.clone(), &self.silences, now);
+            }
+        }
+        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
+    }
+
+    /// The same for what the process `from` had accepted, and for the audiences that it had not told. What has become of it
+    /// meanwhile is to be found out: see [`Engine::questions`].
+    pub fn take_over(
+        &mut self,
+        from: &str,
+        is_for: impl Fn(&[Recipient]) -> bool,
+        events: Vec<Event>,
+        id: &str,
+        now: SystemTime,
+    ) -> Vec<Outgoing> {
+        let from: Arc<str> = from.into();
+        for desk in self.desks.iter_mut().filter(|desk| is_for(&desk.audience().to)) {
+            for event in &events {
+                desk.take(event.clone(), &self.silences, now);
+                desk.doubt(&Name::of(event), &from);
             }
         }
         self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
@@ -84,11 +113,6 @@ impl Engine {
     /// From now until its end nothing is told of what the silence is for; false: there are too many already.
     pub fn silence(&mut self, silence: Silence) -> bool {
         self.silences.add(silence)
-    }
-
-    /// Do events wait to be told that would be lost with this process?
-    pub fn holds(&self) -> bool {
-        self.desks.iter().any(Desk::has_news)
     }
 
     /// When [`Engine::tick`] is to be called, at the latest.

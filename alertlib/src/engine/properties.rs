@@ -470,7 +470,7 @@ proptest! {
         prop_assert!(world.mails.len() <= most, "{} mails", world.mails.len());
         let id = world.id();
         world.mails.extend(world.engine.flush(&id, world.now));
-        prop_assert!(!world.engine.holds());
+        prop_assert!(world.engine.told().all(|is_told| is_told));
         for (name, last) in world.state.clone() {
             if Kinds::usual().has(last) {
                 prop_assert_eq!(world.last_item(&name).map(|item| item.event.kind), Some(last));

@@ -38,7 +38,7 @@ use crate::event::Health;
 use crate::text::CUT;
 
 /// The first line.
-const FIRST: &str = "haproxy-email-alert incidents 1";
+pub(super) const FIRST: &str = "haproxy-email-alert incidents 1";
 
 /// The file's content. What is more than a file may have is left out.
 pub fn encode(memory: &Memory) -> String {

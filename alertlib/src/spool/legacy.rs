@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What processes that are gone have left in the spool, and how it becomes ours.
 
+use super::ledger::{self, Past, Through, View};
 use super::place::{ANYBODYS, is_private, names_in};
-use super::{Part, Shelf, Spool, Stored, Unreadable, format, owner_name};
-use crate::ffi::map::SharedWords;
-use crate::queue;
+use super::{Part, Shelf, Spool, Stored, Unreadable, format, incidents, incidents_name, owner_name};
+use crate::engine::Memory;
+use crate::ffi::map;
+use crate::queue::{self, SharedWords};
+use crate::settings::Recipient;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
+use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -17,17 +20,19 @@ use std::time::SystemTime;
 pub struct Legacy {
     /// Its mails, ours now, in the order in which it made them: when, and the file. All of them may be too many for memory.
     pub mails: Vec<(SystemTime, Stored)>,
-    /// Events that it had accepted, and perhaps not made mails of.
+    /// Events that it had accepted, and not told everybody of.
     pub events: Vec<Rescued>,
-    token: String,
-    memory: Option<SharedWords>,
+    /// Its name.
+    pub token: String,
+    memory: Option<View>,
+    past: Past,
     /// Held until [`Spool::taken_over`].
     owner: Flock<OwnedFd>,
 }
 
 /// An event of a process that is gone.
 pub struct Rescued {
-    /// `<token>.<ticket>`, of which its mails' Message-IDs are made.
+    /// `<token>.<ticket>`: nothing else has it.
     pub id: String,
     /// What it was.
     pub record: Vec<u64>,
@@ -35,11 +40,25 @@ pub struct Rescued {
 }
 
 impl Legacy {
-    fn of(owner: Flock<OwnedFd>, memory: Option<SharedWords>, token: String) -> Self {
+    /// `throughs`: what others say that had taken over some of its events.
+    fn of(owner: Flock<OwnedFd>, memory: Option<(Past, View)>, token: String, throughs: &[Through]) -> Self {
+        let (past, memory) = memory.unzip();
         let records = memory.as_ref().map_or_else(Vec::new, |slots| queue::rescue(slots));
+        let told = throughs.iter().filter(|through| through.token == ledger::hash(&token));
+        let told = told.map(|through| through.ticket).max().unwrap_or_default();
         let rescued = |(ticket, record)| Rescued { id: format!("{token}.{ticket}"), record, ticket };
-        let events = records.into_iter().map(rescued).collect();
-        Legacy { mails: Vec::new(), events, token, memory, owner }
+        let events = records.into_iter().filter(|(ticket, _)| *ticket >= told).map(rescued).collect();
+        Legacy { mails: Vec::new(), events, token, memory, past: past.unwrap_or_default(), owner }
+    }
+
+    /// Had it told one of these of the event?
+    pub fn has_told(&self, to: &[Recipient], event: &Rescued) -> bool {
+        self.past.has_told(to, event.ticket)
+    }
+
+    /// What is true when `events`, which are its oldest, are told.
+    pub fn through(&self, events: &[Rescued]) -> Option<Through> {
+        Some(Through { token: ledger::hash(&self.token), ticket: events.last()?.ticket + 1 })
     }
 
     /// When what it returns is dropped, the mails of `events` are in the spool: should this process be killed, too, the next
@@ -50,7 +69,7 @@ impl Legacy {
 }
 
 struct Done<'a> {
-    memory: Option<&'a SharedWords>,
+    memory: Option<&'a View>,
     events: &'a [Rescued],
 }
 
@@ -65,16 +84,15 @@ impl Drop for Done<'_> {
 }
 
 impl Spool {
-    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`]. And the Message-IDs of mails that
-    /// their events have already become, be it in the hands of one that took them over and is gone, too.
-    pub fn legacies(&self) -> (Vec<Legacy>, HashSet<String>) {
+    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`].
+    pub fn legacies(&self) -> Vec<Legacy> {
         let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
         // A process is told by its queue, too, should somebody have removed its owner file.
         tokens.extend(self.place.memories().into_iter().map(|token| (token, Vec::new())));
         for name in names_in(&self.place.directory) {
             let token = match name.split_once('.') {
                 Some(("owner" | "incidents", token)) => token.to_owned(),
-                Some(("mail" | "new", rest)) => match rest.rsplit_once('.') {
+                Some(("mail" | "new" | "draft", rest)) => match rest.rsplit_once('.') {
                     Some((token, _)) => token.to_owned(),
                     None => continue,
                 },
@@ -83,23 +101,22 @@ impl Spool {
             tokens.entry(token).or_default().push(name);
         }
         tokens.remove(&self.token);
-        let mut legacies: Vec<(Legacy, Vec<String>)> = tokens
+        let claimed: Vec<_> = tokens
             .into_iter()
-            .filter_map(|(token, names)| {
-                Some((Legacy::of(self.claim(&token)?, self.memory_of(&token), token), names))
-            })
+            .filter_map(|(token, names)| Some((self.claim(&token)?, token, names)))
             .collect();
-        let events: HashSet<String> =
-            legacies.iter().flat_map(|(legacy, _)| &legacy.events).map(|event| event.id.clone()).collect();
-        let mut known = HashSet::new();
-        for (legacy, names) in &mut legacies {
-            self.take_mails(legacy, std::mem::take(names), |id| {
-                if event_of(id).is_some_and(|event| events.contains(event)) {
-                    known.insert(id.to_owned());
-                }
-            });
+        if claimed.is_empty() {
+            return Vec::new();
         }
-        (legacies.into_iter().map(|(legacy, _)| legacy).collect(), known)
+        // Whoever takes over one of these may not be the one that takes over the other: it is read whose ever it is.
+        let throughs: Vec<Through> =
+            self.place.memories().iter().filter_map(|token| self.past_of(token)?.other).collect();
+        let legacy = |(owner, token, names): (_, String, _)| {
+            let mut legacy = Legacy::of(owner, self.memory_of(&token), token, &throughs);
+            self.take_files(&mut legacy, names);
+            legacy
+        };
+        claimed.into_iter().map(legacy).collect()
     }
 
     /// Does that process hold its queue? Asked when it has no owner file.
@@ -108,19 +125,30 @@ impl Spool {
         memory.is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 
-    /// Makes the mails of a process that is gone ours. `each`: with the Message-ID of each.
-    fn take_mails(&self, legacy: &mut Legacy, mut names: Vec<String>, mut each: impl FnMut(&str)) {
+    /// Makes the mails of a process that is gone ours, and what it knew anybody's.
+    fn take_files(&self, legacy: &mut Legacy, mut names: Vec<String>) {
         names.sort_unstable();
+        if legacy.past.is_nothing_known {
+            // Perhaps it had no time to say so.
+            self.write_incidents(&legacy.token, &Memory::default());
+        }
         for name in names {
-            if name.starts_with("new.") {
+            let number = name.strip_prefix("draft.").and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
+            let is_valid = number.is_some_and(|number: u64| number < legacy.past.drafts);
+            if name.starts_with("new.") || name.starts_with("draft.") && !is_valid {
                 self.unlink(&name);
                 continue;
             }
-            if !name.starts_with("mail.") {
+            if !name.starts_with("mail.") && !is_valid {
                 continue;
             }
             match self.read(&name) {
-                Ok(text) => self.take_file(&name, &text, legacy, &mut each),
+                Ok(text) if text.starts_with(incidents::FIRST) => {
+                    if let Err(error) = self.rename(&name, &incidents_name(&legacy.token)) {
+                        self.leave(&name, error.desc());
+                    }
+                }
+                Ok(text) => self.take_file(&name, &text, legacy),
                 // Now that it is ours: somebody else may have had it a moment ago.
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
@@ -143,7 +171,7 @@ impl Spool {
     }
 
     /// Makes the mails of one file ours.
-    fn take_file(&self, name: &str, text: &str, legacy: &mut Legacy, each: &mut impl FnMut(&str)) {
+    fn take_file(&self, name: &str, text: &str, legacy: &mut Legacy) {
         let (mut mails, mut places) = (Vec::new(), Vec::new());
         let mut damage = text.is_empty().then(|| "it is empty".to_owned());
         for (offset, part) in format::parts(text) {
@@ -160,14 +188,12 @@ impl Spool {
             // Its last mail was done when the process ended.
             None if mails.is_empty() => self.unlink(name),
             damage => {
-                let mine = self.next_name();
-                let (from, to) = (name, mine.as_str());
-                if renameat(&self.place.directory, from, &self.place.directory, to).is_err() {
+                let mine = self.mail_name(&self.next_number());
+                if self.rename(name, &mine).is_err() {
                     return;
                 }
                 self.size.fetch_add(text.len() as u64, Relaxed);
                 for (mail, stored) in mails.iter().zip(Shelf::with(mine, text.len(), &places, damage)) {
-                    each(&mail.message_id);
                     legacy.mails.push((mail.created, stored));
                 }
             }
@@ -200,31 +226,41 @@ impl Spool {
 
     /// Everything of it is in our hands: removes what is left of its process.
     pub fn taken_over(&self, legacy: Legacy) {
+        if let Some(Through { token, ticket }) = legacy.past.other {
+            // What it said of another one is not said any more.
+            for other in self.place.memories().iter().filter(|other| ledger::hash(other) == token) {
+                if let Some((_, slots)) = self.memory_of(other) {
+                    queue::forget_all_before(&slots, ticket);
+                }
+            }
+        }
         self.place.remove_memory(&legacy.token);
         self.unlink(&owner_name(&legacy.token));
         drop(legacy.owner);
     }
 
+    /// What others said of the events of a process.
+    fn past_of(&self, token: &str) -> Option<Past> {
+        Some(self.map(&self.place.open_memory(token)?)?.0)
+    }
+
+    fn map(&self, file: &OwnedFd) -> Option<(Past, View)> {
+        let data = fstat(file).ok().filter(is_private)?;
+        let words =
+            map::SharedWords::map(file, usize::try_from(data.st_size).ok()? / size_of::<u64>()).ok()?;
+        ledger::read(Box::new(words) as SharedWords)
+    }
+
     /// The queue of a process that is gone.
-    fn memory_of(&self, token: &str) -> Option<SharedWords> {
-        let file = self.place.open_memory(token)?;
-        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
-        let is_ours = fstat(&file).is_ok_and(|data| is_private(&data) && data.st_size == (words * 8) as i64);
-        let slots = if is_ours { SharedWords::map(&file, words).ok() } else { None };
-        if slots.is_none() {
+    fn memory_of(&self, token: &str) -> Option<(Past, View)> {
+        let memory = self.map(&self.place.open_memory(token)?);
+        if memory.is_none() {
             let token = crate::text::visible(token);
             log::warn!(
                 "spool {}: the memory of process {token} is damaged: what was in it is lost",
                 self.place.path
             );
         }
-        slots
+        memory
     }
-}
-
-/// The event of which our mail with that Message-ID was made: `<haproxy.<token>.<ticket>.…>`.
-fn event_of(message_id: &str) -> Option<&str> {
-    let rest = message_id.strip_prefix("<haproxy.")?;
-    let (end, _) = rest.match_indices('.').nth(1)?;
-    Some(&rest[..end])
 }

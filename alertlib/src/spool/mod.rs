@@ -4,7 +4,7 @@
 //! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
 //! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
 //! that thread wait for the disk. And every mail is in a file of the spool's directory ([`format`]) from before its event
-//! leaves the queue until its last recipient has it. Mails that come together share a file, if they are of the same
+//! leaves the queue until its last recipient has it; both at once, for which there is the [`ledger`]. Mails that come together share a file, if they are of the same
 //! importance: where many files have been removed lately, ext4 takes a millisecond to make one.
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
@@ -18,17 +18,20 @@
 
 pub mod format;
 pub mod incidents;
+mod ledger;
 mod legacy;
 mod place;
 mod told;
 
+pub use ledger::Through;
 pub use legacy::{Legacy, Rescued};
 pub use place::{Place, may_write};
 
 use crate::engine::{Memory, Outgoing};
-use crate::ffi::map::SharedWords;
-use crate::queue;
+use crate::ffi::map;
+use crate::queue::SharedWords;
 use crate::settings::Recipient;
+use ledger::{Entry, Ledger};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
 use nix::sys::stat::{Mode, fstat};
@@ -65,8 +68,10 @@ pub struct Spool {
     place: Place,
     token: String,
     owner: Mutex<Option<Flock<OwnedFd>>>,
-    /// The file of the queue.
-    memory: OnceLock<Flock<OwnedFd>>,
+    /// The file of the queue, and what it says of the events.
+    memory: OnceLock<(Flock<OwnedFd>, Ledger)>,
+    /// The numbers of files that are written and not valid yet: see [`Spool::commit`].
+    drafts: Mutex<Vec<String>>,
     numbers: AtomicU64,
     size: AtomicU64,
     /// Written since the last [`Spool::sync`], and not removed since.
@@ -163,12 +168,19 @@ impl From<Errno> for Unreadable {
 
 impl Spool {
     /// The spool of the process `token`, and memory for its queue that survives it. Post fork, as the worker's user.
-    pub fn start(place: Place, token: &str) -> (Self, Option<SharedWords>) {
+    /// `queue`: its capacity; `audiences`: who is told of its events.
+    pub fn start(
+        place: Place,
+        token: &str,
+        queue: usize,
+        audiences: &[Vec<Recipient>],
+    ) -> (Self, Option<SharedWords>) {
         let spool = Spool {
             place,
             token: token.to_owned(),
             owner: Mutex::new(None),
             memory: OnceLock::new(),
+            drafts: Mutex::default(),
             numbers: AtomicU64::new(0),
             size: AtomicU64::new(0),
             dirty: Mutex::default(),
@@ -186,7 +198,7 @@ impl Spool {
             owned = spool.own();
         }
         let memory = match owned {
-            Ok(()) => spool.memory(),
+            Ok(()) => spool.memory(queue, audiences),
             Err(error) => Err(error),
         };
         let memory = match memory {
@@ -227,16 +239,17 @@ impl Spool {
         )
     }
 
-    fn memory(&self) -> nix::Result<SharedWords> {
+    fn memory(&self, queue: usize, audiences: &[Vec<Recipient>]) -> nix::Result<SharedWords> {
         let file = self.place.make_memory(&self.token)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
-        let words = queue::words_for(crate::settings::SPOOLED_QUEUE);
+        let words = ledger::words_for(queue, audiences.iter().map(Vec::len).sum());
         let mapped = file.and_then(|file| {
             posix_fallocate(&*file, 0, (words * 8) as i64)?;
-            let mapped = SharedWords::map(&*file, words).map_err(errno)?;
+            let mapped = map::SharedWords::map(&*file, words).map_err(errno)?;
+            let (ledger, slots) = ledger::begin(Box::new(mapped), queue, audiences);
             // Held as long as the process lives.
-            let _ = self.memory.set(file);
-            Ok(mapped)
+            let _ = self.memory.set((file, ledger));
+            Ok(Box::new(slots) as SharedWords)
         });
         if mapped.is_err() {
             self.place.remove_memory(&self.token);
@@ -247,6 +260,15 @@ impl Spool {
     /// Writes mails, each with those who have not got it; the log says why one is not written. The most important ones get
     /// the room that is left, and are not in a file with others: those go together, too.
     pub fn store(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
+        self.file(mails, false)
+    }
+
+    /// The same; they are none before [`Spool::commit`]. By the collector only.
+    pub fn draft(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
+        self.file(mails, true)
+    }
+
+    fn file(&self, mails: &[&(Outgoing, Vec<Recipient>)], is_draft: bool) -> Vec<Result<Stored, NotStored>> {
         let mut stored = vec![Err(NotStored::Trouble); mails.len()];
         let importance = |index: &usize| mails[*index].0.lead().event.kind.importance();
         let mut order: Vec<usize> = (0..mails.len()).collect();
@@ -257,7 +279,7 @@ impl Spool {
                 let (mail, left) = mails[*index];
                 let part = format::encode(mail, left);
                 if text.len() + part.len() > SHARED {
-                    self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
+                    self.shelve(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
                 }
                 if let Err(why) = self.has_room(text.len(), part.len()) {
                     stored[*index] = Err(why);
@@ -267,21 +289,27 @@ impl Spool {
                 parts.push(Part::of(text.len(), part.len(), mail));
                 text.push_str(&part);
             }
-            self.shelve(&mut text, &mut indices, &mut parts, &mut stored);
+            self.shelve(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
         }
         stored
     }
 
-    /// Writes one file of [`Spool::store`].
+    /// Writes one file of [`Spool::file`].
     fn shelve(
         &self,
+        is_draft: bool,
         text: &mut String,
         indices: &mut Vec<usize>,
         parts: &mut Vec<Part>,
         stored: &mut [Result<Stored, NotStored>],
     ) {
-        let name = self.next_name();
-        if !text.is_empty() && self.write(&name, text) {
+        if text.is_empty() {
+            return;
+        }
+        let number = self.next_number();
+        let name = self.mail_name(&number);
+        let is_written = if is_draft { self.write_draft(number, text) } else { self.write(&name, text) };
+        if is_written {
             for (index, one) in indices.iter().zip(Shelf::with(name, text.len(), parts, None)) {
                 stored[*index] = Ok(one);
             }
@@ -289,8 +317,16 @@ impl Spool {
         (*text, *indices, *parts) = Default::default();
     }
 
-    fn next_name(&self) -> String {
-        format!("mail.{}.{:08}", self.token, self.numbers.fetch_add(1, Relaxed))
+    fn next_number(&self) -> String {
+        format!("{:08}", self.numbers.fetch_add(1, Relaxed))
+    }
+
+    fn mail_name(&self, number: &str) -> String {
+        format!("mail.{}.{number}", self.token)
+    }
+
+    fn draft_name(&self, number: &str) -> String {
+        format!("draft.{}.{number}", self.token)
     }
 
     /// Writes it again after some have got it.
@@ -338,46 +374,101 @@ impl Spool {
         is_written
     }
 
+    /// Writes the draft of a mail. False: that failed, and the log says why.
+    fn write_draft(&self, number: String, text: &str) -> bool {
+        let is_written = self.make(&self.draft_name(&number), text, |_| Ok(()));
+        if is_written {
+            self.size.fetch_add(text.len() as u64, Relaxed);
+            lock(&self.drafts).push(number);
+        }
+        is_written
+    }
+
     /// Writes a whole file, in the place of what is there under that name. False: that failed, and the log says why.
     fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
+        let is_written = self.make(hidden, text, |hidden| self.rename(hidden, name));
+        if is_written {
+            lock(&self.dirty).insert(name.to_owned());
+        }
+        is_written
+    }
+
+    /// Writes a whole new file, and calls `then` with its name. False: that failed, and the log says why; there is no file.
+    fn make(&self, name: &str, text: &str, then: impl FnOnce(&str) -> nix::Result<()>) -> bool {
         let written = self.own().and_then(|()| {
-            let file = self.create(hidden)?;
-            let outcome = File::from(file)
-                .write_all(text.as_bytes())
-                .map_err(errno)
-                .and_then(|()| renameat(&self.place.directory, hidden, &self.place.directory, name));
+            let file = self.create(name)?;
+            let outcome =
+                File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| then(name));
             if outcome.is_err() {
-                self.unlink(hidden);
+                self.unlink(name);
             }
             outcome
         });
         match written {
-            Ok(()) => {
-                lock(&self.told).works = true;
-                lock(&self.dirty).insert(name.to_owned());
-            }
+            Ok(()) => lock(&self.told).works = true,
             Err(error) => self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
         }
         written.is_ok()
     }
 
-    /// Writes what the next process has to know, instead of what was written before. False: that failed, and the log says why.
-    pub fn remember(&self, memory: &Memory) -> bool {
-        let name = incidents_name(&self.token);
-        if memory.is_empty() {
-            let had = self.has_remembered.swap(false, Relaxed);
-            let gone = unlinkat(&self.place.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
-            // Somebody has taken it over who does not know yet that all is over.
-            if gone.is_ok() || !had && gone == Err(Errno::ENOENT) {
-                return true;
+    fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
+        renameat(&self.place.directory, from, &self.place.directory, to)
+    }
+
+    /// From one moment on the drafts are mails, `memory` is what the next process has to know (`None`: what that was before),
+    /// each audience was told of the events of the own queue before the one that `told` says, and all were told of those of
+    /// another process up to `other`. By the collector only.
+    ///
+    /// False: what the next process has to know could not be written, and the log says why.
+    pub fn commit(&self, memory: Option<&Memory>, told: &[u64], other: Option<Through>) -> bool {
+        let written = memory.filter(|memory| !memory.is_empty()).map(|memory| {
+            let number = self.next_number();
+            (self.make(&self.draft_name(&number), &incidents::encode(memory), |_| Ok(())), number)
+        });
+        if let Some((_, ledger)) = self.memory.get() {
+            let is_known = match (&written, memory) {
+                (Some((true, _)), _) => true,
+                (None, Some(_)) => false,
+                _ => self.has_remembered.load(Relaxed),
+            };
+            let drafts = self.numbers.load(Relaxed);
+            ledger.write(&Entry { drafts, is_nothing_known: !is_known, other, told: told.to_vec() });
+        }
+        for number in std::mem::take(&mut *lock(&self.drafts)) {
+            self.publish(&number, self.mail_name(&number));
+        }
+        match (memory, written) {
+            (Some(_), Some((true, number))) => {
+                self.publish(&number, incidents_name(&self.token));
+                self.has_remembered.store(true, Relaxed);
+                true
             }
+            (Some(memory), None) => self.forget(memory),
+            (_, written) => written.is_none(),
         }
-        let hidden = format!("new.{}.incidents", self.token);
-        let is_written = self.replace(&hidden, &name, &incidents::encode(memory));
-        if is_written {
-            self.has_remembered.store(!memory.is_empty(), Relaxed);
+    }
+
+    /// The draft is a file of that name.
+    fn publish(&self, number: &str, name: String) {
+        match self.rename(&self.draft_name(number), &name) {
+            Ok(()) => _ = lock(&self.dirty).insert(name),
+            Err(error) => self.trouble(&format!("cannot rename: {}; the next process does it", error.desc())),
         }
-        is_written
+    }
+
+    /// The next process has to know nothing, which is what `nothing` says.
+    fn forget(&self, nothing: &Memory) -> bool {
+        let name = incidents_name(&self.token);
+        let had = self.has_remembered.swap(false, Relaxed);
+        let gone = unlinkat(&self.place.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
+        // Else somebody has taken it over who does not know yet that all is over.
+        gone.is_ok() || !had && gone == Err(Errno::ENOENT) || self.write_incidents(&self.token, nothing)
+    }
+
+    /// What others are to know of that process.
+    fn write_incidents(&self, token: &str, memory: &Memory) -> bool {
+        let hidden = format!("new.{token}.incidents");
+        self.replace(&hidden, &incidents_name(token), &incidents::encode(memory))
     }
 
     /// What other processes know, and by which token; [`Spool::has_inherited`] when that is remembered here.

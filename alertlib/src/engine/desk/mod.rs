@@ -301,6 +301,15 @@ impl Desk {
         self.changed = true;
     }
 
+    /// If this is in trouble, that is what the process `from` said of it.
+    pub fn doubt(&mut self, name: &Name, from: &Arc<str>) {
+        let subject = self.subjects.get_mut(name).filter(|subject| subject.trouble.is_some());
+        if let Some(subject) = subject.filter(|subject| subject.inherited.is_none()) {
+            subject.inherited = Some(from.clone());
+            self.inherited += 1;
+        }
+    }
+
     /// Was this inherited, and is it not known to be still so?
     pub fn doubts(&self, name: &Name) -> bool {
         self.inherited > 0 && self.subjects.get(name).is_some_and(|subject| subject.inherited.is_some())

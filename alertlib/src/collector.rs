@@ -175,9 +175,11 @@ impl Collector {
         }
         let now = SystemTime::now();
         let id = self.next_id();
-        let mails = match self.shared.outbox.is_draining() {
-            true => self.engine.flush(&id, now),
-            false => self.engine.tick(&id, now),
+        let mails = match (self.shared.outbox.is_draining(), &self.shared.spool) {
+            (false, _) => self.engine.tick(&id, now),
+            (true, None) => self.engine.flush(&id, now),
+            // The next process knows of what waits for something else.
+            (true, Some(_)) => self.engine.give(&id, now),
         };
         self.in_hand.mails.extend(mails);
         self.hand_over(None, || ());
@@ -222,13 +224,19 @@ impl Collector {
     ///
     /// `other`: how far events of another process are told.
     fn hand_over(&mut self, other: Option<Through>, written: impl FnOnce()) {
+        let memory = match &self.shared.spool {
+            Some(_) => self.engine.news_for_the_next(),
+            None => {
+                self.engine.there_is_no_next();
+                None
+            }
+        };
         self.note_what_is_told();
+        let spool = self.shared.spool.as_ref();
         let InHand { held, made, mails, told, next, .. } = &mut self.in_hand;
         let (mails, read) = (std::mem::take(mails), *held + std::mem::take(made));
         *held = *next - told.iter().min().copied().unwrap_or(*next);
         let done = read - *held;
-        let spool = self.shared.spool.as_ref();
-        let memory = spool.and_then(|_| self.engine.news_for_the_next());
         let mut is_remembered = true;
         let gone = self.shared.outbox.put(mails, Instant::now(), || {
             if let Some(spool) = spool {

@@ -19,7 +19,7 @@ mod subject;
 pub use memory::{Known, Memory};
 pub use outgoing::{About, Cause, Group, Incident, Item, MOST_REFERENCES, Note, Outgoing, groups};
 pub use silence::{LONGEST as LONGEST_SILENCE, Silence};
-pub use subject::{Name, Thread, Trouble};
+pub use subject::{Flapping, Name, Room, Thread, Trouble, Waiting};
 
 use crate::event::Event;
 use crate::settings::{PlannedRoute, Policy, Recipient};
@@ -34,6 +34,8 @@ pub struct Engine {
     desks: Vec<Desk>,
     host: String,
     silences: Silences,
+    /// The next process does not know them yet.
+    has_new_silences: bool,
 }
 
 impl Engine {
@@ -44,6 +46,7 @@ impl Engine {
             desks: Audience::all_of(routes).into_iter().map(desk).collect(),
             host: host.to_owned(),
             silences: Silences::default(),
+            has_new_silences: false,
         }
     }
 
@@ -54,7 +57,7 @@ impl Engine {
 
     /// Of each audience: does nothing wait to be told that would be lost with this process?
     pub fn told(&self) -> impl Iterator<Item = bool> {
-        self.desks.iter().map(|desk| !desk.has_news())
+        self.desks.iter().map(|desk| !desk.has_news() && desk.is_settled())
     }
 
     /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
@@ -112,6 +115,7 @@ impl Engine {
 
     /// From now until its end nothing is told of what the silence is for; false: there are too many already.
     pub fn silence(&mut self, silence: Silence) -> bool {
+        self.has_new_silences = true;
         self.silences.add(silence)
     }
 
@@ -123,6 +127,7 @@ impl Engine {
     /// The mails that the time brings: digests, ends of flapping and of silences, reminders. `id`: as for [`Engine::take`].
     pub fn tick(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
         let over = self.silences.over(now);
+        self.has_new_silences |= !over.is_empty();
         self.each(id, now, |desk, silences, stamp| {
             let mut mails = desk.tick(silences, stamp);
             for silence in &over {
@@ -134,12 +139,20 @@ impl Engine {
 
     /// What waits for the next mail: nothing must be held any longer.
     pub fn give(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        self.each(id, now, |desk, _, stamp| desk.mails(true, stamp))
+        self.each(id, now, |desk, _, stamp| {
+            let mails = desk.mails(true, stamp);
+            desk.settle(None);
+            mails
+        })
     }
 
-    /// Everything that waits, whatever for: the process ends.
+    /// Everything that waits, whatever for: the process ends, and there will be no other.
     pub fn flush(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        self.each(id, now, |desk, _, stamp| desk.flush(stamp))
+        self.each(id, now, |desk, _, stamp| {
+            let mails = desk.flush(stamp);
+            desk.settle(None);
+            mails
+        })
     }
 
     fn each(
@@ -151,7 +164,12 @@ impl Engine {
         let (host, silences) = (&self.host, &self.silences);
         let desks = self.desks.iter_mut().enumerate();
         desks
-            .flat_map(|(number, desk)| mails(desk, silences, Stamp { id, desk: number, host, now }))
+            .flat_map(|(number, desk)| {
+                let mails = mails(desk, silences, Stamp { id, desk: number, host, now });
+                // What is told must not come again because something else waits.
+                desk.settle(Some(now).filter(|_| mails.is_empty()));
+                mails
+            })
             .collect()
     }
 
@@ -159,10 +177,23 @@ impl Engine {
     pub fn news_for_the_next(&mut self) -> Option<Memory> {
         // All of them are asked: the answer is given once.
         let changed = self.desks.iter_mut().filter_map(|desk| desk.has_changed().then_some(())).count() > 0;
+        let changed = std::mem::take(&mut self.has_new_silences) || changed;
         changed.then(|| {
             let addresses = |desk: &Desk| desk.audience().to.iter().map(|to| to.address.clone()).collect();
-            Memory { audiences: self.desks.iter().map(|desk| (addresses(desk), desk.known())).collect() }
+            let silences = self.silences.all().to_vec();
+            Memory {
+                silences,
+                audiences: self.desks.iter().map(|desk| (addresses(desk), desk.known())).collect(),
+            }
         })
+    }
+
+    /// Nobody will ask for [`Engine::news_for_the_next`].
+    pub fn there_is_no_next(&mut self) {
+        self.desks.iter_mut().for_each(|desk| {
+            desk.settle(None);
+            desk.has_changed();
+        });
     }
 
     /// The next process could not be told: later.
@@ -173,10 +204,15 @@ impl Engine {
     /// Takes over what the process `from` knew. What became of it meanwhile is to be found out: see [`Engine::questions`].
     pub fn inherit(&mut self, memory: &Memory, from: &str, now: SystemTime) {
         let from: Arc<str> = from.into();
+        for silence in &memory.silences {
+            // One that is over is told of, too.
+            let is_new = !self.silences.all().contains(silence);
+            self.has_new_silences |= is_new && self.silences.add(silence.clone());
+        }
         for desk in &mut self.desks {
             let mine = memory.audiences.iter().filter(|(to, _)| to.iter().any(|to| desk.audience().has(to)));
             let known: Vec<Known> = mine.flat_map(|(_, known)| known.iter().cloned()).collect();
-            desk.inherit(known, &from, now);
+            desk.inherit(known, &self.silences, &from, now);
         }
     }
 

@@ -34,6 +34,10 @@ struct World {
     /// Every event that was no repetition, in its order.
     happened: Vec<Event>,
     state: HashMap<Name, Kind>,
+    policy: Policy,
+    /// What the next process finds when this one is killed: what it knew, and what it had accepted and not told.
+    memory: Memory,
+    accepted: Vec<Vec<Event>>,
 }
 
 impl World {
@@ -45,7 +49,38 @@ impl World {
             mails: Vec::new(),
             happened: Vec::new(),
             state: HashMap::new(),
+            policy,
+            memory: Memory::default(),
+            accepted: Vec::new(),
         }
+    }
+
+    /// What a spool would do.
+    fn hand_over(&mut self) {
+        self.memory = self.engine.news_for_the_next().unwrap_or_else(|| std::mem::take(&mut self.memory));
+        if self.engine.told().all(|is_told| is_told) {
+            self.accepted.clear();
+        }
+    }
+
+    /// The process is killed, and another one goes on.
+    fn kill(&mut self) {
+        self.hand_over();
+        self.engine = World::new(self.policy).engine;
+        self.engine.inherit(&self.memory, "old", self.now);
+        for events in std::mem::take(&mut self.accepted) {
+            let id = self.id();
+            self.mails.extend(self.engine.take_over("old", |_| true, events, &id, self.now));
+        }
+        let id = self.id();
+        self.mails.extend(self.engine.give(&id, self.now));
+        for name in self.engine.questions() {
+            let kind = self.state.get(&name).copied().unwrap_or(Kind::Ready);
+            let event = self.event(&name.proxy, name.server.as_deref(), kind);
+            let id = self.id();
+            self.mails.extend(self.engine.answer(event, &id, self.now));
+        }
+        self.hand_over();
     }
 
     fn id(&mut self) -> String {
@@ -64,6 +99,7 @@ impl World {
             self.now = self.now.max(due);
             let id = self.id();
             self.mails.extend(self.engine.tick(&id, self.now));
+            self.hand_over();
         }
         panic!("the engine is never content");
     }
@@ -89,7 +125,9 @@ impl World {
             }
         }
         let id = self.id();
+        self.accepted.push(events.clone());
         self.mails.extend(self.engine.take(events, &id, self.now));
+        self.hand_over();
     }
 
     fn say(&mut self, proxy: &str, server: Option<&str>, kind: Kind) {
@@ -324,6 +362,7 @@ enum Step {
     Silence(u8, Duration),
     /// What is held must go.
     Give,
+    Kill,
 }
 
 const SERVERS: u8 = 5;
@@ -340,6 +379,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..40_000u64).prop_map(|seconds| Step::Wait(Duration::from_secs(seconds))),
         1 => (0..3u8, 1..3_000u64).prop_map(|(proxy, time)| Step::Silence(proxy, Duration::from_secs(time))),
         1 => Just(Step::Give),
+        1 => Just(Step::Kill),
     ]
 }
 
@@ -375,11 +415,14 @@ fn run(world: &mut World, steps: &[Step]) {
                 let pattern = format!("b{proxy}").parse().expect("a pattern");
                 let silence = Silence { pattern, until: world.now + *time, reason: "r".into() };
                 assert!(world.engine.silence(silence));
+                world.hand_over();
             }
             Step::Give => {
                 let id = world.id();
                 world.mails.extend(world.engine.give(&id, world.now));
+                world.hand_over();
             }
+            Step::Kill => world.kill(),
         }
     }
 }
@@ -464,12 +507,13 @@ proptest! {
     ) {
         let mut world = World::new(USUAL);
         run(&mut world, &steps);
-        let jumps = steps.iter().filter(|step| matches!(step, Step::Clock(_) | Step::Give)).count();
+        let jumps = steps.iter().filter(|step| matches!(step, Step::Clock(_) | Step::Give | Step::Kill)).count();
         let time: Duration = steps.iter().map(|step| if let Step::Wait(time) = step { *time } else { Duration::ZERO }).sum();
         let most = time.as_secs() as usize + 2 * jumps + steps.len();
         prop_assert!(world.mails.len() <= most, "{} mails", world.mails.len());
         let id = world.id();
         world.mails.extend(world.engine.flush(&id, world.now));
+        world.hand_over();
         prop_assert!(world.engine.told().all(|is_told| is_told));
         for (name, last) in world.state.clone() {
             if Kinds::usual().has(last) {
@@ -487,7 +531,7 @@ fn memory_is_bounded_whatever_the_names() {
         world.say("b", Some(&format!("{n}-{}", "x".repeat(300))), Kind::Down);
     }
     world.wait(SECOND * 10);
-    assert_eq!(world.engine.news_for_the_next().expect("news").audiences[0].1.len(), desk::SUBJECTS);
+    assert_eq!(world.memory.audiences[0].1.len(), desk::SUBJECTS);
     let named: u64 = world.mails.iter().map(|mail| mail.items.len() as u64).sum();
     let counted: u64 = world.mails.iter().map(|mail| mail.unnamed).sum();
     assert_eq!(named + counted, all);

@@ -36,6 +36,11 @@ impl Silences {
         fits
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[Silence] {
+        &self.0
+    }
+
     /// Does somebody not want to hear of this?
     pub fn cover(&self, name: &Name) -> bool {
         self.0.iter().any(|silence| silence.pattern.fits(&name.proxy, name.server.as_deref()))

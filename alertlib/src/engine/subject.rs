@@ -50,14 +50,16 @@ pub struct Trouble {
 }
 
 /// Changing too often.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flapping {
-    since: SystemTime,
-    changes: u32,
+    /// When the first of its changes was.
+    pub since: SystemTime,
+    /// How many there were.
+    pub changes: u32,
     /// When it changed last.
-    last: SystemTime,
+    pub last: SystemTime,
     /// What happened last.
-    event: Event,
+    pub event: Event,
 }
 
 /// Where news wait until they are told.
@@ -72,7 +74,7 @@ pub enum Room {
 }
 
 /// News that wait.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     /// What there is to tell.
     pub item: Item,
@@ -93,9 +95,9 @@ pub struct Subject {
     pub thread: Option<Thread>,
     /// Not told yet.
     pub waiting: Option<Waiting>,
-    /// The trouble as the audience knows it: what the next process has to know, which sees again what is not told yet.
+    /// What the next process has to know, which sees again what is for the next mail.
     pub remembered: Option<Known>,
-    /// The process that knew of its trouble, as long as nothing was heard of it in this one.
+    /// The process that knew of it, as long as nothing was heard of it in this one.
     pub inherited: Option<Arc<str>>,
     flapping: Option<Flapping>,
     /// When its health changed, the latest times last; no more than flapping needs.
@@ -131,24 +133,44 @@ impl Subject {
         }
     }
 
-    /// One that another process knew to be in trouble.
-    pub fn inherited(known: Known, from: Arc<str>) -> Self {
-        let Known { trouble, thread, health } = known.clone();
+    /// One that another process knew. `name`: what it is.
+    pub fn inherited(known: Known, name: &Name, from: Arc<str>) -> Self {
+        let Known { health, thread, trouble, flapping, waiting } = known.clone();
+        let last = waiting.as_ref().map(|waiting| &waiting.item.event);
+        let last = last.or(flapping.as_ref().map(|flapping| &flapping.event)).map(|event| event.kind);
+        let kind = last.unwrap_or(match (health, &name.server) {
+            (Health::Maint, _) => Kind::Maint,
+            (Health::Down, Some(_)) => Kind::Down,
+            (Health::Down, None) => Kind::BackendDown,
+            (Health::Up, Some(_)) => Kind::Up,
+            (Health::Up, None) => Kind::BackendUp,
+        });
         Subject {
-            kind: if health == Health::Down { trouble.begin.kind } else { Kind::Maint },
+            kind,
             health,
-            trouble: Some(trouble),
-            thread: Some(thread),
+            trouble,
+            thread,
+            waiting,
+            flapping,
             remembered: Some(known),
             inherited: Some(from),
             ..Subject::unknown()
         }
     }
 
-    /// The audience knows all that there is to know; true: the next process has to know something else than before.
+    /// The audience knows all that there is to know, or that waits; true: the next process has to know something else than
+    /// before.
     pub fn remember(&mut self) -> bool {
-        let known = self.trouble.clone().zip(self.thread.clone());
-        let known = known.map(|(trouble, thread)| Known { trouble, thread, health: self.health });
+        let waiting = self.waiting.clone().filter(|waiting| waiting.room != Room::Digest);
+        let is_secret = self.thread.is_none() && waiting.is_none();
+        let known = Known {
+            health: self.health,
+            thread: self.thread.clone(),
+            trouble: self.trouble.clone().filter(|_| !is_secret),
+            flapping: self.flapping.clone(),
+            waiting,
+        };
+        let known = known.name().map(|_| known);
         let is_new = self.remembered != known;
         self.remembered = known;
         is_new
@@ -176,7 +198,8 @@ impl Subject {
     /// finds out what an old one has told.
     pub fn has_said(&self, event: &Event) -> bool {
         let is_known = is_of_health(event.kind) && self.kind == event.kind;
-        is_known || self.inherited.is_some() && self.health == event.health && event.kind != Kind::Gone
+        let is_as_bad = event.health != Health::Up && self.health == event.health && event.kind != Kind::Gone;
+        is_known || self.inherited.is_some() && is_as_bad
     }
 
     /// Its next event. What there is to tell of it goes to [`Subject::wait`].
@@ -206,6 +229,13 @@ impl Subject {
             flapping.event = event.clone();
         }
         turn
+    }
+
+    /// When it flaps no more, if it does not change until then; `None`: it does not flap.
+    pub fn flapping_until(&mut self, flap: Option<Flap>) -> Option<SystemTime> {
+        let until = self.flapping.as_ref().zip(flap).and_then(|(it, flap)| it.last.checked_add(flap.time));
+        self.flapping.take_if(|_| until.is_none());
+        until
     }
 
     /// Counts a change of health; true: with this one it begins to flap.

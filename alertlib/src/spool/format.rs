@@ -101,15 +101,7 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
     mail.sizes.iter().for_each(|(backend, size)| page.line("size", &format!("{size} {backend}")));
     page.line("unnamed", &mail.unnamed.to_string());
     page.line("dropped", &mail.dropped.to_string());
-    for item in &mail.items {
-        page.event(&item.event);
-        page.line("changes", &item.changes.to_string());
-        page.time("first", item.first);
-        if let Some(incident) = &item.incident {
-            page.incident(incident);
-        }
-        page.line("note", item.note.word());
-    }
+    mail.items.iter().for_each(|item| page.item(item));
     page.end()
 }
 
@@ -165,13 +157,7 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
     let dropped = lines.number("dropped")?;
     let mut items = Vec::new();
     while lines.has("when") {
-        items.push(Item {
-            event: lines.event()?,
-            changes: lines.number("changes")?,
-            first: lines.time("first")?,
-            incident: lines.incident()?,
-            note: lines.word("note", Note::from_word)?,
-        });
+        items.push(lines.item()?);
     }
     if items.is_empty() {
         return Err("it has nothing to tell".to_owned());
@@ -248,6 +234,16 @@ impl Page {
         self.line("usable", &format!("{} {}", event.active, event.backup));
     }
 
+    pub(super) fn item(&mut self, item: &Item) {
+        self.event(&item.event);
+        self.line("changes", &item.changes.to_string());
+        self.time("first", item.first);
+        if let Some(incident) = &item.incident {
+            self.incident(incident);
+        }
+        self.line("note", item.note.word());
+    }
+
     pub(super) fn incident(&mut self, incident: &Incident) {
         let Incident { since, why, changes } = incident;
         self.line("incident", &format!("{} {changes} {why}", nanos(*since)));
@@ -306,7 +302,7 @@ impl<'a> Lines<'a> {
         meaning(&word).ok_or_else(|| format!("its {name} '{word}' is unknown"))
     }
 
-    fn number<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
+    pub(super) fn number<T: FromStr>(&mut self, name: &str) -> Result<T, String> {
         self.one(name)?.parse().map_err(|_| format!("its '{name}' is not a number"))
     }
 
@@ -363,6 +359,16 @@ impl<'a> Lines<'a> {
         })
     }
 
+    pub(super) fn item(&mut self) -> Result<Item, String> {
+        Ok(Item {
+            event: self.event()?,
+            changes: self.number("changes")?,
+            first: self.time("first")?,
+            incident: self.incident()?,
+            note: self.word("note", Note::from_word)?,
+        })
+    }
+
     fn check(&mut self) -> Result<Option<Check>, String> {
         let agent = self.maybe("agent");
         let is_agent = agent.is_some();
@@ -416,11 +422,11 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn time(nanos: &str) -> Option<SystemTime> {
+pub(super) fn time(nanos: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos.parse().ok()?))
 }
 
-fn nanos(time: SystemTime) -> String {
+pub(super) fn nanos(time: SystemTime) -> String {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
 }
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The troubles that are not over, as a file of the spool: for the next process, which else would mail each of them again,
-//! and never mail the end of one that was over before it looked.
+//! What is not over, as a file of the spool: troubles, flapping, silences, and what waits for their end. For the next process,
+//! which else would mail each trouble again, never mail the end of one that was over before it looked, and break silences.
 //!
 //! ```text
-//! haproxy-email-alert incidents 1
+//! haproxy-email-alert incidents 2
+//! silence: 1795449600000000000 api/* release 1.2
 //! to: ops@example.com
+//! now: down
 //! thread: <haproxy.643a.1f.12.0@lb1.example.com>
 //! topic: servers/server2
 //! at: 1795442400000000000
 //! told: 1795456800000000000
-//! now: down
 //! when: 1795442399998000000
 //! kind: down
 //! health: down
@@ -24,47 +25,98 @@
 //! address: 10.0.0.7:8080
 //! usable: 2 0
 //! incident: 1795442399998000000 1 Layer4 timeout
+//! now: up
+//! thread: <haproxy.643a.1f.14.0@lb1.example.com>
+//! topic: web/s1
+//! at: 1795442400000000000
+//! flapping: 1795442390000000000
+//! last: 1795442399000000000
+//! flaps: 7
+//! when: 1795442399000000000
+//! kind: up
+//! health: up
+//! level: notice
+//! backend: web
+//! server: s1
+//! sentence: Server web/s1 is UP.
+//! usable: 3 0
+//! waiting: quiet
+//! when: 1795442399000000000
+//! kind: up
+//! health: up
+//! level: notice
+//! backend: web
+//! server: s1
+//! sentence: Server web/s1 is UP.
+//! usable: 3 0
+//! changes: 1
+//! first: 1795442399000000000
+//! note: change
 //! end
 //! ```
 //!
-//! What is from `thread` to `incident` may come several times, each for all the `to` above it; then there may be other `to`,
-//! with theirs. `thread` is the mail that told of it, with what its subject calls it and when it was made, and `told` when the
-//! last mail about it was; `now` may be `maint`. From `when` to `usable` it is the event that began it, as in [`super::format`].
+//! `silence` may come several times: its end, its pattern and its reason. What begins with `now`, which may be `down`, `maint`
+//! or `up`, is one server or backend, and there may be several, each for all the `to` above it; then there may be other `to`,
+//! with theirs. A server has one or more of these: from `thread` to `at`, the mail that told of its trouble, with what its
+//! subject calls it and when it was made; from `told` to `incident`, the trouble: when the last mail about it was, and the event
+//! that began it, as in [`super::format`]; from `flapping` on, since when it changes too often, when it did last, how often, and
+//! the last event; from `waiting` to `note`, what is told when it does so no more (`quiet`) or at the end of a silence
+//! (`silence`), as in [`super::format`].
 
 use super::LARGEST;
-use super::format::{Lines, Page, address};
-use crate::engine::{Known, Memory, Thread, Trouble};
+use super::format::{Lines, Page, address, nanos, time};
+use crate::engine::{Flapping, Known, Memory, Name, Room, Silence, Thread, Trouble, Waiting};
 use crate::event::Health;
 use crate::text::CUT;
 
 /// The first line.
-pub(super) const FIRST: &str = "haproxy-email-alert incidents 1";
+pub(super) const FIRST: &str = "haproxy-email-alert incidents 2";
 
 /// The file's content. What is more than a file may have is left out.
 pub fn encode(memory: &Memory) -> String {
     let mut page = Page::new(FIRST);
+    for Silence { pattern, until, reason } in &memory.silences {
+        page.line("silence", &format!("{} {pattern} {reason}", nanos(*until)));
+    }
     for (to, known) in memory.audiences.iter().filter(|(_, known)| !known.is_empty()) {
         to.iter().for_each(|to| page.line("to", to.as_ref()));
-        for Known { trouble: Trouble { incident, begin, told }, thread, health } in known {
+        for known in known {
             // Nobody could find it by a name that is not whole.
-            let is_whole = |name: &str| !name.ends_with(CUT);
-            if !is_whole(&begin.proxy) || !begin.server.as_deref().is_none_or(is_whole) {
-                continue;
-            }
-            let mut entry = Page::default();
-            entry.line("thread", &thread.root);
-            entry.line("topic", &thread.topic);
-            entry.time("at", thread.at);
-            entry.time("told", *told);
-            entry.line("now", health.word());
-            entry.event(begin);
-            entry.incident(incident);
-            if !page.append(entry, LARGEST) {
+            let is_whole = |name: &Name| {
+                !name.proxy.ends_with(CUT) && !name.server.as_ref().is_some_and(|name| name.ends_with(CUT))
+            };
+            if known.name().is_some_and(|name| is_whole(&name)) && !page.append(entry(known), LARGEST) {
                 return page.end();
             }
         }
     }
     page.end()
+}
+
+fn entry(known: &Known) -> Page {
+    let mut entry = Page::default();
+    entry.line("now", known.health.word());
+    if let Some(thread) = &known.thread {
+        entry.line("thread", &thread.root);
+        entry.line("topic", &thread.topic);
+        entry.time("at", thread.at);
+    }
+    if let Some(Trouble { incident, begin, told }) = &known.trouble {
+        entry.time("told", *told);
+        entry.event(begin);
+        entry.incident(incident);
+    }
+    if let Some(Flapping { since, changes, last, event }) = &known.flapping {
+        entry.time("flapping", *since);
+        entry.time("last", *last);
+        entry.line("flaps", &changes.to_string());
+        entry.event(event);
+    }
+    if let Some(Waiting { item, room }) = &known.waiting {
+        entry.line("waiting", if *room == Room::Silence { "silence" } else { "quiet" });
+        entry.item(item);
+    }
+    entry
 }
 
 /// What such a file says.
@@ -75,29 +127,57 @@ pub fn encode(memory: &Memory) -> String {
 pub fn decode(text: &str) -> Result<Memory, String> {
     let mut lines = Lines::of(text, FIRST)?;
     let mut memory = Memory::default();
+    while let Some(line) = lines.maybe("silence") {
+        memory.silences.push(silence(&line).ok_or("its 'silence' is not one")?);
+    }
     while lines.has("to") {
         let mut to = Vec::new();
         while let Some(word) = lines.maybe("to") {
             to.push(address(&word).ok_or("its 'to' is no address")?);
         }
-        let mut known = Vec::new();
-        while lines.has("thread") {
-            let thread = Thread {
-                root: lines.message_id("thread")?.into(),
-                topic: lines.one("topic")?.into(),
-                at: lines.time("at")?,
-            };
-            let told = lines.time("told")?;
-            let health =
-                lines.word("now", |word| Health::from_word(word).filter(|now| *now != Health::Up))?;
-            let begin = lines.event()?.into();
-            let incident = lines.incident()?.ok_or("it has no 'incident' where that should be")?;
-            known.push(Known { trouble: Trouble { incident, begin, told }, thread, health });
+        let mut all = Vec::new();
+        while lines.has("now") {
+            let known = known(&mut lines)?;
+            known.name().ok_or("there is nothing to know after a 'now'")?;
+            all.push(known);
         }
-        memory.audiences.push((to, known));
+        memory.audiences.push((to, all));
     }
     lines.end()?;
     Ok(memory)
+}
+
+fn known(lines: &mut Lines) -> Result<Known, String> {
+    let health = lines.word("now", Health::from_word)?;
+    let (mut thread, mut trouble, mut flapping, mut waiting) = (None, None, None, None);
+    if lines.has("thread") {
+        let (root, topic) = (lines.message_id("thread")?.into(), lines.one("topic")?.into());
+        thread = Some(Thread { root, topic, at: lines.time("at")? });
+    }
+    if lines.has("told") {
+        let (told, begin) = (lines.time("told")?, lines.event()?.into());
+        let incident = lines.incident()?.ok_or("it has no 'incident' where that should be")?;
+        trouble = Some(Trouble { incident, begin, told });
+    }
+    if lines.has("flapping") {
+        let (since, last) = (lines.time("flapping")?, lines.time("last")?);
+        flapping = Some(Flapping { since, last, changes: lines.number("flaps")?, event: lines.event()? });
+    }
+    if lines.has("waiting") {
+        let room = lines.word("waiting", |word| match word {
+            "silence" => Some(Room::Silence),
+            "quiet" => Some(Room::Quiet),
+            _ => None,
+        })?;
+        waiting = Some(Waiting { room, item: lines.item()? });
+    }
+    Ok(Known { health, thread, trouble, flapping, waiting })
+}
+
+fn silence(line: &str) -> Option<Silence> {
+    let mut words = line.splitn(3, ' ');
+    let (until, pattern) = (time(words.next()?)?, words.next()?.parse().ok()?);
+    Some(Silence { until, pattern, reason: words.next()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -117,8 +197,8 @@ mod tests {
         let memory = decode(&file()).expect("a memory");
         let (to, known) = &memory.audiences[0];
         assert_eq!(
-            (to.len(), known.len(), known[0].trouble.begin.server.as_deref()),
-            (1, 1, Some("server2"))
+            (to.len(), known.len(), known[0].name().and_then(|name| name.server).as_deref()),
+            (1, 2, Some("server2"))
         );
         assert_eq!(encode(&memory), file());
         let mut twice = memory.clone();
@@ -136,7 +216,12 @@ mod tests {
         for (from, to) in [
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
             ("to: ops@example.com", "to: ops"),
-            ("now: down", "now: up"),
+            ("now: down", "now: sideways"),
+            ("waiting: quiet", "waiting: long"),
+            ("flaps: 7", "flaps: many"),
+            ("1795449600000000000 api/* ", "soon api/* "),
+            (" api/* ", " a/b/c "),
+            ("now: down\n", "now: down\nnow: down\n"),
             ("told: 1", "told: x"),
         ] {
             assert!(decode(&file.replace(from, to)).is_err(), "{to}");
@@ -148,13 +233,14 @@ mod tests {
         let mut memory = decode(&file()).expect("a memory");
         let one = memory.audiences[0].1[0].clone();
         let mut cut = one.clone();
-        let begin = Event { server: Some(format!("s{CUT}")), ..(*cut.trouble.begin).clone() };
-        cut.trouble.begin = begin.into();
+        let trouble = cut.trouble.as_mut().expect("a trouble");
+        trouble.begin = Event { server: Some(format!("s{CUT}")), ..(*trouble.begin).clone() }.into();
         memory.audiences[0].1 = vec![cut];
         memory.audiences[0].1.extend(vec![one; 10_000]);
         let text = encode(&memory);
         assert!(text.len() <= LARGEST, "{}", text.len());
         let known = &decode(&text).expect("a memory").audiences[0].1;
-        assert!(known.len() > 5_000 && known[0].trouble.begin.server.as_deref() == Some("server2"));
+        let first = known[0].name().and_then(|name| name.server);
+        assert!(known.len() > 5_000 && first.as_deref() == Some("server2"));
     }
 }

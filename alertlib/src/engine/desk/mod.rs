@@ -21,6 +21,9 @@ use std::time::{Duration, SystemTime};
 pub const SUBJECTS: usize = 10_000;
 /// While too many of them are in trouble, one looks that often for room.
 const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
+/// What waits for the end of a silence, or of flapping, is written for the next process that often.
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
+
 /// One audience's desk.
 pub struct Desk {
     audience: Audience,
@@ -41,6 +44,9 @@ pub struct Desk {
     full: Option<SystemTime>,
     /// What a process after this one would have to know is not what it was.
     changed: bool,
+    /// Those of which it would have to know something that came after that.
+    unsettled: HashSet<Name>,
+    settled: Option<SystemTime>,
 }
 
 /// What mails are made with.
@@ -72,6 +78,8 @@ impl Desk {
             inherited: 0,
             full: None,
             changed: false,
+            unsettled: HashSet::new(),
+            settled: None,
         }
     }
 
@@ -130,7 +138,29 @@ impl Desk {
         }
         if subject.wait(event, turn, room) && room == Room::Digest {
             self.news.push(name);
+        } else if room != Room::Digest {
+            self.unsettled.insert(name);
         }
+    }
+
+    /// What waits for something else than the next mail is for the next process to know, now that it has to know nothing
+    /// else; not too often (`None`: at once).
+    pub fn settle(&mut self, now: Option<SystemTime>) {
+        let is_soon = |now| self.settled.is_some_and(|settled| !is_over(settled, SETTLE_EVERY, now));
+        if self.unsettled.is_empty() || self.has_news() || now.is_some_and(is_soon) {
+            return;
+        }
+        for name in std::mem::take(&mut self.unsettled) {
+            if let Some(subject) = self.subjects.get_mut(&name) {
+                self.changed |= subject.remember();
+            }
+        }
+        self.settled = now.or(self.settled);
+    }
+
+    /// Does the next process know all that waits for something else than the next mail?
+    pub fn is_settled(&self) -> bool {
+        self.unsettled.is_empty()
     }
 
     /// Nobody can be told more than that something was dropped.
@@ -181,7 +211,9 @@ impl Desk {
     pub fn due(&self) -> Option<SystemTime> {
         let length = self.policy.digest.unwrap_or_default();
         let digest = if self.has_news() { self.window.opens(length) } else { None };
-        [digest, self.calm, self.remind].into_iter().flatten().min()
+        let settle = self.settled.filter(|_| !self.is_settled() && !self.has_news());
+        let settle = settle.and_then(|settled| settled.checked_add(SETTLE_EVERY));
+        [digest, self.calm, self.remind, settle].into_iter().flatten().min()
     }
 
     /// What the time brings.
@@ -265,7 +297,8 @@ impl Desk {
         self.full.is_none()
     }
 
-    /// The troubles that this audience was told of, and of which it has not been told that they are over.
+    /// What the next process has to know: the troubles that this audience was told of, and of which it has not been told that
+    /// they are over, and what it will be told when it is quiet.
     pub fn known(&self) -> Vec<Known> {
         self.subjects.values().filter_map(|subject| subject.remembered.clone()).collect()
     }
@@ -280,22 +313,34 @@ impl Desk {
         self.changed = true;
     }
 
-    /// Troubles that another process has told this audience of: those that are news here.
-    pub fn inherit(&mut self, all: Vec<Known>, from: &Arc<str>, now: SystemTime) {
-        let names: HashSet<Name> = all.iter().map(|known| Name::of(&known.trouble.begin)).collect();
+    /// What another process knew of this audience: what is news here.
+    pub fn inherit(&mut self, all: Vec<Known>, silences: &Silences, from: &Arc<str>, now: SystemTime) {
+        let names: HashSet<Name> = all.iter().filter_map(Known::name).collect();
         let is_over = |name: &Name, subject: &Subject| {
             subject.inherited.as_ref() == Some(from) && !names.contains(name)
         };
         self.subjects.retain(|name, subject| !is_over(name, subject));
         for known in all {
-            let trouble = &known.trouble;
-            let name = Name::of(&trouble.begin);
+            let Some(name) = known.name() else { continue };
             if self.subjects.contains_key(&name) || !self.make_room_for(&name, now) {
                 continue;
             }
-            let due = self.policy.remind.and_then(|time| trouble.told.checked_add(time));
+            let told = known.trouble.as_ref().map(|trouble| trouble.told);
+            let due = self.policy.remind.zip(told).and_then(|(time, told)| told.checked_add(time));
             self.remind = earliest(self.remind, due);
-            self.subjects.insert(name, Subject::inherited(known, from.clone()));
+            let mut subject = Subject::inherited(known, &name, from.clone());
+            let calm = subject.flapping_until(self.policy.flap);
+            self.calm = earliest(self.calm, calm);
+            if let Some(waiting) = &mut subject.waiting {
+                // Nobody asks any more that it waits.
+                let is_quiet = if silences.cover(&name) { Room::Silence } else { Room::Quiet };
+                waiting.room =
+                    if is_quiet == Room::Silence || calm.is_some() { is_quiet } else { Room::Digest };
+                if waiting.room == Room::Digest {
+                    self.news.push(name.clone());
+                }
+            }
+            self.subjects.insert(name, subject);
         }
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
         self.changed = true;

@@ -15,7 +15,7 @@ LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 
-.PHONY: all asan bench clean demo faults fmt fuzz haproxy header help install kill-test mails patches test
+.PHONY: all asan bench clean deb deb-test demo faults fmt fuzz haproxy header help install kill-test mails patches test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -49,6 +49,12 @@ bench: ## figures of this machine
 haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6 or 3.0) or from yours (TREE=<directory>)
 	ci/setup build
 	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
+
+deb: ## the distribution's HAProxy packages with e-mail alerts, and the library's (TREE=<unpacked source package>)
+	ci/deb $(if $(TREE),TREE='$(TREE)')
+
+deb-test: ## installs them, upgrades, removes them, in a Debian of its own; needs root (TWICE=yes: are they reproducible?)
+	ci/deb-test $(if $(TWICE),TWICE='$(TWICE)')
 
 header: ## include/haproxy_email_alert.h again, after a change of the C ABI
 	cargo run --quiet -p end-to-end --bin header

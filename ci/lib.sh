@@ -22,6 +22,18 @@ die() {
     exit 1
 }
 
+# Runs a command as root, with sudo if need be.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -p "This needs root: $*
+sudo asks for the password of %p: " "$@"
+    else
+        die "this needs root, and there is no sudo; as root: $*"
+    fi
+}
+
 # Prints a cargo that is new enough: that of the PATH, or that of Debian's package.
 find_cargo() {
     local cargo version
@@ -83,6 +95,15 @@ find_tree() {
         die "there are no patches for HAProxy ${branch:-of an unknown version}; there are for: $known"
     fi
     [ -n "$tree" ] || tree=$("$root/ci/haproxy-source" "$branch")
+}
+
+# Prints the names of this project's files, as they are now, with a NUL after each.
+project_files() {
+    if [ -e "$root/.git" ]; then
+        git -C "$root" ls-files -z --cached --others --exclude-standard
+    else
+        (cd "$root" && find . -path ./target -prune -o -type f -printf '%P\0')
+    fi
 }
 
 # Waits until no other process is in <directory>, which is made if need be. Ends with this script.

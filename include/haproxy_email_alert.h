@@ -117,6 +117,19 @@
  * Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
  */
 #define HAPROXY_EMAIL_ALERT_SINCE_2_8 256
+ * What haproxy_email_alert_native() says: the administrator wants it, or does not.
+ */
+#define HAPROXY_EMAIL_ALERT_NATIVE_SAID 1
+
+/**
+ * Each proxy's own "email-alert" lines are to become an "email_alert" directive, and HAProxy's mailers are to send nothing.
+ */
+#define HAPROXY_EMAIL_ALERT_NATIVE_ROUTES 2
+
+/**
+ * Each of these proxies' "mailer" lines is to become an "email_alert.relay" directive: the administrator has given no relay.
+ */
+#define HAPROXY_EMAIL_ALERT_NATIVE_RELAYS 4
 
 /**
  * What a call came to. The numbers never change their meaning.
@@ -396,6 +409,10 @@ bool haproxy_email_alert_configured(void);
  * Does a route ask for single checks' results? Else there is no need to report them. Any thread.
  */
 bool haproxy_email_alert_wants_checks(void);
+ * What "email_alert.native" says of HAProxy's own "email-alert" and "mailer" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
+ * thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
+ */
+uint32_t haproxy_email_alert_native(void);
 
 /**
  * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is

@@ -59,6 +59,8 @@ pub struct Settings {
     pub remind: Option<Option<Duration>>,
     /// `email_alert.subject`.
     pub subject: Option<Format>,
+    /// `email_alert.native`.
+    pub native: Option<bool>,
 }
 
 /// When a server, or a backend, flaps: from so many changes of its health on, within that time.
@@ -396,6 +398,7 @@ impl Settings {
             flap: None,
             remind: None,
             subject: None,
+            native: None,
         }
     }
 
@@ -403,6 +406,13 @@ impl Settings {
     ///
     /// Errors are for the administrator: what is wrong with the configuration as a whole, and what to do.
     pub fn plan(&self, machine_name: &str) -> Result<Plan, String> {
+        if self.routes.is_empty() && self.native == Some(true) {
+            return Err(
+                "'email_alert.native' is on, but no proxy has 'email-alert mailers', and there is no \
+                        'email_alert <to>' line: nobody would get a mail"
+                    .to_owned(),
+            );
+        }
         if self.routes.is_empty() {
             return Err(
                 "there are 'email_alert.*' lines but no 'email_alert <to>' line: nobody would get a mail; \

@@ -17,12 +17,7 @@
 #ifndef _EMAIL_ALERT_COMPAT_H
 #define _EMAIL_ALERT_COMPAT_H
 
-/* such as 206 for 2.6; see Makefile.mk. A name that is no number counts as 0. */
-#define EMAIL_ALERT_HAPROXY (EMAIL_ALERT_HAPROXY_MAJOR * 100 + EMAIL_ALERT_HAPROXY_MINOR)
-
-#if EMAIL_ALERT_HAPROXY < 206 || EMAIL_ALERT_HAPROXY == 207
-#error "the e-mail alerts need HAProxy 2.6, or 2.8 or later; make's variable VERSION says which one this is"
-#endif
+#include "version.h"
 
 /* What a server was before its status changed, and why it changed */
 struct email_alert_change {
@@ -89,18 +84,6 @@ static inline const struct check *email_alert_logged_check(const struct server *
 #define email_alert_queue_length(s)   ((s)->queueslength)
 #else
 #define email_alert_queue_length(s)   ((s)->queue.length)
-#endif
-
-#if EMAIL_ALERT_HAPROXY >= 305
-#define email_alert_first_server(px)  proxy_first_server(px)
-#define email_alert_next_server(s)    proxy_next_server(s)
-#define email_alert_first_proxy()     main_proxies_first()
-#define email_alert_next_proxy(px)    main_proxies_next(px)
-#else
-#define email_alert_first_server(px)  ((px)->srv)
-#define email_alert_next_server(s)    ((s)->next)
-#define email_alert_first_proxy()     (proxies_list)
-#define email_alert_next_proxy(px)    ((px)->next)
 #endif
 
 /* what a server's event is marked with */

@@ -40,6 +40,7 @@
 #include <haproxy_email_alert.h>
 
 #include "compat.h"
+#include "native.h"
 
 #define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
 #define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */
@@ -496,9 +497,14 @@ static int email_alert_check_config()
 	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
 	const struct proxy *px;
 	int checks = 0;
+	int err_code;
 
 	if (!haproxy_email_alert_configured())
 		return ERR_NONE;
+
+	err_code = email_alert_take_over_native();
+	if (err_code & (ERR_ABORT|ERR_FATAL))
+		return err_code;
 
 	for (px = email_alert_first_proxy(); px; px = email_alert_next_proxy(px))
 		checks |= px->options2 & PR_O2_LOGHCHKS;

@@ -189,7 +189,15 @@ const WRONG: &[(&str, &str)] = &[
         "email_alert.subject x\n    email_alert.subject x",
         "'email_alert.subject' was set already; expected only once",
     ),
-    ("email_alert.native on", "'email_alert.native' is not supported yet; remove this line"),
+    ("email_alert.native", "'email_alert.native' expects 'on' or 'off': email_alert.native on|off"),
+    (
+        "email_alert.native no",
+        "'email_alert.native' unknown word 'no', did you mean 'on'?; expected email_alert.native on|off",
+    ),
+    (
+        "email_alert.native on\n    email_alert.native on",
+        "'email_alert.native' was set already; expected only once",
+    ),
     (
         "email_alert.spool",
         "'email_alert.spool' expects a directory: email_alert.spool <directory> [max-size <size>]",

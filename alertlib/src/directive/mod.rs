@@ -20,7 +20,7 @@ use single::{time, unless_off};
 use std::time::Duration;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
-const LATER: &[&str] = &["email_alert.queue", "email_alert.native"];
+const LATER: &[&str] = &["email_alert.queue"];
 
 /// Adds one directive to `settings`. `words[0]` is the keyword.
 ///
@@ -85,6 +85,10 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             let format = single::subject(line)?;
             line.once(&mut settings.subject, format)?;
         }
+        "email_alert.native" => {
+            let native = single::native(line)?;
+            line.once(&mut settings.native, native)?;
+        }
         _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
         _ => {
             let known = [
@@ -97,6 +101,7 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
                 "email_alert.flap",
                 "email_alert.remind",
                 "email_alert.subject",
+                "email_alert.native",
             ];
             return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
         }

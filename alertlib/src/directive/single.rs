@@ -17,6 +17,7 @@ pub const RETRY_TIME: &str = "email_alert.retry <time>";
 pub const DIGEST_TIME: &str = "email_alert.digest <time>|off";
 const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
 pub const REMIND_TIME: &str = "email_alert.remind <time>|off";
+const NATIVE: &str = "email_alert.native on|off";
 const SUBJECT: &str = "email_alert.subject <format>";
 
 /// Room for a few dozen mails at least.
@@ -104,6 +105,14 @@ pub fn flap(line: Line) -> Result<Flap, String> {
         return Err(line.error(format!("'{shown}' is out of range; expected 1s to 1d")));
     }
     Ok(Flap { changes, time })
+}
+
+pub fn native(line: Line) -> Result<bool, String> {
+    match line.only("'on' or 'off'", NATIVE)? {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        word => Err(line.unknown(word, &["on", "off"], NATIVE)),
+    }
 }
 
 pub fn subject(mut line: Line) -> Result<message::Format, String> {

@@ -52,6 +52,13 @@ pub const HAPROXY_EMAIL_ALERT_WEIGHTLESS: u32 = 0x80;
 /// Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
 pub const HAPROXY_EMAIL_ALERT_SINCE_2_8: u32 = 0x100;
 
+/// What haproxy_email_alert_native() says: the administrator wants it, or does not.
+pub const HAPROXY_EMAIL_ALERT_NATIVE_SAID: u32 = 0x01;
+/// Each proxy's own "email-alert" lines are to become an "email_alert" directive, and HAProxy's mailers are to send nothing.
+pub const HAPROXY_EMAIL_ALERT_NATIVE_ROUTES: u32 = 0x02;
+/// Each of these proxies' "mailer" lines is to become an "email_alert.relay" directive: the administrator has given no relay.
+pub const HAPROXY_EMAIL_ALERT_NATIVE_RELAYS: u32 = 0x04;
+
 /// What a call came to. The numbers never change their meaning.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -128,6 +128,21 @@ pub extern "C" fn haproxy_email_alert_wants_checks() -> bool {
     guarded(false, || setup().settings.routes.iter().any(|route| route.kinds.has(Kind::Check)))
 }
 
+/// What "email_alert.native" says of HAProxy's own "email-alert" and "mailer" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
+/// thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_native() -> u32 {
+    guarded(0, || {
+        let settings = &setup().settings;
+        let relays = if settings.relays.is_empty() { HAPROXY_EMAIL_ALERT_NATIVE_RELAYS } else { 0 };
+        match settings.native {
+            None => 0,
+            Some(false) => HAPROXY_EMAIL_ALERT_NATIVE_SAID,
+            Some(true) => HAPROXY_EMAIL_ALERT_NATIVE_SAID | HAPROXY_EMAIL_ALERT_NATIVE_ROUTES | relays,
+        }
+    })
+}
+
 /// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
 /// for "haproxy -c" too. One thread.
 ///

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * E-mail alerts: which HAProxy this is, and how its proxies and servers are listed.
+ *
+ * This program is free software; you can redistribute it and/or
+ * modify it under the terms of the GNU General Public License
+ * as published by the Free Software Foundation; either version
+ * 2 of the License, or (at your option) any later version.
+ */
+
+#ifndef _EMAIL_ALERT_VERSION_H
+#define _EMAIL_ALERT_VERSION_H
+
+/* such as 206 for 2.6; see Makefile.mk. A name that is no number counts as 0. */
+#define EMAIL_ALERT_HAPROXY (EMAIL_ALERT_HAPROXY_MAJOR * 100 + EMAIL_ALERT_HAPROXY_MINOR)
+
+#if EMAIL_ALERT_HAPROXY < 206 || EMAIL_ALERT_HAPROXY == 207
+#error "the e-mail alerts need HAProxy 2.6, or 2.8 or later; make's variable VERSION says which one this is"
+#endif
+
+#if EMAIL_ALERT_HAPROXY >= 305
+#define email_alert_first_server(px)  proxy_first_server(px)
+#define email_alert_next_server(s)    proxy_next_server(s)
+#define email_alert_first_proxy()     main_proxies_first()
+#define email_alert_next_proxy(px)    main_proxies_next(px)
+#else
+#define email_alert_first_server(px)  ((px)->srv)
+#define email_alert_next_server(s)    ((s)->next)
+#define email_alert_first_proxy()     (proxies_list)
+#define email_alert_next_proxy(px)    ((px)->next)
+#endif
+
+#endif /* _EMAIL_ALERT_VERSION_H */

@@ -117,6 +117,8 @@
  * Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
  */
 #define HAPROXY_EMAIL_ALERT_SINCE_2_8 256
+
+/**
  * What haproxy_email_alert_native() says: the administrator wants it, or does not.
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_SAID 1
@@ -409,6 +411,8 @@ bool haproxy_email_alert_configured(void);
  * Does a route ask for single checks' results? Else there is no need to report them. Any thread.
  */
 bool haproxy_email_alert_wants_checks(void);
+
+/**
  * What "email_alert.native" says of HAProxy's own "email-alert" and "mailer" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
  * thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
  */

@@ -466,8 +466,9 @@ static void email_alert_describe_process(struct haproxy_email_alert_process *pro
 {
 	memset(process, 0, sizeof(*process));
 	process->size = sizeof(*process);
-	process->uid  = global.uid;
-	process->gid  = global.gid;
+	/* what is not set is 0, or -1 in later versions */
+	process->uid  = MAX(global.uid, 0);
+	process->gid  = MAX(global.gid, 0);
 	process->haproxy_version = haproxy_version;
 }
 

@@ -31,6 +31,8 @@ use crate::{
 pub struct Haproxy {
     home: Home,
     mode: Mode,
+    /// Its masters execute themselves again, to wait: up to 3.0.
+    masters_wait_apart: bool,
     /// The process to which signals go: the master, or the one that does the work.
     pid: i32,
     /// What we started ourselves, so what we must wait for.
@@ -88,7 +90,9 @@ impl Haproxy {
     pub fn start(setup: Setup) -> Self {
         let (home, log) = (Home::furnish(&setup), Syslog::start());
         home.write_configuration(&setup, &log);
-        let mut haproxy = Haproxy { home, mode: setup.mode, pid: 0, children: Vec::new(), log };
+        let masters_wait_apart = setup.mode.has_master() && home.version() < (3, 1);
+        let mut haproxy =
+            Haproxy { home, mode: setup.mode, masters_wait_apart, pid: 0, children: Vec::new(), log };
         haproxy.launch(&[]);
         haproxy
     }
@@ -175,10 +179,19 @@ impl Haproxy {
         }
     }
 
-    /// HAProxy 2.6's master executes itself again once its worker runs; a signal before that may be lost.
+    /// A signal before that may be lost. Up to HAProxy 3.0, the master executes itself again once its worker runs; later, it
+    /// says when the worker that it was waiting for is ready.
     fn master_takes_signals(&self) -> bool {
-        processes::has_in_environment(self.pid, "HAPROXY_MWORKER_WAIT_ONLY=1")
-            && processes::handles(self.pid, Signal::SIGUSR2)
+        let output = self.output();
+        let is_ready = || {
+            let (_, since) = output.rsplit_once(&format!("New worker ({}) forked", self.try_worker()?))?;
+            Some(since.contains("Loading success."))
+        };
+        let is_waiting = match self.masters_wait_apart {
+            true => processes::has_in_environment(self.pid, "HAPROXY_MWORKER_WAIT_ONLY=1"),
+            false => is_ready().unwrap_or(false),
+        };
+        is_waiting && processes::handles(self.pid, Signal::SIGUSR2)
     }
 
     fn is_child_of_master(&self, pid: i32) -> bool {
@@ -413,6 +426,18 @@ impl Home {
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    /// HAProxy's, the first two numbers.
+    #[track_caller]
+    fn version(&self) -> (u32, u32) {
+        let output = self.command().arg("-v").output().expect("run haproxy -v");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let version = text.strip_prefix("HAProxy version ").and_then(|rest| {
+            let mut numbers = rest.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+            numbers.next()?.ok().zip(numbers.next()?.ok())
+        });
+        version.unwrap_or_else(|| panic!("haproxy -v says {text:?}"))
     }
 
     fn file(&self, name: &str) -> PathBuf {

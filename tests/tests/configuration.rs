@@ -591,6 +591,12 @@ fn each_wrong_configuration_is_refused_with_its_message() {
             format!("parsing [{}:{}] : {message}\n", judgement.file, judgement.line_number_of(last_line));
         let fault = match side_effect_of(&judgement) {
             Some(effect) => effect,
+            // From 3.3 on, HAProxy itself refuses an empty word.
+            None if directive.contains("\"\"")
+                && judgement.output.contains(" is empty and marks the end of ") =>
+            {
+                continue;
+            }
             None if judgement.status != Some(1) => format!("the exit status is {:?}", judgement.status),
             None if !judgement.output.contains(&expected) => {
                 format!("expected {expected}  got {}", judgement.output)

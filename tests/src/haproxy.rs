@@ -184,7 +184,8 @@ impl Haproxy {
     fn master_takes_signals(&self) -> bool {
         let output = self.output();
         let is_ready = || {
-            let (_, since) = output.rsplit_once(&format!("New worker ({}) forked", self.try_worker()?))?;
+            let (_, since) =
+                output.rsplit_once(&format!("Initializing new worker ({})", self.try_worker()?))?;
             Some(since.contains("Loading success."))
         };
         let is_waiting = match self.masters_wait_apart {

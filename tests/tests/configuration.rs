@@ -544,7 +544,7 @@ const RIGHT: &[&str] = &[
     "email_alert root",
     "email_alert ops@example.com lb1@example.com",
     "email_alert ops@example.com,boss@example.org,root lb1@example.com events down,up",
-    "email_alert ops@example.com events down,up,maint,ready,drain,nolb,check,backend-down,backend-up",
+    "email_alert ops@example.com events down,up,maint,ready,drain,nolb,backend-down,backend-up",
     "email_alert ops+haproxy@mail-1.example.com",
     "email_alert ops@example.com\n    email_alert.relay mx1 localhost",
     "email_alert ops@example.com\n    email_alert.relay mx1 127.0.0.1:2525 timeout 500ms",
@@ -775,6 +775,17 @@ fn all_errors_are_told_at_once() {
     let judgement = judge("email_alert\n    email_alert.relay mx1\n    email_alert.host-name");
     assert_eq!(judgement.status, Some(1));
     assert_eq!(judgement.output.matches("] : 'email_alert").count(), 3, "{}", judgement.output);
+}
+
+#[test]
+fn single_checks_are_not_to_be_had_without_the_option_that_logs_them() {
+    let setup = || Setup::without_alerts().global("email_alert ops@example.com events check");
+    let with = setup().backend("servers", &["option log-health-checks"]).judge();
+    assert_eq!((with.status, with.is_silent()), (Some(0), true), "{}", with.output);
+    let without = setup().backend("servers", &[]).judge();
+    assert_eq!(without.status, Some(0), "{}", without.output);
+    let warning = "email_alert: no proxy has \"option log-health-checks\", which kind 'check' needs.";
+    assert!(without.output.contains(warning), "{}", without.output);
 }
 
 #[test]

@@ -119,6 +119,21 @@
 #define HAPROXY_EMAIL_ALERT_SINCE_2_8 256
 
 /**
+ * The event's check_result: the check failed.
+ */
+#define HAPROXY_EMAIL_ALERT_CHECK_FAILED 1
+
+/**
+ * The event's check_result: it passed.
+ */
+#define HAPROXY_EMAIL_ALERT_CHECK_PASSED 2
+
+/**
+ * The event's check_result: it passed conditionally ("http-check disable-on-404").
+ */
+#define HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL 3
+
+/**
  * What haproxy_email_alert_native() says: the administrator wants it, or does not.
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_SAID 1
@@ -324,8 +339,8 @@ struct haproxy_email_alert_event {
          */
         struct haproxy_email_alert_text address;
         /**
-         * 0, or the event is a single check's result (1: failed, 2: passed, 3: conditionally passed) and no change. The flag
-         * CHECK has to be set as well, and neither of what was before and what is now matters.
+         * HAPROXY_EMAIL_ALERT_CHECK_FAILED etc.: the event is a single check's result, with the flag CHECK, and no change;
+         * what was before and what is now does not matter. 0: it is a change.
          */
         uint32_t check_result;
         /**

@@ -220,7 +220,9 @@ static void email_alert_report_check(struct server *s, const struct check *check
 	email_alert_describe_proxy(&event, s->proxy);
 	email_alert_describe_server(&event, s, address, sizeof(address));
 	email_alert_set_check(&event, check);
-	event.check_result = check->result < CHK_RES_PASSED ? 1 : check->result == CHK_RES_CONDPASS ? 3 : 2;
+	event.check_result = check->result < CHK_RES_PASSED ? HAPROXY_EMAIL_ALERT_CHECK_FAILED :
+	                     check->result == CHK_RES_CONDPASS ? HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL :
+	                                                         HAPROXY_EMAIL_ALERT_CHECK_PASSED;
 	event.check_health = check->health;
 	event.check_rise   = check->rise;
 	event.check_fall   = check->fall;

@@ -2,6 +2,7 @@
 //! One commit of a server's status, and which alerts it means.
 
 use super::{Admin, Check, Event, Health, Kind, Level, State};
+use crate::ffi;
 use std::time::SystemTime;
 
 /// One commit of a server's status, as it came out of the queue.
@@ -88,9 +89,12 @@ pub enum Outcome {
 impl Outcome {
     /// The outcome of that number of `haproxy_email_alert_event`; `None`: it is no check's result.
     pub fn from_number(number: u32) -> Option<Self> {
-        [Outcome::Failed, Outcome::Passed, Outcome::PassedConditionally]
-            .get((number as usize).checked_sub(1)?)
-            .copied()
+        match number {
+            ffi::HAPROXY_EMAIL_ALERT_CHECK_FAILED => Some(Outcome::Failed),
+            ffi::HAPROXY_EMAIL_ALERT_CHECK_PASSED => Some(Outcome::Passed),
+            ffi::HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL => Some(Outcome::PassedConditionally),
+            _ => None,
+        }
     }
 }
 

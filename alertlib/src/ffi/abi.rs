@@ -52,6 +52,13 @@ pub const HAPROXY_EMAIL_ALERT_WEIGHTLESS: u32 = 0x80;
 /// Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
 pub const HAPROXY_EMAIL_ALERT_SINCE_2_8: u32 = 0x100;
 
+/// The event's check_result: the check failed.
+pub const HAPROXY_EMAIL_ALERT_CHECK_FAILED: u32 = 1;
+/// The event's check_result: it passed.
+pub const HAPROXY_EMAIL_ALERT_CHECK_PASSED: u32 = 2;
+/// The event's check_result: it passed conditionally ("http-check disable-on-404").
+pub const HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL: u32 = 3;
+
 /// What haproxy_email_alert_native() says: the administrator wants it, or does not.
 pub const HAPROXY_EMAIL_ALERT_NATIVE_SAID: u32 = 0x01;
 /// Each proxy's own "email-alert" lines are to become an "email_alert" directive, and HAProxy's mailers are to send nothing.
@@ -164,8 +171,8 @@ pub struct haproxy_email_alert_event {
     pub check_info: haproxy_email_alert_text,
     /// Where the server is: "10.0.0.7:8080", or empty.
     pub address: haproxy_email_alert_text,
-    /// 0, or the event is a single check's result (1: failed, 2: passed, 3: conditionally passed) and no change. The flag
-    /// CHECK has to be set as well, and neither of what was before and what is now matters.
+    /// HAPROXY_EMAIL_ALERT_CHECK_FAILED etc.: the event is a single check's result, with the flag CHECK, and no change;
+    /// what was before and what is now does not matter. 0: it is a change.
     pub check_result: u32,
     /// HAProxy's count of that check's results: at least <check_rise> if the server is up for it.
     pub check_health: u32,

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use haproxy_email_alert::event::{Admin, Change, Check, Number, Present, RawChange, State, Text};
+use haproxy_email_alert::event::{
+    Admin, Change, Check, CheckResult, Number, Outcome, Present, RawChange, State, Text,
+};
 
 use super::{World, change, check, down, refused, status_503, timeout, up};
 
@@ -103,6 +105,8 @@ fn single() -> Vec<World> {
     let handshake =
         Check { info: "SSL handshake failure".into(), ..check("L6RSP", "Layer6 invalid response", 4) };
     let by_hand = Change { check: None, cause: "changed from CLI".into(), ..down(s1(), timeout()) };
+    let result = CheckResult { outcome: Outcome::Failed, health: 3, rise: 2, fall: 3, is_weightless: false };
+    let failed = Change { result: Some(result), check: Some(status_503()), ..s1() };
     let stories = [
         ("down-refused", down(s1(), refused())),
         ("down-status", down(s1(), status_503())),
@@ -111,9 +115,10 @@ fn single() -> Vec<World> {
         ("down-tracking", tracking),
         ("down-by-hand", by_hand),
         ("nolb", nolb),
+        ("check", failed),
     ];
     let single = |(name, change)| {
-        let mut world = World::new(name, &["email_alert ops@example.com events down,nolb"]);
+        let mut world = World::new(name, &["email_alert ops@example.com events down,nolb,check"]);
         world.happens(change);
         world.documents(name);
         world

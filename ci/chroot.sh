@@ -20,7 +20,7 @@ chrooted() {
 }
 
 # namespaces [<option of unshare>]... <command>...: what it mounts and starts ends with it, however it ends.
-namespaces() { unshare --mount --pid --fork --kill-child "$@"; }
+namespaces() { unshare --mount --mount-proc --pid --fork --kill-child "$@"; }
 
 # in_root <directory> <command>...
 in_root() {

@@ -12,15 +12,22 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # changes with the C ABI, as in alertlib/build.rs
 ABI     := 1
 LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
+COMPANION = $(or $(CARGO_TARGET_DIR),target)/companion/haproxy-email-alert
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
+BIN      = $(DESTDIR)$(PREFIX)/bin
+MAN      = $(DESTDIR)$(PREFIX)/share/man/man1
+# for the shell
+is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
-.PHONY: all asan bench clean deb deb-test demo faults fmt fuzz haproxy header help install kill-test mails patches test
+.PHONY: all asan bench clean deb deb-test demo faults fmt fuzz haproxy header help install install-companion install-library kill-test \
+        mails patches test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
-all: ## the library
+all: ## the library, and the companion program haproxy-email-alert
 	ci/setup build
+	ci/companion
 	ci/library
 
 demo: ## a server goes down and comes back: shows the mails
@@ -65,8 +72,11 @@ faults: ## doc/faults.md again, after a change of its table in tests/src/faults/
 mails: ## doc/mails/*.eml again, after a change of the mails
 	cargo run --quiet -p end-to-end --bin mails
 
-install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local), in LIBDIR
-	test -e '$(LIBRARY)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
+install: ## the library for other programs, and the companion, below DESTDIR and PREFIX (/usr/local), in LIBDIR
+install: install-library install-companion
+
+install-library:
+	$(call is_built,$(LIBRARY))
 	install -d '$(INCLUDE)' '$(LIB)/pkgconfig'
 	install -m 644 include/haproxy_email_alert.h '$(INCLUDE)/'
 	install -m 755 '$(LIBRARY)' '$(LIB)/libhaproxy_email_alert.so.$(ABI).$(VERSION)'
@@ -74,6 +84,12 @@ install: ## the library for other programs, below DESTDIR and PREFIX (/usr/local
 	ln -sf 'libhaproxy_email_alert.so.$(ABI)' '$(LIB)/libhaproxy_email_alert.so'
 	sed -e 's,@PREFIX@,$(PREFIX),' -e 's,@LIBDIR@,$(LIBDIR),' -e 's,@VERSION@,$(VERSION),' \
 	    include/haproxy-email-alert.pc.in >'$(LIB)/pkgconfig/haproxy-email-alert.pc'
+
+install-companion:
+	$(call is_built,$(COMPANION))
+	install -d '$(BIN)' '$(MAN)'
+	install -m 755 '$(COMPANION)' '$(BIN)/'
+	sed 's,@VERSION@,$(VERSION),' haproxy-integration/cli/haproxy-email-alert.1 >'$(MAN)/haproxy-email-alert.1'
 
 fmt: ## formats the Rust code
 	cargo fmt --all

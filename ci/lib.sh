@@ -62,7 +62,13 @@ build_library() {
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
 }
 
-# Builds it with AddressSanitizer and all checks; prints its path. The runtime is the one that the C compiler brings for the
+# Builds the companion program; prints its path.
+build_companion() {
+    run_cargo build --profile companion --quiet -p haproxy-email-alert-cli >&2
+    printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/companion/haproxy-email-alert"
+}
+
+# Builds the library with AddressSanitizer and all checks; prints its path. The runtime is the one that the C compiler brings for the
 # program; a compiler that is not a nightly one is told that it may.
 build_sanitized_library() {
     local host target=${CARGO_TARGET_DIR:-$root/target}/sanitized

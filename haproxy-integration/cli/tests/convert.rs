@@ -3,6 +3,7 @@
 
 use end_to_end::{
     Backend, Relay, Setup,
+    header::project,
     library::succeed,
     setup::{HOST, RECIPIENT, SENDER},
     story::{expect_mails, news},
@@ -86,6 +87,24 @@ fn old_lines_are_named_by_file_and_number() {
     let page = text(&succeed(program().arg("convert").arg(&file)).stdout);
     let was = format!("# was {}:3: mailer mx ", file.display());
     assert!(page.contains(&was), "{page}");
+}
+
+#[test]
+fn make_installs_it_with_its_manual() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut make = Command::new("make");
+    make.args(["--silent", "--no-print-directory", "install-companion", "PREFIX=/usr"])
+        .current_dir(project());
+    make.arg(format!("DESTDIR={}", root.path().display()));
+    make.arg(concat!("COMPANION=", env!("CARGO_BIN_EXE_haproxy-email-alert")));
+    // A make that runs this test has variables for its own children.
+    succeed(make.env_remove("MAKEFLAGS").env_remove("MAKELEVEL"));
+    let version = concat!("haproxy-email-alert ", env!("CARGO_PKG_VERSION"));
+    let mut installed = Command::new(root.path().join("usr/bin/haproxy-email-alert"));
+    assert_eq!(text(&succeed(installed.arg("--version")).stdout).trim_end(), version);
+    let manual = fs::read_to_string(root.path().join("usr/share/man/man1/haproxy-email-alert.1"));
+    let manual = manual.expect("the manual").replace("\\-", "-");
+    assert!(manual.contains(version) && manual.contains("haproxy-email-alert convert"), "{manual}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::engine::{Engine, Name, Outgoing, Silence};
 use crate::event::Change;
 use crate::outbox::Outbox;
 use crate::queue::Queue;
-use crate::settings::{OUTBOX, Recipient};
+use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
 use crate::spool::{Legacy, Rescued, Spool, Through};
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -144,6 +144,8 @@ impl Collector {
                 break;
             };
             self.in_hand.read += 1;
+            // Somebody may have asked for it before.
+            self.take_silences();
             let id = format!("{}.{ticket}", self.token);
             self.make(&record, &id);
             if !self.in_hand.mails.is_empty() {
@@ -167,12 +169,7 @@ impl Collector {
 
     /// The mails that the time brings; all that there are to be if there is no more time.
     fn tell_what_is_due(&mut self) {
-        while let Ok(silence) = self.silences.try_recv() {
-            let pattern = silence.pattern.to_string();
-            if !self.engine.silence(silence) {
-                log::error!("'{pattern}' is not silenced: there are too many silences already");
-            }
-        }
+        self.take_silences();
         let now = SystemTime::now();
         let id = self.next_id();
         let mails = match (self.shared.outbox.is_draining(), &self.shared.spool) {
@@ -183,6 +180,15 @@ impl Collector {
         };
         self.in_hand.mails.extend(mails);
         self.hand_over(None, || ());
+    }
+
+    fn take_silences(&mut self) {
+        while let Ok(silence) = self.silences.try_recv() {
+            let pattern = silence.pattern.to_string();
+            if !self.engine.silence(silence) {
+                log::error!("'{pattern}' is not silenced: there are too many silences already");
+            }
+        }
     }
 
     /// Nothing waits for a digest any more.
@@ -368,8 +374,9 @@ impl Collector {
         }
         if drops.mails > 0 {
             log::error!(
-                "{} mails were dropped, the least important first: {OUTBOX} wait for a relay in memory",
-                drops.mails
+                "{} mails were dropped, the least important first: {OUTBOX}, or {} MiB of them, wait for a relay in memory",
+                drops.mails,
+                OUTBOX_SIZE >> 20
             );
         }
         *drops = Drops { seen: drops.seen, told: Some(Instant::now()), ..Drops::default() };

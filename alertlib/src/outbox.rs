@@ -7,10 +7,11 @@
 //!
 //! With a spool each mail is a file, too. Then memory has the first [`KEPT`] of them only, and the rest is read again
 //! when it is due. The most important ones are there: when it is full, a less important mail makes room by moving into
-//! memory. What is in memory alone has a limit, too, at which the least important mails are dropped.
+//! memory. What is in memory alone has a limit, too, at which the least important mails are dropped. Both are limits of
+//! mails and of bytes: one that tells of thousands of servers is as large as a thousand others.
 
 use crate::engine::Outgoing;
-use crate::settings::Recipient;
+use crate::settings::{OUTBOX_SIZE, Recipient};
 use crate::spool::{NotStored, Spool, Stored, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -19,6 +20,8 @@ use std::time::{Instant, SystemTime};
 
 /// Mails of the spool that are kept in memory as well.
 const KEPT: usize = 1024;
+/// The same in bytes.
+const KEPT_SIZE: u64 = 8 * 1024 * 1024;
 /// Mails that are written to a spool that works again, at a time.
 const BATCH: usize = 256;
 
@@ -38,6 +41,8 @@ pub struct Entry {
     /// It did not have to wait for its time: see [`Outbox::drain`].
     hurried: bool,
     place: Key,
+    /// Of the mail in memory, while it is in the outbox.
+    size: u64,
 }
 
 /// Where a mail waits: when it is due, and its place among those that are due then.
@@ -58,6 +63,7 @@ pub struct Outbox {
     closed: AtomicBool,
     abandoned: AtomicBool,
     limit: u64,
+    size_limit: u64,
 }
 
 #[derive(Default)]
@@ -68,6 +74,8 @@ struct Waiting {
     /// Those with one.
     stored: BTreeSet<Rank>,
     kept: usize,
+    kept_size: u64,
+    unstored_size: u64,
     arrivals: u64,
 }
 
@@ -90,7 +98,9 @@ impl Waiting {
         entry.place = key;
         let rank = (entry.importance(), key.1, key.0);
         self.like(&entry).insert(rank);
+        entry.size = entry.mail.as_ref().map_or(0, |mail| mail.0.size());
         self.kept += usize::from(entry.mail.is_some());
+        *self.size_like(&entry) += entry.size;
         self.by_time.insert(key, entry);
     }
 
@@ -99,7 +109,17 @@ impl Waiting {
         let rank = (entry.importance(), key.1, key.0);
         self.like(&entry).remove(&rank);
         self.kept -= usize::from(entry.mail.is_some());
+        *self.size_like(&entry) -= entry.size;
         Some(entry)
+    }
+
+    /// May a mail that has a file be in memory, too?
+    fn may_keep(&self, mail: &Outgoing) -> bool {
+        self.kept < KEPT && self.kept_size + mail.size() <= KEPT_SIZE
+    }
+
+    fn size_like(&mut self, entry: &Entry) -> &mut u64 {
+        if entry.stored.is_some() { &mut self.kept_size } else { &mut self.unstored_size }
     }
 
     /// Those that have a file if `entry` has one, or none.
@@ -116,7 +136,7 @@ impl Entry {
         stored: Option<Stored>,
         now: Instant,
     ) -> Self {
-        Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0) }
+        Entry { mail, stored, created, attempts: 0, trouble: None, hurried: false, place: (now, 0), size: 0 }
     }
 
     fn importance(&self) -> u8 {
@@ -128,7 +148,7 @@ impl Entry {
 }
 
 impl Outbox {
-    /// An empty outbox for at most `limit` mails beyond those in the spool.
+    /// An empty outbox for at most `limit` mails, and [`OUTBOX_SIZE`] of them, beyond those in the spool.
     pub fn new(limit: usize, spool: Option<Arc<Spool>>) -> Self {
         Outbox {
             waiting: Mutex::default(),
@@ -139,6 +159,7 @@ impl Outbox {
             closed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             limit: limit as u64,
+            size_limit: OUTBOX_SIZE,
         }
     }
 
@@ -164,13 +185,13 @@ impl Outbox {
         let mut waiting = self.waiting();
         for ((mail, left), stored) in mails.into_iter().zip(stored) {
             self.unstored.fetch_add(stored.is_none().into(), SeqCst);
-            let keep = stored.is_none() || waiting.kept < KEPT;
+            let keep = stored.is_none() || waiting.may_keep(&mail);
             let created = mail.created;
             let mail = keep.then(|| Box::new((mail, left)));
             waiting.insert(Entry::new(created, mail, stored, now), Some(now));
         }
         let mut gone = Vec::new();
-        while self.unstored() > self.limit {
+        while self.unstored() > self.limit || waiting.unstored_size > self.size_limit {
             // What the mailer has in its hands stays.
             let Some((_, arrival, due)) = waiting.unstored.first().copied() else { break };
             gone.extend(waiting.remove((due, arrival)).and_then(|entry| entry.mail).map(|mail| mail.0));
@@ -322,7 +343,7 @@ impl Outbox {
     /// [`Outbox::next`] is called.
     pub fn later(&self, mut entry: Entry, mail: Outgoing, left: Vec<Recipient>, due: Option<Instant>) {
         let mut waiting = self.waiting();
-        let keep = entry.stored.is_none() || waiting.kept < KEPT;
+        let keep = entry.stored.is_none() || waiting.may_keep(&mail);
         entry.mail = keep.then(|| Box::new((mail, left)));
         waiting.insert(entry, due);
     }
@@ -439,6 +460,31 @@ mod tests {
         // What the mailer has in its hands counts, and cannot go.
         assert_eq!(put("backend 2", Kind::BackendDown).as_deref(), Some("down 2"));
         assert_eq!(put("backend 3", Kind::BackendDown).as_deref(), Some("backend 2"));
+    }
+
+    #[test]
+    fn large_mails_have_a_limit_of_their_own_and_the_least_important_go_first() {
+        let large = |id: &str, kind| {
+            let mail = mail_of_kind(id, kind);
+            Outgoing { items: vec![mail.items[0].clone(); 100], ..mail }
+        };
+        let size = large("up 1", Kind::Up).size();
+        let outbox = Outbox { size_limit: size * 5 / 2, ..Outbox::new(1000, None) };
+        let now = Instant::now();
+        let put = |mail: Outgoing| -> Vec<String> {
+            outbox.put(vec![mail], now, || ()).into_iter().map(|mail| mail.message_id).collect()
+        };
+        assert_eq!(put(large("down 1", Kind::Down)), [""; 0]);
+        assert_eq!(put(large("up 1", Kind::Up)), [""; 0]);
+        assert_eq!(put(large("down 2", Kind::Down)), ["up 1"]);
+        assert_eq!(put(mail_of_kind("up 2", Kind::Up)), [""; 0], "a small one has room");
+        assert_eq!(put(large("backend", Kind::BackendDown)), ["up 2", "down 1"]);
+        let (entry, first, left) = sent(&outbox, now);
+        assert_eq!(first.message_id, "down 2");
+        assert_eq!(put(large("down 3", Kind::Down)), [""; 0], "what is being sent is not there");
+        outbox.later(entry, first, left, Some(now));
+        assert_eq!(put(mail_of_kind("up 3", Kind::Up)), ["up 3", "down 3"]);
+        assert_eq!(outbox.pending(), 2);
     }
 
     /// A mail that can be in a file.

@@ -15,7 +15,7 @@ use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
 use crate::outbox::Outbox;
 use crate::queue::{self, Full, Queue};
-use crate::settings::{OUTBOX, Pattern, Plan, QUEUE, Relay, SPOOLED_QUEUE, Way};
+use crate::settings::{OUTBOX, Pattern, Plan, Relay, Way};
 use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -163,7 +163,7 @@ impl Service {
         let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
         let (spool, memory) = match spool {
             Some(place) => {
-                let (spool, memory) = Spool::start(place, &token, SPOOLED_QUEUE, &engine.audiences());
+                let (spool, memory) = Spool::start(place, &token, plan.queue, &engine.audiences());
                 (Some(Arc::new(spool)), memory)
             }
             None => (None, None),
@@ -172,7 +172,7 @@ impl Service {
         let (silences, wanted_silences) = bounded(SILENCES);
         let is_shared = memory.is_some();
         let shared = Shared {
-            queue: Arc::new(memory.map_or_else(|| Queue::new(QUEUE), Queue::shared)),
+            queue: Arc::new(memory.map_or_else(|| Queue::new(plan.queue), Queue::shared)),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
             spool,

@@ -21,14 +21,18 @@ pub const DIGEST: Duration = Duration::from_secs(5);
 pub const FLAP: Flap = Flap { changes: 6, time: Duration::from_secs(10 * 60) };
 /// How often one is reminded of a trouble without `email_alert.remind`.
 pub const REMIND: Duration = Duration::from_secs(4 * 3600);
-/// Events that wait for the collector at most.
+/// Events that wait for the collector at most, without `email_alert.queue`.
 pub const QUEUE: usize = 4096;
 /// The same with a spool: a disk may make the collector wait for a second, and 10,000 changes must not fill the queue.
 pub const SPOOLED_QUEUE: usize = 16_384;
-/// The largest queue: with 2 KiB an event, 2 GiB.
+/// The smallest queue: a backend may lose its servers at once.
+pub const SMALLEST_QUEUE: usize = 64;
+/// The largest one: with 2 KiB an event, 2 GiB.
 pub const LARGEST_QUEUE: usize = 1 << 20;
 /// Mails that wait for a relay in memory at most; those in the spool do not count.
 pub const OUTBOX: usize = 10_000;
+/// The same in bytes of memory: a digest may have as many as a thousand small mails.
+pub const OUTBOX_SIZE: u64 = 32 * 1024 * 1024;
 /// The spool's bound, in bytes, without `max-size`.
 pub const SPOOL_SIZE: u64 = 256 * 1024 * 1024;
 /// Where SMTP listens (RFC 5321, 4.5.4.2).
@@ -49,6 +53,8 @@ pub struct Settings {
     pub host_name: Option<String>,
     /// `email_alert.spool`.
     pub spool: Option<SpoolPlace>,
+    /// `email_alert.queue`.
+    pub queue: Option<usize>,
     /// `email_alert.retry`.
     pub retry: Option<Duration>,
     /// `email_alert.digest`; `Some(None)`: off.
@@ -362,6 +368,8 @@ pub struct Plan {
     pub relays: Vec<Relay>,
     /// Where mails survive the process.
     pub spool: Option<SpoolPlace>,
+    /// Events that wait for the collector at most.
+    pub queue: usize,
     /// How long a mail is tried.
     pub retry: Duration,
     /// When what is told.
@@ -393,6 +401,7 @@ impl Settings {
             relays: Vec::new(),
             host_name: None,
             spool: None,
+            queue: None,
             retry: None,
             digest: None,
             flap: None,
@@ -445,6 +454,7 @@ impl Settings {
             host: host.to_owned(),
             routes: routes.collect::<Result<_, String>>()?,
             relays: if self.relays.is_empty() { usual_relays() } else { self.relays.clone() },
+            queue: self.queue.unwrap_or(if self.spool.is_some() { SPOOLED_QUEUE } else { QUEUE }),
             spool: self.spool.clone(),
             retry: self.retry.unwrap_or(RETRY),
             policy: Policy {

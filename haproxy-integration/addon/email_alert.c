@@ -167,13 +167,13 @@ static void email_alert_describe_server(struct haproxy_email_alert_event *event,
 		event->flags |= HAPROXY_EMAIL_ALERT_BACKUP;
 }
 
-/* Returns non-zero if what happens now is nobody's business: what the state file
- * says is not news, and what an old process still sees is reported by the new
- * one.
+/* Returns non-zero if what happens now is nobody's business: what an old process
+ * still sees is reported by the new one. What the state file says is not news
+ * either, but it is read before the library is started, which takes nothing then.
  */
 static inline int email_alert_is_mute()
 {
-	return stopping || (global.mode & MODE_STARTING);
+	return stopping;
 }
 
 /* Tells the library of a <change> of server <s>. An event that the library cannot

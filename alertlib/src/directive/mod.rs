@@ -20,7 +20,6 @@ use single::{time, unless_off};
 use std::time::Duration;
 
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
-const LATER: &[&str] = &["email_alert.queue"];
 
 /// Adds one directive to `settings`. `words[0]` is the keyword.
 ///
@@ -58,6 +57,10 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             }
             settings.spool = Some(place);
         }
+        "email_alert.queue" => {
+            let events = single::queue(line)?;
+            line.once(&mut settings.queue, events)?;
+        }
         "email_alert.retry" => {
             let range = "1s to 30d";
             let time = time(line, single::RETRY_TIME, "3d", Duration::from_secs(1)..=MONTH, range)?;
@@ -89,13 +92,13 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             let native = single::native(line)?;
             line.once(&mut settings.native, native)?;
         }
-        _ if LATER.contains(&keyword) => return Err(line.error("is not supported yet; remove this line")),
         _ => {
             let known = [
                 "email_alert",
                 "email_alert.relay",
                 "email_alert.host-name",
                 "email_alert.spool",
+                "email_alert.queue",
                 "email_alert.retry",
                 "email_alert.digest",
                 "email_alert.flap",
@@ -279,6 +282,33 @@ mod tests {
             ("email_alert.remind 1s", "expected 1m to 30d"),
         ] {
             let error = policy(line).expect_err(line);
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_queue_has_a_size_of_its_own_with_a_spool() {
+        let queue = |lines: &[&str]| {
+            let mut settings = parsed("email_alert ops@example.com")?;
+            lines.iter().try_for_each(|line| parse(&mut settings, &line.split(' ').collect::<Vec<_>>()))?;
+            settings.plan("lb1").map(|plan| plan.queue)
+        };
+        for (lines, expected) in [
+            (&[] as &[&str], QUEUE),
+            (&["email_alert.spool /tmp"], SPOOLED_QUEUE),
+            (&["email_alert.queue 64"], 64),
+            (&["email_alert.queue 1048576", "email_alert.spool /tmp"], 1 << 20),
+        ] {
+            assert_eq!(queue(lines), Ok(expected), "{lines:?}");
+        }
+        for (line, part) in [
+            ("email_alert.queue", "expects a number of events"),
+            ("email_alert.queue 63", "expected 64 to 1048576"),
+            ("email_alert.queue 1048577", "expected 64 to 1048576"),
+            ("email_alert.queue 4k", "'4k' is not a number of events"),
+            ("email_alert.queue 64 65", "unknown word '65'"),
+        ] {
+            let error = queue(&[line]).expect_err(line);
             assert!(error.contains(part), "{error}");
         }
     }

@@ -15,6 +15,7 @@ const HOST_NAME: &str = "email_alert.host-name <name>";
 const SPOOL: &str = "email_alert.spool <directory> [max-size <size>]";
 pub const RETRY_TIME: &str = "email_alert.retry <time>";
 pub const DIGEST_TIME: &str = "email_alert.digest <time>|off";
+const QUEUE_SIZE: &str = "email_alert.queue <events>";
 const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
 pub const REMIND_TIME: &str = "email_alert.remind <time>|off";
 const NATIVE: &str = "email_alert.native on|off";
@@ -32,6 +33,22 @@ pub fn host_name(line: Line) -> Result<String, String> {
         )));
     }
     Ok(name.to_owned())
+}
+
+pub fn queue(line: Line) -> Result<usize, String> {
+    let word = line.only("a number of events", QUEUE_SIZE)?;
+    let range = SMALLEST_QUEUE..=LARGEST_QUEUE;
+    match word.parse() {
+        Ok(events) if range.contains(&events) => Ok(events),
+        Ok(events) => {
+            Err(line
+                .error(format!("'{events}' is out of range; expected {SMALLEST_QUEUE} to {LARGEST_QUEUE}")))
+        }
+        Err(_) => Err(line.error(format!(
+            "'{}' is not a number of events; expected {SMALLEST_QUEUE} to {LARGEST_QUEUE}",
+            visible(word)
+        ))),
+    }
 }
 
 pub fn spool(mut line: Line) -> Result<SpoolPlace, String> {

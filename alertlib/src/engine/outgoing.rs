@@ -150,6 +150,22 @@ impl Outgoing {
         lead.expect("a mail tells something")
     }
 
+    /// About the memory that it takes, in bytes.
+    pub fn size(&self) -> u64 {
+        let item = |Item { event, incident, .. }: &Item| {
+            let check =
+                event.check.as_ref().map_or(0, |it| it.status.len() + it.reason.len() + it.info.len());
+            let names = event.proxy.len() + event.server.as_ref().map_or(0, String::len);
+            let why = incident.as_ref().map_or(0, |incident| incident.why.len());
+            let rest = event.was.len() + event.cause.len() + event.address.len();
+            size_of::<Item>() + event.sentence.len() + check + names + why + rest
+        };
+        let references: usize = self.references.iter().map(String::len).sum();
+        let sizes: usize = self.sizes.iter().map(|(name, _)| name.len() + size_of::<(String, u32)>()).sum();
+        let items: usize = self.items.iter().map(item).sum();
+        (size_of::<Outgoing>() + references + sizes + self.to.len() * size_of::<Recipient>() + items) as u64
+    }
+
     /// In one line, for the log.
     pub fn summary(&self) -> String {
         let sentence = &self.lead().event.sentence;

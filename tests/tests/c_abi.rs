@@ -10,6 +10,7 @@ use end_to_end::calls::{Calls, Collector, Texts};
 use end_to_end::library::{Facts, Library, succeed};
 use end_to_end::mail::ParsedMail;
 use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -110,6 +111,33 @@ fn every_life_ends_well_with_sanitizers() {
 #[test]
 fn every_life_ends_well_under_valgrind() {
     lead_all(VALGRIND, STRICT_C);
+}
+
+#[test]
+fn a_silence_goes_on_after_a_kill_and_its_end_tells_what_happened() {
+    let library = Library::release();
+    let program = library.compile("silence", STRICT_C);
+    let spool = library.mail_directory();
+    let run = |story: &str| {
+        let directory = library.mail_directory();
+        let output = library.run(&[], &program, &[&story, &spool, &directory]).output().expect("run it");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{story}");
+        (output, mails(&directory))
+    };
+    let (killed, heard) = run("begins");
+    assert_eq!(killed.status.signal(), Some(9), "it ended before it was killed");
+    let [other] = heard.as_slice() else { panic!("{heard:#?}") };
+    assert_eq!(other.header("X-HAProxy-Proxy"), "other");
+
+    let (ended, heard) = run("goes-on");
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    let [end] = heard.as_slice() else { panic!("{heard:#?}") };
+    assert_eq!(end.servers("DOWN"), ["application-servers/app-server-02"], "{}", end.text);
+    assert!(end.text.contains("application-*") && end.text.contains("it is out"), "{}", end.text);
+    // Its own troubles are left: nobody could say what has become of them.
+    let left = std::fs::read_dir(&spool).expect("the spool").map(|file| file.expect("a file").file_name());
+    let left: Vec<_> = left.map(|name| name.to_string_lossy().into_owned()).collect();
+    assert!(left.iter().all(|name| name.starts_with("incidents.")), "{left:?}");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One mail for one trouble: digests, threads, flapping, and what a new process knows of an old one's.
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{
+    collections::BTreeSet,
+    thread,
+    time::{Duration, Instant},
+};
 
 use end_to_end::{
     Backend, Haproxy, Mode, ParsedMail, Relay, Setup, Spool, cli::Conversation, haproxy::Signal, until,
@@ -10,6 +14,9 @@ use end_to_end::{
 
 /// Long enough for a mail that should not be to show: longer than the default digest.
 const A_WHILE: Duration = Duration::from_secs(6);
+
+/// How often a server changes that flaps.
+const FLIP: Duration = Duration::from_millis(400);
 
 /// Servers without checks: their state is what the test commands.
 fn with_servers(mut setup: Setup, backends: usize, servers: usize) -> Setup {
@@ -77,7 +84,7 @@ fn a_thousand_servers_of_ten_backends_are_three_mails_down_and_three_up() {
 fn a_server_that_flaps_is_few_mails() {
     let relay = Relay::start();
     let setup = Setup::mailing_through(&relay).with_digests();
-    let setup = setup.global("email_alert.flap 6/3s").global("email_alert.digest 1s");
+    let setup = setup.global("email_alert.flap 6/3s").global("email_alert.digest 2s");
     let haproxy = with_servers(setup, 1, 2).start();
     for _ in 0..15 {
         for health in ["down", "up"] {
@@ -93,6 +100,133 @@ fn a_server_that_flaps_is_few_mails() {
     assert!(mails.len() <= 4, "{mails:#?}");
     assert_eq!(references(&stable), [mails[0].header("Message-ID")]);
     relay.expect_no_more_than(mails.len(), Duration::from_secs(2));
+}
+
+/// With what is usual.
+#[test]
+fn a_server_that_flaps_for_a_minute_is_at_most_four_mails() {
+    let relay = Relay::start();
+    let haproxy = with_servers(Setup::mailing_through(&relay).with_digests(), 1, 2).start();
+    let start = Instant::now();
+    let mut changes = 0;
+    while start.elapsed() < Duration::from_secs(60) {
+        say(&haproxy, ["b0/s0"], if changes % 2 == 0 { "down" } else { "up" });
+        changes += 1;
+        thread::sleep((start + FLIP * changes).saturating_duration_since(Instant::now()));
+    }
+    assert!(changes >= 100, "{changes} changes");
+    relay.expect_no_more_than(relay.mail_count(), A_WHILE);
+    let mails = relay.mails();
+    assert!(mails.len() <= 4, "{mails:#?}");
+    assert!(mails.iter().any(|mail| mail.text.contains("flapping")), "{mails:#?}");
+}
+
+#[test]
+fn what_flaps_goes_on_with_that_after_a_reload() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let setup = spool.of(Setup::mailing_through(&relay)).with_digests().jailed().mode(Mode::MasterWorker);
+    let setup = setup.global("email_alert.flap 4/5s").global("email_alert.digest 1s");
+    let mut haproxy = with_servers(setup, 1, 3).start();
+    // The digest begins before it flaps.
+    say(&haproxy, ["b0/s1"], "down");
+    for health in ["down", "up", "down", "up", "down", "up"] {
+        say(&haproxy, ["b0/s0"], health);
+    }
+    let of_it = || -> Vec<ParsedMail> {
+        relay.mails().into_iter().filter(|mail| mail.text.contains("b0/s0 ")).collect()
+    };
+    until_true("a mail that it flaps", || of_it().len() == 1);
+    until_true("that to be remembered", || {
+        spool.incidents().iter().any(|text| text.contains("\nflaps: 6\n"))
+    });
+    haproxy.reload();
+    for health in ["down", "up", "down", "up"] {
+        say(&haproxy, ["b0/s0"], health);
+    }
+    until_true("a mail that it is stable", || of_it().len() == 2);
+    relay.expect_no_more_than(relay.mail_count(), Duration::from_secs(2));
+    let [flaps, stable] = of_it().try_into().expect("two mails");
+    assert!(flaps.text.contains("flapping"), "{}", flaps.text);
+    assert!(stable.text.contains("stable again") && stable.text.contains("10 changes"), "{}", stable.text);
+    assert_eq!(references(&stable), [flaps.header("Message-ID")]);
+    until_true("nothing to be remembered", || spool.incidents().is_empty());
+}
+
+/// One cause, one section: what follows a server, and what is on the same host.
+#[test]
+fn a_digest_has_what_has_a_cause_in_common_together() {
+    let (relay, master) = (Relay::start(), Backend::tcp());
+    let setup = Setup::mailing_through(&relay).with_digests().global("email_alert.digest 2s");
+    let mut setup = with_servers(setup, 1, 2);
+    let spare = |host: u8, n: usize| format!("server spare 127.0.{host}.{n}:1");
+    setup = setup.backend("origin", &[&checked("master", &master), &spare(9, 0)]);
+    for n in 0..5 {
+        setup =
+            setup.backend(&format!("t{n}"), &["server s 127.0.8.1:1 track origin/master", &spare(8, n + 2)]);
+    }
+    for n in 0..10 {
+        setup = setup.backend(&format!("h{n}"), &["server s 127.0.7.1:1", &spare(7, n + 2)]);
+    }
+    let haproxy = setup.start();
+    say(&haproxy, ["b0/s0"], "down");
+    relay.wait_for_mails(1);
+    // All of the rest is in the next one.
+    say(&haproxy, (0..10).map(|n| format!("h{n}/s")), "down");
+    master.goes_down();
+    let text = relay.wait_for_mails(2).remove(1).text;
+    let section = |head: &str| -> BTreeSet<String> {
+        let of_it = text.split("-- ").find(|section| section.starts_with(head));
+        let lines = of_it.unwrap_or_else(|| panic!("no section '{head}' in {text}")).lines().skip(1);
+        lines.filter_map(|line| Some(line.split_once(" DOWN")?.0.to_owned())).collect()
+    };
+    let hosts: BTreeSet<String> = (0..10).map(|n| format!("h{n}/s")).collect();
+    assert_eq!(section("host 127.0.7.1: 10 servers DOWN"), hosts);
+    let trackers = (0..5).map(|n| format!("t{n}/s")).chain(["origin/master".to_owned()]).collect();
+    assert_eq!(section("origin/master and what tracks it: 6 servers DOWN"), trackers);
+    relay.expect_no_more_than(2, Duration::from_secs(3));
+}
+
+#[test]
+fn a_slow_start_returns_once_in_a_digest() {
+    let (relay, first) = (Relay::start(), Backend::tcp());
+    let slow = format!("{} slowstart 1s", checked("slow", &first));
+    let setup = Setup::mailing_through(&relay).with_digests().global("email_alert.digest 3s");
+    let haproxy = setup.backend("servers", &[&slow, "server other 127.0.0.1:1"]).start();
+    first.goes_down();
+    let down = relay.wait_for_mails(1).remove(0);
+    first.comes_back();
+    haproxy.log().wait_for_count(2, "servers/slow is UP");
+    let up = relay.wait_for_mails(2).remove(1);
+    relay.expect_no_more_than(2, Duration::from_secs(4));
+    assert_eq!((up.event(), references(&up)), ("up", vec![down.header("Message-ID")]));
+    assert!(!up.text.contains("changes"), "{}", up.text);
+}
+
+#[test]
+fn a_server_that_is_added_and_deleted_with_an_open_incident_is_one_thread() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let added = Backend::tcp();
+    let setup = spool.of(Setup::mailing_through(&relay)).with_digests().global("email_alert.digest 500ms");
+    let setup = setup.jailed().backend("servers", &["balance roundrobin", "server first 127.0.0.1:1"]);
+    let mut haproxy = setup.start();
+    haproxy.cli_do(&format!("add server servers/added {} check inter 100ms fall 1 rise 1", added.address()));
+    haproxy.cli_do("enable health servers/added");
+    haproxy.cli_do("enable server servers/added");
+    added.goes_down();
+    let down = relay.wait_for_mails(1).remove(0);
+    assert_eq!((down.event(), down.header("X-HAProxy-Server")), ("down", "added"));
+    // HAProxy wants it in maintenance for that, and tells of the end to nobody.
+    haproxy.cli_do("disable server servers/added");
+    haproxy.cli("del server servers/added");
+    assert!(!haproxy.cli("show servers state servers").contains("added"), "it was not deleted");
+    until_true("the trouble to be remembered", || {
+        spool.incidents().iter().any(|text| text.contains("server: added"))
+    });
+    haproxy.kill(haproxy.worker());
+    haproxy.start_again();
+    let gone = relay.wait_for_mails(2).remove(1);
+    assert_eq!((gone.event(), references(&gone)), ("gone", vec![down.header("Message-ID")]), "{}", gone.text);
+    until_true("nothing to be remembered", || spool.incidents().is_empty());
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn add_section(text: &mut String, section: &Section) {
     let width = section.rows.iter().map(|row| name(row).chars().count()).filter(|width| *width <= MOST).max();
     let width = width.unwrap_or(0);
     for row in &section.rows {
-        text.push_str(format!("{:<width$}  {}", name(row), row.rest).trim_end());
+        text.push_str(format!("{:<width$}  {}", name(row), wrapped(&row.rest, width + 2)).trim_end());
         text.push('\n');
     }
 }
@@ -67,6 +67,8 @@ fn wrapped(words: &str, indent: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Kind;
+    use crate::message::report::{Badge, Row};
 
     #[test]
     fn lines_are_broken_between_words() {
@@ -79,5 +81,18 @@ mod tests {
             "{broken}"
         );
         assert_eq!(wrapped("", 3), "");
+    }
+
+    #[test]
+    fn a_row_goes_on_behind_the_names() {
+        let row = |name: &str, rest: String| Row { name: name.into(), state: Badge::of(Kind::Down), rest };
+        let rows = vec![row("web/s1", "words ".repeat(15)), row("web/server2", "at 03:12:45".into())];
+        let mut text = String::new();
+        add_section(&mut text, &Section { head: String::new(), advice: None, rows });
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("web/s1 DOWN       words "), "{text}");
+        assert!(lines[2].starts_with("                  words "), "{text}");
+        assert_eq!(lines[3], "web/server2 DOWN  at 03:12:45");
+        assert!(lines.iter().all(|line| line.len() <= WIDTH), "{text}");
     }
 }

@@ -124,20 +124,27 @@ mod tests {
         Ok(settings)
     }
 
+    /// What these lines mean on the machine `lb1`.
+    fn planned(lines: &[&str]) -> Result<Plan, String> {
+        let mut settings = Settings::default();
+        for line in lines {
+            parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
+        }
+        settings.plan("lb1")
+    }
+
     #[test]
     fn the_shortest_configuration_is_complete() {
-        let plan =
-            parsed("email_alert ops@example.com").and_then(|s| s.plan("lb1.example.com")).expect("good");
+        let plan = planned(&["email_alert ops@example.com"]).expect("good");
         assert_eq!(plan.routes[0].to[0].address.to_string(), "ops@example.com");
-        assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1.example.com");
+        assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1");
         assert_eq!(plan.routes[0].kinds, Kinds::usual());
         assert_eq!(plan.relays[0].way, Way::Smtp(Smtp::plain("localhost", 25)));
     }
 
     #[test]
     fn local_names_get_the_host_and_stay_plain_for_commands() {
-        let plan =
-            parsed("email_alert root,ops@example.com pager").and_then(|s| s.plan("lb1")).expect("good");
+        let plan = planned(&["email_alert root,ops@example.com pager"]).expect("good");
         let route = &plan.routes[0];
         assert_eq!(route.to[0].address.to_string(), "root@lb1");
         assert_eq!(route.to[0].for_command(), "root");
@@ -159,7 +166,7 @@ mod tests {
 
     #[test]
     fn relays_without_a_route_are_useless() {
-        let error = parsed("email_alert.relay mx localhost").and_then(|s| s.plan("lb1")).expect_err("bad");
+        let error = planned(&["email_alert.relay mx localhost"]).expect_err("bad");
         assert!(error.contains("no 'email_alert <to>' line"), "{error}");
     }
 
@@ -228,7 +235,7 @@ mod tests {
     #[test]
     fn routes_may_be_for_some_servers_kinds_and_levels() {
         let line = "email_alert ops@example.com lb@example.com level alert for web,api/s* events down,up";
-        let plan = parsed(line).and_then(|s| s.plan("lb1")).expect("good");
+        let plan = planned(&[line]).expect("good");
         let route = &plan.routes[0];
         let about: Vec<String> = route.about.iter().map(ToString::to_string).collect();
         assert_eq!((about, route.level), (vec!["web".into(), "api/s*".into()], Level::Alert));
@@ -247,11 +254,8 @@ mod tests {
     #[test]
     fn what_is_told_when_has_defaults_and_can_be_switched_off() {
         let policy = |line: &str| {
-            let mut settings = parsed("email_alert ops@example.com")?;
-            if !line.is_empty() {
-                parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
-            }
-            settings.plan("lb1").map(|plan| plan.policy)
+            let lines = ["email_alert ops@example.com", line];
+            planned(if line.is_empty() { &lines[..1] } else { &lines }).map(|plan| plan.policy)
         };
         let usual = Policy { digest: Some(DIGEST), flap: Some(FLAP), remind: Some(REMIND) };
         let seconds = |count| Some(Duration::from_secs(count));
@@ -289,9 +293,7 @@ mod tests {
     #[test]
     fn the_queue_has_a_size_of_its_own_with_a_spool() {
         let queue = |lines: &[&str]| {
-            let mut settings = parsed("email_alert ops@example.com")?;
-            lines.iter().try_for_each(|line| parse(&mut settings, &line.split(' ').collect::<Vec<_>>()))?;
-            settings.plan("lb1").map(|plan| plan.queue)
+            planned(&[&["email_alert ops@example.com"], lines].concat()).map(|plan| plan.queue)
         };
         for (lines, expected) in [
             (&[] as &[&str], QUEUE),

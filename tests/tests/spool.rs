@@ -762,11 +762,13 @@ fn the_memory_of_a_process_whose_owner_file_was_removed_is_found() {
     ends_without_a_trace(haproxy, &spool, vec![victim]);
 }
 
-/// As if the first `count` slots of a queue still had their records: an odd stamp says so.
+/// As if the first `count` slots of a queue still had their records, of which its only recipient was not told: an odd stamp
+/// says so, and what is before the slots, behind four words and the recipient's.
 fn not_taken_out_yet(memory: &Path, count: usize) {
     const SLOT: usize = 256 * 8;
     let mut bytes = fs::read(memory).expect("memory");
-    for stamp in (0..count).map(|slot| slot * SLOT) {
+    bytes[(4 + 1) * 8..SLOT].fill(0);
+    for stamp in (1..=count).map(|slot| slot * SLOT) {
         assert_eq!(bytes[stamp], 2, "the record of the first lap was taken out");
         bytes[stamp] = 1;
     }

@@ -11,6 +11,7 @@
 //! the fourth one says which of the two pages behind them is the one that is good, while the other one is written. Then come
 //! the queue's slots.
 
+use crate::event::{Number, Text};
 use crate::queue;
 use crate::queue::SharedWords;
 use crate::settings::{LARGEST_QUEUE, Recipient};
@@ -20,8 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// Changes with the memory's layout, the queue's included.
-const FORMAT: u64 = 0x6861_6c65_7274_0001;
+/// Changes with the memory's layout, the queue's included, and by itself with what a record has.
+const FORMAT: u64 = 0x6861_6c65_0001_0000 | (Number::COUNT as u64) << 8 | Text::COUNT as u64;
 /// Words before the recipients.
 const HEAD: usize = 4;
 /// Words of a page before those of the recipients.

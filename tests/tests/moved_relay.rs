@@ -15,7 +15,12 @@ const NOWHERE: &str = "127.0.0.1 localhost\n";
 /// A HAProxy whose relay has a name.
 #[track_caller]
 fn start(relay: &Relay, server: &Backend, hosts: &str) -> Haproxy {
-    let place = format!("{NAME}:{}", relay.address().port());
+    start_with(NAME, relay, server, hosts)
+}
+
+#[track_caller]
+fn start_with(name: &str, relay: &Relay, server: &Backend, hosts: &str) -> Haproxy {
+    let place = format!("{name}:{}", relay.address().port());
     Setup::with_alerts()
         .hosts(hosts)
         .global(&format!("email_alert.relay test {place} insecure-plaintext timeout 2s"))
@@ -45,5 +50,13 @@ fn a_name_that_is_not_known_at_the_start_is_found_later() {
     server.goes_down();
     haproxy.log().wait_for(&format!("cannot resolve '{NAME}': "));
     haproxy.set_hosts(HERE);
+    expect_mails(&haproxy, &relay, &[news("down", "servers/server1", "Server servers/server1 is DOWN")]);
+}
+
+#[test]
+fn localhost_is_this_machine_whatever_its_files_say() {
+    let (relay, server) = (Relay::start(), Backend::tcp());
+    let haproxy = start_with("localhost", &relay, &server, "");
+    server.goes_down();
     expect_mails(&haproxy, &relay, &[news("down", "servers/server1", "Server servers/server1 is DOWN")]);
 }

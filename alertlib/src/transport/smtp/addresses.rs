@@ -7,8 +7,9 @@
 use super::dialing::Dialing;
 use super::session::Session;
 use crate::helper::client::SharedHelper;
+use crate::settings::is_loopback;
 use std::fmt::{self, Display};
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,15 @@ impl Addresses {
     /// The resolver's words.
     pub fn look_up_here(&mut self) -> Result<(), String> {
         self.asked = Some(Instant::now());
-        let found = (self.host.as_str(), self.port).to_socket_addrs();
-        self.known = found.map_err(|error| self.unknown(&error.to_string()))?.collect();
+        self.known = match (self.host.as_str(), self.port).to_socket_addrs() {
+            Ok(found) => found.collect(),
+            // Whatever the machine's files say (RFC 6761, 6.3).
+            Err(_) if is_loopback(&self.host) => {
+                let here = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+                here.map(|address| SocketAddr::new(address, self.port)).into()
+            }
+            Err(error) => return Err(self.unknown(&error.to_string())),
+        };
         Ok(())
     }
 
@@ -114,7 +122,7 @@ mod tests {
     use super::*;
     use crate::helper::client::Helper;
     use crate::helper::frame::{Found, Order, read_frame, write_frame};
-    use std::net::{IpAddr, Ipv4Addr, TcpListener};
+    use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::sync::{Arc, Mutex};
     use std::thread::JoinHandle;

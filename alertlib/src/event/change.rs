@@ -77,6 +77,28 @@ pub struct CheckResult {
     pub is_weightless: bool,
 }
 
+impl CheckResult {
+    /// Bits of each of its counts on the way through the queue. Larger ones are written by nobody.
+    const BITS: u32 = 20;
+
+    /// The fields of `haproxy_email_alert_event` in one number: most events have none of them. 0: none.
+    pub fn pack(result: u32, health: u32, rise: u32, fall: u32) -> i64 {
+        if result == 0 {
+            return 0;
+        }
+        let count =
+            |count: u32, place: u32| i64::from(count.min((1 << Self::BITS) - 1)) << (Self::BITS * place);
+        count(health, 0) | count(rise, 1) | count(fall, 2) | i64::from(result & 7) << (Self::BITS * 3)
+    }
+
+    /// What was packed; `None`: no result.
+    pub fn unpack(packed: i64, is_weightless: bool) -> Option<Self> {
+        let count = |place: u32| (packed >> (Self::BITS * place)) as u32 & ((1 << Self::BITS) - 1);
+        let outcome = Outcome::from_number((packed >> (Self::BITS * 3)) as u32)?;
+        Some(CheckResult { outcome, health: count(0), rise: count(1), fall: count(2), is_weightless })
+    }
+}
+
 /// HAProxy's `enum chk_result`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // HAProxy's words

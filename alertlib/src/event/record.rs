@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a change goes through the queue: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
 
-use super::{Admin, Change, Check, CheckResult, Outcome, Present, State};
+use super::{Admin, Change, Check, CheckResult, Present, State};
 use crate::ffi;
 use crate::queue::{RECORD_WORDS, Writer};
 use crate::text::{CUT, visible};
@@ -37,14 +37,11 @@ pub enum Number {
     CheckCode,
     CheckDuration,
     CheckResult,
-    CheckHealth,
-    CheckRise,
-    CheckFall,
 }
 
 impl Number {
     /// How many there are.
-    pub const COUNT: usize = Number::CheckFall as usize + 1;
+    pub const COUNT: usize = Number::CheckResult as usize + 1;
 }
 
 /// The texts of a [`RawChange`].
@@ -161,13 +158,10 @@ impl Change {
                 info,
                 duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
             }),
-            result: Outcome::from_number(count(Number::CheckResult)).map(|outcome| CheckResult {
-                outcome,
-                health: count(Number::CheckHealth),
-                rise: count(Number::CheckRise),
-                fall: count(Number::CheckFall),
-                is_weightless: flags & ffi::HAPROXY_EMAIL_ALERT_WEIGHTLESS != 0,
-            }),
+            result: CheckResult::unpack(
+                number(Number::CheckResult),
+                flags & ffi::HAPROXY_EMAIL_ALERT_WEIGHTLESS != 0,
+            ),
             address,
             since_2_8: flags & ffi::HAPROXY_EMAIL_ALERT_SINCE_2_8 != 0,
             present: match flags {
@@ -195,6 +189,7 @@ fn ascii_encoded(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Outcome;
     use crate::event::change::tests::timeout;
     use crate::queue::Queue;
 
@@ -212,7 +207,24 @@ mod tests {
         let flags = ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL
             | ffi::HAPROXY_EMAIL_ALERT_CHECK
             | ffi::HAPROXY_EMAIL_ALERT_AGENT;
-        let numbers = [11, 12, 2, 0, 0x08, 0x21, flags.into(), 3, 4, 5, 6, -1, 7, -1, 2001, 1, 2, 3, 4];
+        let numbers = [
+            11,
+            12,
+            2,
+            0,
+            0x08,
+            0x21,
+            flags.into(),
+            3,
+            4,
+            5,
+            6,
+            -1,
+            7,
+            -1,
+            2001,
+            CheckResult::pack(1, 2, 3, 4),
+        ];
         let texts: [&[u8]; Text::COUNT] = [
             b"be",
             b"s1",

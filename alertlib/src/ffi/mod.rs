@@ -12,7 +12,7 @@ pub(crate) mod map;
 pub(crate) mod process;
 pub(crate) mod sealed;
 
-use crate::event::{Kind, Number, RawChange, State, Text};
+use crate::event::{CheckResult, Kind, Number, RawChange, State};
 use crate::service::{self, Prepared, Service, User};
 use crate::settings::{Pattern, Plan, Settings};
 pub use abi::*;
@@ -285,7 +285,7 @@ pub unsafe extern "C" fn haproxy_email_alert(
         // SAFETY: the texts are borrowed for this call, as their type describes.
         let Some(change) = (unsafe { raw_change(event) }) else { return HAPROXY_EMAIL_ALERT_INVALID };
         #[cfg(feature = "fault-injection")]
-        assert!(change.texts[Text::Server as usize] != b"panic-in-the-call", "asked for");
+        assert!(change.texts[crate::event::Text::Server as usize] != b"panic-in-the-call", "asked for");
         match service.push(&change) {
             Ok(()) => HAPROXY_EMAIL_ALERT_OK,
             Err(_) => HAPROXY_EMAIL_ALERT_QUEUE_FULL,
@@ -509,44 +509,40 @@ unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<
     State::from_number(event.old_state)?;
     State::from_number(event.new_state)?;
     let mut numbers = [0; Number::COUNT];
-    for (which, number) in [
-        (Number::ProxyId, event.proxy_id.into()),
-        (Number::ServerId, event.server_id.into()),
-        (Number::OldState, event.old_state.into()),
-        (Number::NewState, event.new_state.into()),
-        (Number::OldAdmin, event.old_admin.into()),
-        (Number::NewAdmin, event.new_admin.into()),
-        (Number::Flags, event.flags.into()),
-        (Number::UsableBefore, event.usable_before.into()),
-        (Number::Active, event.active.into()),
-        (Number::Backup, event.backup.into()),
-        (Number::Sessions, event.sessions.into()),
-        (Number::Requeued, event.requeued.into()),
-        (Number::Queued, event.queued.into()),
-        (Number::CheckCode, event.check_code.into()),
-        (Number::CheckDuration, event.check_duration_ms),
-        (Number::CheckResult, event.check_result.into()),
-        (Number::CheckHealth, event.check_health.into()),
-        (Number::CheckRise, event.check_rise.into()),
-        (Number::CheckFall, event.check_fall.into()),
-    ] {
-        numbers[which as usize] = number;
-    }
-    let mut texts: [&[u8]; Text::COUNT] = [&[]; Text::COUNT];
-    for (which, text) in [
-        (Text::Proxy, event.proxy),
-        (Text::Server, event.server),
-        (Text::ViaProxy, event.via_proxy),
-        (Text::ViaServer, event.via_server),
-        (Text::Hostname, event.hostname),
-        (Text::Cause, event.cause),
-        (Text::CheckStatus, event.check_status),
-        (Text::CheckReason, event.check_reason),
-        (Text::CheckInfo, event.check_info),
-        (Text::Address, event.address),
-    ] {
-        // SAFETY: as the caller promises, see above.
-        texts[which as usize] = unsafe { slice(text.data.cast::<u8>(), text.length) }?;
-    }
+    let mut set = |which: Number, number: i64| numbers[which as usize] = number;
+    set(Number::ProxyId, event.proxy_id.into());
+    set(Number::ServerId, event.server_id.into());
+    set(Number::OldState, event.old_state.into());
+    set(Number::NewState, event.new_state.into());
+    set(Number::OldAdmin, event.old_admin.into());
+    set(Number::NewAdmin, event.new_admin.into());
+    set(Number::Flags, event.flags.into());
+    set(Number::UsableBefore, event.usable_before.into());
+    set(Number::Active, event.active.into());
+    set(Number::Backup, event.backup.into());
+    set(Number::Sessions, event.sessions.into());
+    set(Number::Requeued, event.requeued.into());
+    set(Number::Queued, event.queued.into());
+    set(Number::CheckCode, event.check_code.into());
+    set(Number::CheckDuration, event.check_duration_ms);
+    set(
+        Number::CheckResult,
+        CheckResult::pack(event.check_result, event.check_health, event.check_rise, event.check_fall),
+    );
+    // SAFETY: as the caller promises, see above.
+    let text = |text: haproxy_email_alert_text| unsafe { slice(text.data.cast::<u8>(), text.length) };
+    // In the order of `Text`.
+    let texts = [
+        text(event.proxy)?,
+        text(event.server)?,
+        text(event.via_proxy)?,
+        text(event.via_server)?,
+        text(event.hostname)?,
+        text(event.cause)?,
+        text(event.check_status)?,
+        text(event.check_reason)?,
+        text(event.check_info)?,
+        text(event.address)?,
+    ];
     Some(RawChange { numbers, texts })
 }

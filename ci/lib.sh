@@ -40,7 +40,7 @@ find_cargo() {
     for cargo in "$(type -P cargo || true)" /usr/bin/cargo; do
         [ -x "$cargo" ] || continue
         version=$("$cargo" --version 2>/dev/null | cut -d ' ' -f 2) || continue
-        if [ "$(printf '%s\n' "$rust_minimum" "$version" | sort -V | head -n 1)" = "$rust_minimum" ]; then
+        if [ "$(printf '%s\n' "$rust_minimum" "$version" | sort -V | sed -n 1p)" = "$rust_minimum" ]; then
             printf '%s\n' "$cargo"
             return
         fi

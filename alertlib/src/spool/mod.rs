@@ -4,8 +4,9 @@
 //! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
 //! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
 //! that thread wait for the disk. And every mail is in a file of the spool's directory ([`format`]) from before its event
-//! leaves the queue until its last recipient has it; both at once, for which there is the [`ledger`]. Mails that come together share a file, if they are of the same
-//! importance: where many files have been removed lately, ext4 takes a millisecond to make one.
+//! leaves the queue until its last recipient has it; both at once, for which there is the [`ledger`]. Mails that come together
+//! share a file, if they are of the same importance: where many files have been removed lately, ext4 takes a millisecond to
+//! make one.
 //!
 //! Several processes share a directory: the old and the new worker of a reload. Each has a token, a file `owner.<token>`
 //! that it holds locked, its mails `mail.<token>.<number>`, and its queue. The lock ends with the process, however that

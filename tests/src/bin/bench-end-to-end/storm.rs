@@ -25,8 +25,8 @@ const SETTLED: Duration = Duration::from_millis(1500);
 const WINDOW: Duration = Duration::from_millis(2500);
 const BEFORE: Duration = Duration::from_millis(250);
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(5);
-/// The last mail has come when none came during this time.
-const QUIET: Duration = Duration::from_millis(500);
+/// The last mail has come when none came during this time: longer than a digest.
+const QUIET: Duration = Duration::from_millis(5500);
 /// Longest time for the mails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -45,7 +45,7 @@ struct Storm {
 
 fn start(contender: Contender, relay: &Relay, servers: &Service) -> Haproxy {
     let lines = ["bind \"${TEST_DIRECTORY}/web.sock\"", "http-request return status 200"];
-    let mut setup = contender.setup(relay.address()).section("frontend web", &lines);
+    let mut setup = contender.setup(relay.address()).with_digests().section("frontend web", &lines);
     for backend in 1..=BACKENDS {
         let mut lines = contender.backend_lines();
         // Once they are down the checks rest: what is measured after that are the mails.
@@ -116,11 +116,14 @@ fn wait_for_quiet(relay: &Relay) {
     }
 }
 
+/// By a mail about one, or by a line of a digest.
 fn servers_named<'a>(mails: impl Iterator<Item = &'a [u8]>) -> usize {
     let mut named = BTreeSet::new();
     for mail in mails {
         for line in String::from_utf8_lossy(mail).lines() {
-            let name = line.strip_prefix("Server ").and_then(|rest| rest.split_once(" is DOWN"));
+            let name = line.strip_prefix("Server ").unwrap_or(line).split_once(' ');
+            let is_down = |rest: &str| rest.trim_start().trim_start_matches("is ").starts_with("DOWN");
+            let name = name.filter(|(name, rest)| name.contains('/') && is_down(rest));
             named.extend(name.map(|(name, _)| name.to_owned()));
         }
     }

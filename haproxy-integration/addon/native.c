@@ -19,11 +19,11 @@
 #include <syslog.h>
 
 #include <haproxy/api.h>
+#include <haproxy/check.h>
 #include <haproxy/errors.h>
 #include <haproxy/global.h>
 #include <haproxy/mailers.h>
 #include <haproxy/proxy.h>
-#include <haproxy/server.h>
 #include <haproxy/tools.h>
 
 #include <haproxy_email_alert.h>

@@ -8,13 +8,8 @@ pub const DOMAIN_LENGTH: usize = 253;
 
 /// A time in HAProxy's units (`parse_time_err()` in its `src/tools.c`): milliseconds without a unit.
 pub fn duration(word: &str) -> Result<Duration, &'static str> {
-    let end = word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len());
-    let (digits, unit) = word.split_at(end);
-    let number: u64 = match digits.parse() {
-        Ok(number) => number,
-        Err(_) if digits.is_empty() => return Err("does not begin with a number"),
-        Err(_) => return Err("is too long a time"),
-    };
+    const TOO_LONG: &str = "is too long a time";
+    let (number, unit) = number_and_unit(word, TOO_LONG)?;
     let micros = match unit {
         "us" => 1,
         "" | "ms" => 1_000,
@@ -24,18 +19,13 @@ pub fn duration(word: &str) -> Result<Duration, &'static str> {
         "d" => 86_400_000_000,
         _ => return Err("has a unit other than us, ms, s, m, h and d"),
     };
-    number.checked_mul(micros).map(Duration::from_micros).ok_or("is too long a time")
+    number.checked_mul(micros).map(Duration::from_micros).ok_or(TOO_LONG)
 }
 
 /// A size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.
 pub fn size(word: &str) -> Result<u64, &'static str> {
-    let end = word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len());
-    let (digits, unit) = word.split_at(end);
-    let number: u64 = match digits.parse() {
-        Ok(number) => number,
-        Err(_) if digits.is_empty() => return Err("does not begin with a number"),
-        Err(_) => return Err("is too large"),
-    };
+    const TOO_LARGE: &str = "is too large";
+    let (number, unit) = number_and_unit(word, TOO_LARGE)?;
     let factor = match unit {
         "" => 1,
         "k" | "K" => 1 << 10,
@@ -43,7 +33,16 @@ pub fn size(word: &str) -> Result<u64, &'static str> {
         "g" | "G" => 1 << 30,
         _ => return Err("has a unit other than k, m and g"),
     };
-    number.checked_mul(factor).ok_or("is too large")
+    number.checked_mul(factor).ok_or(TOO_LARGE)
+}
+
+/// The number that a word begins with, and what is behind it. `too_large`: the error for one that no `u64` can be.
+fn number_and_unit<'a>(word: &'a str, too_large: &'static str) -> Result<(u64, &'a str), &'static str> {
+    let end = word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len());
+    match word.split_at(end) {
+        ("", _) => Err("does not begin with a number"),
+        (digits, unit) => digits.parse().map(|number| (number, unit)).map_err(|_| too_large),
+    }
 }
 
 /// Letters, digits and inner hyphens between dots (RFC 1123, 2.1); underscores, since machines have such names.

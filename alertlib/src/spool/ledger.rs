@@ -145,6 +145,11 @@ fn page_at(recipients: usize, page: usize) -> Range<usize> {
     start..start + PAGE + recipients
 }
 
+/// False: nothing has come into this memory yet, it is as the system gave it.
+pub fn is_begun(words: &[AtomicU64]) -> bool {
+    words.first().is_none_or(|format| format.load(Acquire) != 0)
+}
+
 /// Divides the memory of a process that is gone; `None`: it is none of this format.
 pub fn read(words: SharedWords) -> Option<(Past, View)> {
     let head: Vec<u64> = words.get(..HEAD)?.iter().map(|word| word.load(Acquire)).collect();
@@ -204,9 +209,10 @@ mod tests {
         let audiences = [vec![to("a@x"), to("b@x")], vec![to("c@x")]];
         let words = memory(words_for(5, 3));
         let read = || read(Box::new(Same(words.clone())));
-        assert!(read().is_none(), "nothing was written yet");
+        assert!(read().is_none() && !is_begun(&words), "nothing was written yet");
         let (ledger, slots) = begin(Box::new(Same(words.clone())), 5, &audiences);
         assert_eq!(slots.len(), queue::words_for(5));
+        assert!(is_begun(&words));
         assert_eq!(
             read().expect("a ledger").0,
             Past { told: read().expect("one").0.told, ..Past::default() }

@@ -241,19 +241,28 @@ impl Spool {
 
     /// What others said of the events of a process.
     fn past_of(&self, token: &str) -> Option<Past> {
-        Some(self.map(&self.place.open_memory(token)?)?.0)
+        let words = self.map(&self.place.open_memory(token)?)?;
+        Some(ledger::read(words)?.0)
     }
 
-    fn map(&self, file: &OwnedFd) -> Option<(Past, View)> {
+    fn map(&self, file: &OwnedFd) -> Option<SharedWords> {
         let data = fstat(file).ok().filter(is_private)?;
         let words =
             map::SharedWords::map(file, usize::try_from(data.st_size).ok()? / size_of::<u64>()).ok()?;
-        ledger::read(Box::new(words) as SharedWords)
+        Some(Box::new(words))
     }
 
-    /// The queue of a process that is gone.
+    /// The queue of a process that is gone; `None`, too, if it had not begun to use one.
     fn memory_of(&self, token: &str) -> Option<(Past, View)> {
-        let memory = self.map(&self.place.open_memory(token)?);
+        let file = self.place.open_memory(token)?;
+        if fstat(&file).is_ok_and(|data| data.st_size == 0) {
+            return None;
+        }
+        let words = self.map(&file);
+        if words.as_ref().is_some_and(|words| !ledger::is_begun(words)) {
+            return None;
+        }
+        let memory = words.and_then(ledger::read);
         if memory.is_none() {
             let token = crate::text::visible(token);
             log::warn!(

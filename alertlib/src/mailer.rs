@@ -163,12 +163,18 @@ impl Mailer {
 
     /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
     pub fn get_ready(&mut self) {
-        let (draining, now) = (self.outbox.is_draining(), Instant::now());
-        if let Some(station) = self.stations.iter_mut().find(|station| draining || !station.rests(now)) {
+        let now = Instant::now();
+        if let Some(station) = self.next_station(now) {
             station.transport.get_ready();
             // Should it not come, after all.
             self.keep_until = Some(now + KEEP);
         }
+    }
+
+    /// The one that a mail is offered to first.
+    fn next_station(&mut self, now: Instant) -> Option<&mut Station> {
+        let draining = self.outbox.is_draining();
+        self.stations.iter_mut().find(|station| draining || !station.rests(now))
     }
 
     fn hang_up(&mut self) {
@@ -188,6 +194,9 @@ impl Mailer {
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
         self.get_ready();
+        if let ([_], Some(station)) = (mail.items.as_slice(), self.next_station(Instant::now())) {
+            station.transport.begin(&mail.from, &left);
+        }
         let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {

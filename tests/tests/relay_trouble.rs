@@ -63,18 +63,24 @@ fn the_second_relay_takes_over_from_one_that_hangs() {
 
 #[test]
 fn a_kept_session_that_the_relay_has_closed_costs_no_mail() {
-    let relay = Relay::start();
-    relay.at(Step::Quit, Act::Close);
-    let site = Site::with(Setup::mailing_through(&relay));
-    for count in 1..=6 {
-        if count % 2 == 1 {
-            site.first.goes_down()
-        } else {
-            site.first.comes_back()
+    for takes_commands_at_once in [false, true] {
+        let relay = Relay::start();
+        if takes_commands_at_once {
+            relay.takes_commands_at_once();
         }
-        relay.wait_for_mails(count);
+        relay.at(Step::Quit, Act::Close);
+        let site = Site::with(Setup::mailing_through(&relay));
+        for count in 1..=6 {
+            if count % 2 == 1 {
+                site.first.goes_down()
+            } else {
+                site.first.comes_back()
+            }
+            relay.wait_for_mails(count);
+        }
+        let log = site.haproxy.log();
+        assert!(log.lines_with("email_alert: ").is_empty(), "{}", log.story());
     }
-    assert!(site.haproxy.log().lines_with("email_alert: ").is_empty(), "{}", site.haproxy.log().story());
 }
 
 #[test]

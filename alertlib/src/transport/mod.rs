@@ -74,6 +74,10 @@ pub trait Transport: Send {
     /// [`Transport::send`].
     fn get_ready(&mut self) {}
 
+    /// A small mail of `from` to these is being made, and will be sent next: says what can be said before it is there, and
+    /// waits for nothing. What fails is told by [`Transport::send`].
+    fn begin(&mut self, _from: &Address, _to: &[Recipient]) {}
+
     /// Nothing more is waiting: ends a session that was kept open.
     fn rest(&mut self) {}
 }

@@ -23,7 +23,6 @@ use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Star
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use login::Login;
 use session::{Reply, Session};
-use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -50,6 +49,10 @@ const DATA: &str = "DATA";
 /// taken it when that is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that
 /// hangs there must not keep the next one from being tried for that long.
 const PATIENCE: u32 = 6;
+
+/// A relay that takes mails of this size takes small ones, in bytes: a mail of one change has some thousand, and what it names is
+/// bounded.
+const TAKES_SMALL: usize = 1024 * 1024;
 
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
@@ -78,6 +81,8 @@ struct Greeted {
     extensions: Extensions,
     /// Whose it is, if the relay knows.
     account: Option<String>,
+    /// What was sent ahead of a mail that was not there yet.
+    begun: Option<Vec<String>>,
 }
 
 /// What a relay has to offer (RFC 5321, 4.1.1.1).
@@ -112,21 +117,41 @@ impl Extensions {
         }
         extensions
     }
+
+    fn takes(&self, recipient: &Recipient) -> bool {
+        self.smtputf8 || !recipient.is_international()
+    }
+
+    fn taken<'a>(&self, to: &'a [Recipient]) -> Vec<&'a Recipient> {
+        to.iter().filter(|recipient| self.takes(recipient)).collect()
+    }
+}
+
+/// What comes before a mail to these: MAIL, a RCPT for each, DATA. `size`: of the mail, if that is known.
+fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: Option<usize>) -> Vec<String> {
+    let mut parameters = Vec::new();
+    if extensions.size.is_some() {
+        parameters.extend(size.map(MailParameter::Size));
+    }
+    if to.iter().any(|recipient| recipient.is_international()) {
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    let mail = Mail::new(Some(from.clone()), parameters).to_string();
+    let recipients = to.iter().map(|to| Rcpt::new(to.address.clone(), vec![]).to_string());
+    [mail].into_iter().chain(recipients).chain([Data.to_string()]).collect()
 }
 
 /// A mail as DATA sends it: dots doubled at the beginning of lines, the final dot (RFC 5321, 4.5.2).
-struct Content<'a>(&'a [u8]);
-
-impl Display for Content<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        // Our mails are ASCII, whatever is in them: see `message`.
-        let mail = String::from_utf8_lossy(self.0);
-        for line in mail.trim_end().split("\r\n") {
-            let dot = if line.starts_with('.') { "." } else { "" };
-            write!(f, "{dot}{line}\r\n")?;
+fn content(mail: &[u8]) -> Vec<u8> {
+    let mut content = Vec::with_capacity(mail.len() + 64);
+    for line in mail.trim_ascii_end().split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b".") {
+            content.push(b'.');
         }
-        f.write_str(".\r\n")
+        content.extend_from_slice(line);
     }
+    content.extend_from_slice(b"\r\n.\r\n");
+    content
 }
 
 /// A step of the session that failed.
@@ -198,7 +223,7 @@ impl Smtp {
         let connected = self.addresses.connect(self.dialing.take(), self.timeout);
         let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
         match self.introduce(&mut session, sender) {
-            Ok((extensions, account)) => Ok(Greeted { session, extensions, account }),
+            Ok((extensions, account)) => Ok(Greeted { session, extensions, account, begun: None }),
             Err(trouble) => {
                 session.leave();
                 Err(trouble)
@@ -270,20 +295,27 @@ impl Smtp {
 
     /// One mail over an open session. `Err`: the session is over.
     fn converse(&self, greeted: &mut Greeted, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        let Greeted { session, extensions, .. } = greeted;
         let size = letter.message.bytes.len();
-        if let Some(limit) = extensions.size.filter(|limit| (1..size).contains(limit)) {
-            let words = format!("the mail has {size} bytes, and the relay takes {limit}");
-            return Ok(vec![Verdict::Unable(self.trouble(MAIL, &words)); letter.to.len()]);
+        let begun = greeted.begun.take();
+        if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
+            let trouble =
+                self.trouble(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
+            // What was begun cannot be taken back, but be left.
+            return if begun.is_some() {
+                Err(trouble)
+            } else {
+                Ok(vec![Verdict::Unable(trouble); letter.to.len()])
+            };
         }
-        let takes = |recipient: &Recipient| extensions.smtputf8 || !recipient.is_international();
-        let taken: Vec<&Recipient> = letter.to.iter().filter(|recipient| takes(recipient)).collect();
+        let extensions = &greeted.extensions;
+        let taken = extensions.taken(letter.to);
+        let session = &mut greeted.session;
         let mut verdicts = match taken.is_empty() {
             true => Vec::new(),
-            false => self.deliver(session, extensions, letter, &taken)?,
+            false => self.deliver(session, extensions, letter, &taken, begun)?,
         }
         .into_iter();
-        let verdict = |recipient: &Recipient| match takes(recipient) {
+        let verdict = |recipient: &Recipient| match extensions.takes(recipient) {
             true => verdicts.next(),
             false => None,
         };
@@ -296,27 +328,26 @@ impl Smtp {
         Ok(in_order.collect())
     }
 
-    /// The mail to these recipients: a verdict for each.
+    /// The mail to these recipients: a verdict for each. `begun`: what was sent ahead.
     fn deliver(
         &self,
         session: &mut Session,
         extensions: &Extensions,
         letter: &Letter,
         to: &[&Recipient],
+        begun: Option<Vec<String>>,
     ) -> Result<Vec<Verdict>, Trouble> {
-        let mut parameters = Vec::new();
-        if extensions.size.is_some() {
-            parameters.push(MailParameter::Size(letter.message.bytes.len()));
-        }
-        if to.iter().any(|recipient| recipient.is_international()) {
-            parameters.push(MailParameter::SmtpUtfEight);
-        }
-        let mail = Mail::new(Some(letter.from.clone()), parameters).to_string();
-        let recipients = to.iter().map(|to| Rcpt::new(to.address.clone(), vec![]).to_string());
-        let commands: Vec<String> = [mail].into_iter().chain(recipients).chain([Data.to_string()]).collect();
-        if extensions.pipelining {
-            session.send_ahead(&commands).map_err(|why| self.trouble(MAIL, &why))?;
-        }
+        let commands = match begun {
+            Some(begun) if begun == commands(extensions, letter.from, to, None) => begun,
+            Some(_) => return Err(self.trouble(MAIL, "another mail was begun")),
+            None => {
+                let commands = commands(extensions, letter.from, to, Some(letter.message.bytes.len()));
+                if extensions.pipelining {
+                    session.send_ahead(&commands).map_err(|why| self.trouble(MAIL, &why))?;
+                }
+                commands
+            }
+        };
         self.step_by_step(session, letter, to, &commands)
     }
 
@@ -358,9 +389,14 @@ impl Smtp {
     /// Sends the mail itself.
     fn send_content(&self, session: &mut Session, bytes: &[u8]) -> Result<Reply, String> {
         session.set_timeout(self.timeout * PATIENCE);
-        let outcome = session.command(Content(bytes));
+        let outcome = session.exchange(&[&content(bytes)]);
         session.set_timeout(self.timeout);
         outcome
+    }
+
+    /// Whose session it has to be for a mail of this sender.
+    fn account<'a>(&'a self, sender: &'a Address) -> Option<&'a str> {
+        self.login.as_ref().map(|login| login.account(sender.as_ref()))
     }
 
     fn trouble(&self, step: &str, words: &str) -> Trouble {
@@ -409,8 +445,7 @@ impl Failure {
 
 impl Transport for Smtp {
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        let account = self.login.as_ref().map(|login| login.account(letter.from.as_ref()).to_owned());
-        if self.session.as_ref().is_some_and(|kept| kept.account != account) {
+        if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(letter.from)) {
             self.rest();
         }
         let kept = self.session.take();
@@ -422,6 +457,8 @@ impl Transport for Smtp {
         let mut outcome = self.converse(&mut greeted, letter);
         // A relay may have closed a session that was kept open: then nobody has got anything yet.
         if was_kept && matches!(&outcome, Err(trouble) if trouble.step.starts_with(MAIL)) {
+            // Some relays take one session at a time.
+            drop(greeted);
             greeted = self.connect(letter.from)?;
             outcome = self.converse(&mut greeted, letter);
         }
@@ -446,14 +483,38 @@ impl Transport for Smtp {
         }
     }
 
+    fn begin(&mut self, from: &Address, to: &[Recipient]) {
+        let Some(mut kept) = self.session.take_if(|kept| kept.begun.is_none()) else {
+            // A mail that was begun and did not come: there is no way back.
+            self.session = None;
+            return;
+        };
+        let Extensions { pipelining, size, .. } = kept.extensions;
+        let taken = kept.extensions.taken(to);
+        let may_begin = pipelining
+            && size.is_none_or(|size| size == 0 || size >= TAKES_SMALL)
+            && !taken.is_empty()
+            && kept.account.as_deref() == self.account(from);
+        if may_begin {
+            let commands = commands(&kept.extensions, from, &taken, None);
+            if kept.session.send_ahead(&commands).is_err() {
+                // It is over; the mail gets another one.
+                return;
+            }
+            kept.begun = Some(commands);
+        }
+        self.session = Some(kept);
+    }
+
     fn rest(&mut self) {
         self.dialing = None;
-        if let Some(Greeted { mut session, .. }) = self.session.take() {
+        if let Some(Greeted { mut session, .. }) = self.session.take_if(|kept| kept.begun.is_none()) {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
             let _ = session.command(Quit);
             session.end();
         }
+        self.session = None;
     }
 }
 
@@ -483,55 +544,130 @@ mod tests {
 
     const CLOSES: &str = "(closes)";
 
-    /// Sends a mail to a@x and b@x; the relay takes what comes in one piece, and gives these replies to the commands
-    /// in it; behind one that ends with `CLOSES` it closes. Returns the verdicts' kinds, or why the session is over, and the
-    /// pieces, commands separated by `|`.
-    fn pipelined(replies: &[&str]) -> (String, Vec<String>) {
+    /// What `client` does with a relay that takes what comes in one piece and gives the next of the replies to it, session after
+    /// session; behind one that ends with `CLOSES` it closes. Returns the pieces, too, commands separated by `|`.
+    fn with_relay<T>(
+        offers: &str,
+        sessions: &[&[&str]],
+        client: impl FnOnce(&mut Smtp) -> T,
+    ) -> (T, Vec<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("its address").port();
-        std::thread::scope(|scope| {
-            let relay = scope.spawn(|| {
-                let (mut stream, _) = listener.accept().expect("a session");
-                let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
-                let mut pieces = Vec::new();
-                let greetings = ["220 mx1\r\n", "250-mx1\r\n250 PIPELINING\r\n"];
-                for reply in greetings.iter().chain(replies) {
-                    let last = reply.strip_suffix(CLOSES);
-                    stream.write_all(last.unwrap_or(reply).as_bytes()).expect("the client listens");
-                    if last.is_some() {
-                        break;
-                    }
-                    let piece = input.fill_buf().expect("the client talks").to_vec();
-                    input.consume(piece.len());
-                    pieces.push(String::from_utf8_lossy(&piece).trim_end().replace("\r\n", "|"));
+        let talk = |replies: &&[&str]| {
+            let (mut stream, _) = listener.accept().expect("a session");
+            let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
+            let mut pieces = Vec::new();
+            let greetings = ["220 mx1\r\n", &format!("250-mx1\r\n{offers}250 PIPELINING\r\n")];
+            for reply in greetings.iter().chain(*replies) {
+                let last = reply.strip_suffix(CLOSES);
+                // Who does not listen any more says nothing either, which shows in the next piece.
+                let _ = stream.write_all(last.unwrap_or(reply).as_bytes());
+                if last.is_some() {
+                    break;
                 }
-                pieces
-            });
-            let recipient =
-                |to: &str| Recipient { address: to.parse().expect("an address"), is_local: false };
-            let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-            let from = "lb1@x.org".parse().expect("an address");
-            let to = [recipient("a@x.org"), recipient("b@x.org")];
+                let piece = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+                input.consume(piece.len());
+                pieces.push(String::from_utf8_lossy(&piece).trim_end().replace("\r\n", "|"));
+            }
+            pieces
+        };
+        std::thread::scope(|scope| {
+            let relay = scope.spawn(|| sessions.iter().flat_map(talk).collect());
             let relay_line = settings::Smtp::plain("127.0.0.1", port);
             let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
             smtp.get_ready();
-            let outcome = smtp.send(&Letter { from: &from, to: &to, message: &message });
+            let outcome = client(&mut smtp);
             smtp.rest();
             drop(smtp);
-            let verdicts = outcome.map_or_else(
-                |trouble| trouble.words,
-                |verdicts| {
-                    let word = |verdict: &Verdict| match verdict {
-                        Verdict::Delivered => "delivered",
-                        Verdict::Later(_) => "later",
-                        Verdict::Never(_) => "never",
-                        Verdict::Unable(_) => "unable",
-                    };
-                    verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
-                },
-            );
-            (verdicts, relay.join().expect("the relay"))
+            (outcome, relay.join().expect("the relay"))
         })
+    }
+
+    fn from() -> Address {
+        "lb1@x.org".parse().expect("an address")
+    }
+
+    fn recipient(to: &str) -> Recipient {
+        Recipient { address: to.parse().expect("an address"), is_local: false }
+    }
+
+    /// The verdicts' kinds, or why the session is over.
+    fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
+        let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
+        let outcome = smtp.send(&Letter { from: &from(), to, message: &message });
+        outcome.map_or_else(
+            |trouble| trouble.words,
+            |verdicts| {
+                let word = |verdict: &Verdict| match verdict {
+                    Verdict::Delivered => "delivered",
+                    Verdict::Later(_) => "later",
+                    Verdict::Never(_) => "never",
+                    Verdict::Unable(_) => "unable",
+                };
+                verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
+            },
+        )
+    }
+
+    #[test]
+    fn what_can_be_said_before_a_small_mail_is_made_is_said_then() {
+        const TAKEN: [&str; 2] = ["250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n"];
+        let to = |name| [recipient(name)];
+        let twice = |second: &[&'static str]| [&TAKEN[..], second].concat();
+        let first = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<a@x.org>|DATA", "mail|."];
+        let begun = "MAIL FROM:<lb1@x.org>|RCPT TO:<b@x.org>|DATA";
+        let other = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<b@x.org>|DATA", "mail|."];
+
+        // In the session that was kept, and with a size that nobody knows yet.
+        let (outcome, pieces) = with_relay("250-SIZE 9000000\r\n", &[&twice(&TAKEN)], |smtp| {
+            smtp.begin(&from(), &to("a@x.org"));
+            let first = send(smtp, &to("a@x.org"));
+            smtp.begin(&from(), &to("b@x.org"));
+            [first, send(smtp, &to("b@x.org"))]
+        });
+        assert_eq!(outcome, ["delivered", "delivered"]);
+        assert_eq!(pieces, [&first[..], &[begun, "mail|.", "QUIT"]].concat());
+
+        // Not to a relay that might not take even that one.
+        let (outcome, pieces) = with_relay("250-SIZE 9000\r\n", &[&twice(&TAKEN)], |smtp| {
+            send(smtp, &to("a@x.org"));
+            smtp.begin(&from(), &to("b@x.org"));
+            send(smtp, &to("b@x.org"))
+        });
+        assert_eq!(outcome, "delivered");
+        assert_eq!(pieces, [&first[..], &other[1..], &["QUIT"]].concat());
+
+        // The relay has closed the session meanwhile, or closes it then.
+        for last in ["250 4\r\n(closes)", "421 1\r\n(closes)"] {
+            let is_before = last.starts_with("250");
+            let replies = if is_before { vec![TAKEN[0], last] } else { twice(&[last]) };
+            let (outcome, mut pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
+                send(smtp, &to("a@x.org"));
+                smtp.begin(&from(), &to("b@x.org"));
+                send(smtp, &to("b@x.org"))
+            });
+            assert_eq!(outcome, "delivered", "{last}");
+            if !is_before {
+                assert_eq!(pieces.remove(3), begun);
+            }
+            assert_eq!(pieces, [&first[..], &other, &["QUIT"]].concat(), "{last}");
+        }
+
+        // The mail did not come: nothing that could be taken for one is said in that session, but its end.
+        for begins_again in [false, true] {
+            let replies = twice(&[TAKEN[0], CLOSES]);
+            let (outcome, pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
+                send(smtp, &to("a@x.org"));
+                smtp.begin(&from(), &to("b@x.org"));
+                if begins_again {
+                    smtp.begin(&from(), &to("a@x.org"));
+                }
+                send(smtp, &to(if begins_again { "b@x.org" } else { "a@x.org" }))
+            });
+            assert_eq!(outcome, "delivered");
+            let second = if begins_again { &other } else { &first };
+            assert_eq!(pieces, [&first[..], &[begun, ""], second, &["QUIT"]].concat());
+        }
     }
 
     #[test]
@@ -567,7 +703,8 @@ mod tests {
             (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"], "250 4", &[""]),
             (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "354 5\r\n"], "354 5", &["mail|.", ""]),
         ] {
-            let (seen, mut got) = pipelined(replies);
+            let to = [recipient("a@x.org"), recipient("b@x.org")];
+            let (seen, mut got) = with_relay("", &[replies], |smtp| send(smtp, &to));
             assert_eq!(seen, verdicts, "{replies:?}");
             assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
             assert_eq!(got.remove(0), ahead, "{replies:?}");
@@ -578,7 +715,7 @@ mod tests {
     #[test]
     fn dots_are_doubled_and_the_last_one_stands_alone() {
         assert_eq!(
-            Content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n").to_string(),
+            String::from_utf8(content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n")).expect("ASCII"),
             "a: b\r\n\r\n..\r\n..x\r\ny.\r\n.\r\n"
         );
     }

@@ -179,11 +179,15 @@ impl Session {
     /// As for [`Session::command`].
     pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
         let deadline = Instant::now() + self.timeout;
-        let mut whole = Zeroizing::new(Vec::with_capacity(parts.iter().map(|part| part.len()).sum()));
-        for part in parts {
-            whole.extend_from_slice(part);
-        }
-        self.write(&whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
+        let joined;
+        let whole = match parts {
+            [whole] => whole,
+            parts => {
+                joined = Zeroizing::new(parts.concat());
+                joined.as_slice()
+            }
+        };
+        self.write(whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
         self.reply_until(deadline)
     }
 

@@ -112,7 +112,7 @@ impl Mailer {
     }
 
     /// What is to be done now. Waits for nothing.
-    pub fn next(&self) -> Task {
+    pub fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
         // whose time is over need no relay.
@@ -124,14 +124,17 @@ impl Mailer {
             None => self.outbox.next(now),
         };
         match next {
-            Next::Send(entry) => Task::Send(entry),
+            Next::Send(entry) => {
+                self.begin(&entry);
+                Task::Send(entry)
+            }
             Next::WaitUntil(_) if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
             Next::WaitUntil(due) => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             Next::End => Task::End,
         }
     }
 
-    /// Does `task`, which [`Mailer::next`] gave, and what is to be done after it, until there is nothing but to wait. False:
+    /// Does `task`, which [`Mailer::next_task`] gave, and what is to be done after it, until there is nothing but to wait. False:
     /// it is the end.
     pub fn work(&mut self, mut task: Task) -> bool {
         loop {
@@ -148,7 +151,7 @@ impl Mailer {
                     return false;
                 }
             }
-            task = self.next();
+            task = self.next_task();
         }
     }
 
@@ -168,6 +171,15 @@ impl Mailer {
             station.transport.get_ready();
             // Should it not come, after all.
             self.keep_until = Some(now + KEEP);
+        }
+    }
+
+    /// The relay hears of this mail before it is made.
+    fn begin(&mut self, entry: &Entry) {
+        self.get_ready();
+        let small = entry.mail.as_deref().filter(|(mail, _)| mail.items.len() == 1);
+        if let (Some((mail, left)), Some(station)) = (small, self.next_station(Instant::now())) {
+            station.transport.begin(&mail.from, left);
         }
     }
 
@@ -193,10 +205,6 @@ impl Mailer {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-mailer"), "asked for");
-        self.get_ready();
-        if let ([_], Some(station)) = (mail.items.as_slice(), self.next_station(Instant::now())) {
-            station.transport.begin(&mail.from, &left);
-        }
         let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
             Ok(message) => message,
             Err(why) => {

@@ -364,7 +364,7 @@ impl Crew {
                 }
             });
             let due = match self.idle_mailer() {
-                Some(mailer) => match mailer.next() {
+                Some(mut mailer) => match mailer.next_task() {
                     Task::Wait(due) => due,
                     task => return (mailer, task),
                 },

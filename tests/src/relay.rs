@@ -552,9 +552,13 @@ impl Conversation<'_> {
         if !invited || next.is_err() {
             return Ok(next);
         }
-        let mut data = Vec::new();
+        let (mut data, mut line) = (Vec::with_capacity(8192), Vec::new());
         loop {
-            let Some(line) = self.read_line()? else { return Ok(Err("closed by the client during DATA")) };
+            line.clear();
+            self.patiently(|input| input.read_until(b'\n', &mut line))?;
+            if line.is_empty() {
+                return Ok(Err("closed by the client during DATA"));
+            }
             if line == b".\r\n" {
                 break;
             }

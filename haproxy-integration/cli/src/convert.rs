@@ -196,7 +196,7 @@ impl Page<'_> {
                     "HAProxy's mailers told at this level{default} that a server went down, not that it came back: \"level notice\" tells both."
                 ));
             }
-            Some("info" | "debug") => self.say("With 'option log-health-checks', HAProxy's mailers told each check. There is no such mail now."),
+            Some("info" | "debug") => self.say("With 'option log-health-checks', HAProxy's mailers told each check; \"events down,up,drain,check\" in the line below does, too."),
             _ => {}
         }
         let mut line: Vec<Word> =

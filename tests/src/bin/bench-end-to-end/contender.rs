@@ -17,6 +17,8 @@ pub enum Contender {
     EmailAlert,
     /// The unpatched HAProxy with its own mailers.
     Native,
+    /// HAProxy 3.0, unpatched, with the script that takes the place of its own mailers.
+    Lua,
 }
 
 impl Contender {
@@ -29,6 +31,7 @@ impl Contender {
             Self::Silent => "no mails",
             Self::EmailAlert => "email_alert",
             Self::Native => "native mailers",
+            Self::Lua => "Lua script (3.0)",
         }
     }
 
@@ -37,9 +40,10 @@ impl Contender {
         let setup = match self {
             Self::Silent => Setup::without_alerts(),
             Self::EmailAlert => Setup::with_alerts().relay("test", relay),
-            Self::Native => {
-                let mailer = format!("mailer test {relay}");
-                Setup::without_alerts().program(&unpatched()).section("mailers relays", &[&mailer])
+            Self::Native => with_mailer(relay).program(&unpatched()),
+            Self::Lua => {
+                let LuaScript { haproxy, script } = lua_script().expect("a HAProxy with a script");
+                with_mailer(relay).program(&haproxy).global(&format!("lua-load {}", script.display()))
             }
         };
         // As a daemon: nobody reads its standard error.
@@ -50,7 +54,7 @@ impl Contender {
     pub fn backend_lines(self) -> Vec<String> {
         match self {
             Self::Silent | Self::EmailAlert => Vec::new(),
-            Self::Native => vec![
+            Self::Native | Self::Lua => vec![
                 "email-alert mailers relays".into(),
                 format!("email-alert from {SENDER}"),
                 format!("email-alert to {RECIPIENT}"),
@@ -59,6 +63,22 @@ impl Contender {
             ],
         }
     }
+}
+
+fn with_mailer(relay: SocketAddr) -> Setup {
+    Setup::without_alerts().section("mailers relays", &[&format!("mailer test {relay}")])
+}
+
+/// A HAProxy that has no mailers but in a script.
+pub struct LuaScript {
+    haproxy: PathBuf,
+    script: PathBuf,
+}
+
+/// `None`: there is none here.
+pub fn lua_script() -> Option<LuaScript> {
+    let path = |name| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    Some(LuaScript { haproxy: path("HAPROXY_WITH_LUA")?, script: path("HAPROXY_MAILERS_LUA")? })
 }
 
 /// HAProxy as it comes, to compare with.

@@ -10,7 +10,7 @@ use std::{
 use end_to_end::{Relay, relay::Delivery, wait::within};
 
 use crate::{
-    contender::Contender,
+    contender::{Contender, lua_script},
     table::{head, median, row},
 };
 
@@ -90,23 +90,33 @@ fn bare_client(sample: &Delivery) -> Round {
 
 /// Prints the comparison.
 pub fn bench() {
-    let mut rounds = [Vec::new(), Vec::new(), Vec::new()];
+    let mut contenders = vec![Contender::EmailAlert, Contender::Native];
+    contenders.extend(lua_script().map(|_| Contender::Lua));
+    let mut limit = Vec::new();
+    let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
     for _ in 0..ROUNDS {
         let mut sample = None;
-        rounds[2].push(watch(Contender::Native, &mut sample));
-        rounds[1].push(watch(Contender::EmailAlert, &mut sample));
-        rounds[0].push(bare_client(&sample.expect("a mail")));
+        for (contender, rounds) in contenders.iter().zip(&mut rounds).rev() {
+            rounds.push(watch(*contender, &mut sample));
+        }
+        // The last one was ours: a mail of the same size.
+        limit.push(bare_client(&sample.expect("a mail")));
     }
     head(&format!("{MAILS} changes by command, a mail each, to an idle relay: medians of {ROUNDS} rounds"));
     row("", &["mails", "sessions", "mails/s", "of the limit"].map(String::from));
-    let names = ["bare client (the limit)", Contender::EmailAlert.name(), Contender::Native.name()];
+    let names = contenders.iter().map(|contender| contender.name());
     let rate = |rounds: &[Round]| median(&rounds.iter().map(|round| round.rate).collect::<Vec<f64>>());
-    let limit = rate(&rounds[0]);
-    for (name, rounds) in names.into_iter().zip(&rounds) {
+    let most = rate(&limit);
+    for (name, rounds) in
+        ["bare client (the limit)"].into_iter().chain(names).zip([&limit].into_iter().chain(&rounds))
+    {
         let mails = median(&rounds.iter().map(|round| round.mails).collect::<Vec<usize>>());
         let sessions = median(&rounds.iter().map(|round| round.sessions).collect::<Vec<usize>>());
         let rate = rate(rounds);
-        let part = format!("{:.0} %", 100.0 * rate / limit);
+        let part = format!("{:.0} %", 100.0 * rate / most);
         row(name, &[mails.to_string(), sessions.to_string(), format!("{rate:.0}"), part]);
+    }
+    if lua_script().is_none() {
+        println!("The Lua script was not measured: there is no HAProxy 3.0 here.");
     }
 }

@@ -370,6 +370,10 @@ impl Crew {
                 },
                 None => None,
             };
+            if let Some(nap) = collector.nap() {
+                std::thread::sleep(nap);
+                continue;
+            }
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
             self.queue.sleep_until_pushed(me, collector.held(), [pause, due].into_iter().flatten().min());
         }

@@ -60,6 +60,11 @@ impl Engine {
         self.desks.iter().map(|desk| !desk.has_news() && desk.is_settled())
     }
 
+    /// Does something wait for the next digest?
+    pub fn has_news(&self) -> bool {
+        self.desks.iter().any(Desk::has_news)
+    }
+
     /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
     ///
     /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has.

@@ -7,12 +7,11 @@ use crate::engine::{About, Cause, Group, Item, Note, Outgoing};
 use crate::event::{Event, Kind};
 
 /// `backend web: 12 of 12 servers down, all Layer4 timeout; no server left`
-pub fn summary(outgoing: &Outgoing) -> String {
+pub fn summary(outgoing: &Outgoing, groups: &[Group]) -> String {
     let servers: Vec<&Item> = outgoing.items.iter().filter(|item| item.event.server.is_some()).collect();
     let lead = &outgoing.lead().event;
     let backends = backends(outgoing);
-    let groups = outgoing.groups();
-    let cause = match groups.as_slice() {
+    let cause = match groups {
         [Group { cause, .. }] if backends.len() > 1 => Some(cause),
         _ => None,
     };
@@ -139,9 +138,9 @@ fn reason(item: &Item) -> String {
 }
 
 /// The servers by cause.
-pub fn sections(composer: &Composer, outgoing: &Outgoing) -> Vec<Section> {
+pub fn sections(composer: &Composer, outgoing: &Outgoing, groups: &[Group]) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    for group in outgoing.groups() {
+    for group in groups {
         let servers: Vec<&Item> =
             group.items.iter().copied().filter(|item| item.event.server.is_some()).collect();
         let why = common_reason(&servers).filter(|_| servers.len() > 1);
@@ -154,7 +153,7 @@ pub fn sections(composer: &Composer, outgoing: &Outgoing) -> Vec<Section> {
             }
             continue;
         }
-        let head = head(outgoing, &group, &servers, why.as_deref());
+        let head = head(outgoing, group, &servers, why.as_deref());
         let is_one = servers.iter().all(|item| status(&item.event) == status(&servers[0].event));
         let advice = advice::of_many(&servers[0].event).filter(|_| is_one);
         sections.push(Section { head, advice, rows });

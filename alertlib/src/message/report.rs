@@ -107,8 +107,9 @@ pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble
     match single(outgoing) {
         Some((item, whole)) => tell_one(&mut report, composer, outgoing, item, whole),
         None => {
-            report.first = digest::summary(outgoing);
-            report.sections = digest::sections(composer, outgoing);
+            let groups = outgoing.groups();
+            report.first = digest::summary(outgoing, &groups);
+            report.sections = digest::sections(composer, outgoing, &groups);
             if let [only] = report.sections.as_mut_slice() {
                 // The first line says what its head would say.
                 only.head.clear();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Times, spans and numbers as one reads them.
 
+use jiff::Zoned;
 use jiff::tz::TimeZone;
 use std::time::{Duration, SystemTime};
 
@@ -8,49 +9,49 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, Clone)]
 pub struct Clock(pub TimeZone);
 
-/// A moment in the parts in which it is written.
-struct Written {
-    /// `2026-11-23`
-    day: String,
-    /// `03:12:44`
-    time: String,
-    /// `+01:00`
-    zone: String,
-}
-
 impl Clock {
     /// `2026-11-23 03:12:44 +01:00`
     pub fn full(&self, when: SystemTime) -> String {
-        let Some(Written { day, time, zone }) = self.written(when) else { return unknown() };
-        [day, time, zone].join(" ")
+        let written = |when: Zoned| [day(&when), time(&when), zone(&when)].join(" ");
+        self.zoned(when).map_or_else(unknown, written)
     }
 
     /// The time of day alone if it is on the day of `other`: `03:12:44`.
     pub fn near(&self, when: SystemTime, other: SystemTime) -> String {
-        let Some(Written { day, time, .. }) = self.written(when) else { return unknown() };
-        let is_near = self.written(other).is_some_and(|other| other.day == day);
-        if is_near { time } else { [day, time].join(" ") }
+        let Some(when) = self.zoned(when) else { return unknown() };
+        let is_near = self.zoned(other).is_some_and(|other| other.date() == when.date());
+        if is_near { time(&when) } else { [day(&when), time(&when)].join(" ") }
     }
 
     /// From the first to the last, with the day and the zone once if they are the same.
     pub fn range(&self, first: SystemTime, last: SystemTime) -> String {
-        let (Some(one), Some(other)) = (self.written(first), self.written(last)) else { return unknown() };
-        if (&one.day, &one.time) == (&other.day, &other.time) {
+        let (Some(one), Some(other)) = (self.zoned(first), self.zoned(last)) else { return unknown() };
+        if (day(&one), time(&one)) == (day(&other), time(&other)) {
             return self.full(first);
         }
-        [one.day, one.time, "to".to_owned(), self.near(last, first), other.zone].join(" ")
+        [day(&one), time(&one), "to".to_owned(), self.near(last, first), zone(&other)].join(" ")
     }
 
-    fn written(&self, when: SystemTime) -> Option<Written> {
-        let zoned = jiff::Timestamp::try_from(when).ok()?.to_zoned(self.0.clone());
-        let offset = zoned.offset().seconds();
-        let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
-        Some(Written {
-            day: format!("{:04}-{:02}-{:02}", zoned.year(), zoned.month(), zoned.day()),
-            time: format!("{:02}:{:02}:{:02}", zoned.hour(), zoned.minute(), zoned.second()),
-            zone: format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
-        })
+    fn zoned(&self, when: SystemTime) -> Option<Zoned> {
+        Some(jiff::Timestamp::try_from(when).ok()?.to_zoned(self.0.clone()))
     }
+}
+
+/// `2026-11-23`
+fn day(when: &Zoned) -> String {
+    format!("{:04}-{:02}-{:02}", when.year(), when.month(), when.day())
+}
+
+/// `03:12:44`
+fn time(when: &Zoned) -> String {
+    format!("{:02}:{:02}:{:02}", when.hour(), when.minute(), when.second())
+}
+
+/// `+01:00`
+fn zone(when: &Zoned) -> String {
+    let offset = when.offset().seconds();
+    let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 fn unknown() -> String {

@@ -38,6 +38,8 @@ struct Storm {
     mails: usize,
     /// Servers that some mail names.
     named: usize,
+    /// From HAProxy's log line of the first change to the acceptance of the first mail.
+    first_mail: Duration,
     /// From the moment when the servers went away.
     last_change: Duration,
     last_mail: Duration,
@@ -81,11 +83,14 @@ fn watch(contender: Contender) -> Storm {
     let mails = relay.deliveries();
     let since_gone =
         |moments: &mut dyn Iterator<Item = Instant>| moments.max().map_or(Duration::ZERO, |m| m - gone);
+    let first_change = changes.iter().map(|line| line.received).min();
+    let first_mail = mails.iter().map(|mail| mail.accepted).min().zip(first_change);
     Storm {
         time,
         requests,
         mails: mails.len(),
         named: servers_named(mails.iter().map(|mail| &mail.data[..])),
+        first_mail: first_mail.map_or(Duration::ZERO, |(mail, change)| mail - change),
         last_change: since_gone(&mut changes.iter().map(|line| line.received)),
         last_mail: since_gone(&mut mails.iter().map(|mail| mail.accepted)),
     }
@@ -156,6 +161,7 @@ pub fn bench() {
     print("extra processor time", " s", 3, [0.0, ours - silent, native - silent]);
     print("  of that on HAProxy's threads", " s", 3, [0.0, ours_own - silent_own, native_own - silent_own]);
     print("all processor time", " s", 3, [silent, ours, native]);
+    print("first mail after its change", " ms", 2, all(&|storm| storm.first_mail.as_secs_f64() * 1e3));
     print("last change logged after", " s", 2, all(&|storm| storm.last_change.as_secs_f64()));
     print("last mail accepted after", " s", 2, all(&|storm| storm.last_mail.as_secs_f64()));
     print("mails", "", 0, all(&|storm| storm.mails as f64));

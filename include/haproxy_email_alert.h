@@ -214,6 +214,12 @@ struct haproxy_email_alert_process {
          * HAProxy's version, ended by NUL, or NULL. Copied.
          */
         const char *haproxy_version;
+        /**
+         * Where HAProxy's statistics page is, ended by NUL, or NULL: "http://192.0.2.1:8404/stats". Without a host, as in
+         * "http://:8404/stats", it is on this machine, whose name the library puts in. Read by haproxy_email_alert_prepare(), and
+         * copied. What is no such URL, or longer than 512 bytes, is left out of the mails, and the log says so.
+         */
+        const char *stats_url;
 };
 
 /**

@@ -2,7 +2,8 @@
 //! What the administrator wrote, typed: routes, relays, defaults and limits.
 
 use crate::event::{Kinds, Level};
-use crate::message::Format;
+use crate::message::{Format, Link};
+use crate::text::{bounded, visible};
 use lettre::Address;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub subject: Option<Format>,
     /// `email_alert.native`.
     pub native: Option<bool>,
+    /// `email_alert.stats-uri`; `Some(None)`: off.
+    pub statistics: Option<Option<Link>>,
 }
 
 /// When a server, or a backend, flaps: from so many changes of its health on, within that time.
@@ -376,6 +379,8 @@ pub struct Plan {
     pub policy: Policy,
     /// How subjects are made.
     pub subject: Format,
+    /// What mails link to; `None`: nobody has said anything yet.
+    pub statistics: Option<Option<Link>>,
 }
 
 /// A [`Route`] with whole addresses.
@@ -408,6 +413,7 @@ impl Settings {
             remind: None,
             subject: None,
             native: None,
+            statistics: None,
         }
     }
 
@@ -463,7 +469,26 @@ impl Settings {
                 remind: self.remind.unwrap_or(Some(REMIND)),
             },
             subject: self.subject.clone().unwrap_or_default(),
+            statistics: self.statistics.clone(),
         })
+    }
+}
+
+impl Plan {
+    /// HAProxy has its statistics page at `url`, which counts if the administrator has not said anything about that.
+    pub fn found_statistics(&mut self, url: &str) {
+        if self.statistics.is_some() {
+            return;
+        }
+        match Link::new(url, &self.host) {
+            Ok(link) => self.statistics = Some(Some(link)),
+            Err(why) => {
+                let shown = bounded(visible(url), 100);
+                log::warn!(
+                    "mails have no link to the statistics page: '{shown}' {why}; see email_alert.stats-uri"
+                );
+            }
+        }
     }
 }
 
@@ -471,7 +496,7 @@ fn unusable_host(host: &str) -> String {
     format!(
         "this machine's name '{}' cannot be the domain of a mail address; \
          add: email_alert.host-name <name>, such as lb1.example.com",
-        crate::text::visible(host)
+        visible(host)
     )
 }
 

@@ -64,6 +64,7 @@ struct haproxy_email_alert_process process(void)
 	process.uid = getuid();
 	process.gid = getgid();
 	process.haproxy_version = "2.6.12";
+	process.stats_url = "http://:8404/stats";
 	return process;
 }
 

@@ -422,6 +422,9 @@ impl Home {
         if let Some(hosts) = &setup.hosts {
             fs::write(home.file("hosts"), hosts).expect("write hosts");
         }
+        if setup.alone {
+            File::create(home.file("alone")).expect("a file");
+        }
         home
     }
 
@@ -451,9 +454,14 @@ impl Home {
     }
 
     fn command(&self) -> Command {
-        let mut command = match self.file("hosts").exists() {
-            false => Command::new(self.file("haproxy")),
-            true => {
+        let mut command = match (self.file("hosts").exists(), self.file("alone").exists()) {
+            (false, false) => Command::new(self.file("haproxy")),
+            (false, true) => {
+                let mut command = Command::new("unshare");
+                command.arg("--net").arg(self.file("haproxy"));
+                command
+            }
+            (true, _) => {
                 // The same file, seen in another place by this process and those that it starts.
                 let script = "mount --bind hosts /etc/hosts && exec ./haproxy \"$@\"";
                 let mut command = Command::new("unshare");

@@ -57,6 +57,7 @@ pub struct Setup {
     pub(crate) mode: Mode,
     pub(crate) program: Option<PathBuf>,
     pub(crate) hosts: Option<String>,
+    pub(crate) alone: bool,
     threads: u32,
     jailed: bool,
     each_alone: bool,
@@ -73,6 +74,7 @@ impl Setup {
             mode,
             program: None,
             hosts: None,
+            alone: false,
             threads,
             jailed: false,
             each_alone: false,
@@ -179,6 +181,12 @@ impl Setup {
     /// What HAProxy's machine has in its `/etc/hosts`.
     pub fn hosts(mut self, hosts: &str) -> Self {
         self.hosts = Some(hosts.to_owned());
+        self
+    }
+
+    /// In a network with nobody else, not even itself: there it may listen at any address.
+    pub fn alone(mut self) -> Self {
+        self.alone = true;
         self
     }
 

@@ -518,6 +518,19 @@ const WRONG: &[(&str, &str)] = &[
         "email_alert.host-name lb..example.com",
         "'email_alert.host-name' 'lb..example.com' is not a host name; expected letters, digits, '-' and '.'",
     ),
+    ("email_alert.stats-uri", "'email_alert.stats-uri' expects a URL: email_alert.stats-uri <url>|off"),
+    (
+        "email_alert.stats-uri /stats",
+        "'email_alert.stats-uri' '/stats' does not begin with http:// or https://; expected a URL, such as http://lb1.example.com:8404/stats, or 'off'",
+    ),
+    (
+        "email_alert.stats-uri http://:8404/stats",
+        "'email_alert.stats-uri' 'http://:8404/stats' has no host; expected a URL, such as http://lb1.example.com:8404/stats, or 'off'",
+    ),
+    (
+        "email_alert.stats-uri off\n    email_alert.stats-uri http://lb1/",
+        "'email_alert.stats-uri' was set already; expected only once",
+    ),
 ];
 
 /// Slips of one letter or word, and the word that was meant.
@@ -543,6 +556,7 @@ const SLIPS: &[(&str, &str)] = &[
     ("email_alert.quue 64", "email_alert.queue"),
     ("email_alert.subjet x", "email_alert.subject"),
     ("email_alert.subject %[hots]", "host"),
+    ("email_alert.stat-uri off", "email_alert.stats-uri"),
     ("email_alert.spool / maxsize 64m", "max-size"),
 ];
 
@@ -575,6 +589,8 @@ const RIGHT: &[&str] = &[
     "email_alert ops@example.com\n    email_alert.subject \"[%[state]] %[topic] on %[host]\"",
     "email_alert ops@example.com\n    email_alert.subject 100%%:%[changes]",
     "email_alert ops@example.com\n    email_alert.retry 30d",
+    "email_alert ops@example.com\n    email_alert.stats-uri off",
+    "email_alert ops@example.com\n    email_alert.stats-uri https://[2001:db8::1]/haproxy?stats;norefresh",
     "email_alert ops@example.com\n    email_alert.retry 10m\n    email_alert.spool \"${TEST_DIRECTORY}/jail\"",
 ];
 

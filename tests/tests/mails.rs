@@ -25,8 +25,10 @@ fn each_is_a_mail_as_it_should_be() {
     for (name, raw) in golden::generate() {
         let mail = ParsedMail::try_of(&raw).unwrap_or_else(|fault| panic!("{name}: {fault}"));
         assert!(!mail.html.contains("<script") && !mail.html.contains("<img"), "{name}: {}", mail.html);
+        // What is only gone to when somebody touches it.
+        let fetched = mail.html.replace("<a href=\"http", "");
         for remote in ["src=\"", "href=", "url(", "@import", "<link", "<form"] {
-            assert!(!mail.html.contains(remote), "{name} has {remote}");
+            assert!(!fetched.contains(remote), "{name} has {remote}");
         }
     }
 }

@@ -92,6 +92,10 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             let native = single::native(line)?;
             line.once(&mut settings.native, native)?;
         }
+        "email_alert.stats-uri" => {
+            let statistics = unless_off(line, single::statistics)?;
+            line.once(&mut settings.statistics, statistics)?;
+        }
         _ => {
             let known = [
                 "email_alert",
@@ -105,6 +109,7 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
                 "email_alert.remind",
                 "email_alert.subject",
                 "email_alert.native",
+                "email_alert.stats-uri",
             ];
             return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
         }

@@ -19,6 +19,7 @@ const QUEUE_SIZE: &str = "email_alert.queue <events>";
 const FLAP_RATE: &str = "email_alert.flap <changes>/<time>|off";
 pub const REMIND_TIME: &str = "email_alert.remind <time>|off";
 const NATIVE: &str = "email_alert.native on|off";
+const STATISTICS: &str = "email_alert.stats-uri <url>|off";
 const SUBJECT: &str = "email_alert.subject <format>";
 
 /// Room for a few dozen mails at least.
@@ -130,6 +131,17 @@ pub fn native(line: Line) -> Result<bool, String> {
         "off" => Ok(false),
         word => Err(line.unknown(word, &["on", "off"], NATIVE)),
     }
+}
+
+/// `off` is somebody else's.
+pub fn statistics(line: Line) -> Result<message::Link, String> {
+    let word = line.only("a URL", STATISTICS)?;
+    message::Link::new(word, "").map_err(|why| {
+        let shown = visible(word);
+        line.error(format!(
+            "'{shown}' {why}; expected a URL, such as http://lb1.example.com:8404/stats, or 'off'"
+        ))
+    })
 }
 
 pub fn subject(mut line: Line) -> Result<message::Format, String> {

@@ -113,6 +113,10 @@ pub struct haproxy_email_alert_process {
     pub gid: u32,
     /// HAProxy's version, ended by NUL, or NULL. Copied.
     pub haproxy_version: *const c_char,
+    /// Where HAProxy's statistics page is, ended by NUL, or NULL: "http://192.0.2.1:8404/stats". Without a host, as in
+    /// "http://:8404/stats", it is on this machine, whose name the library puts in. Read by haproxy_email_alert_prepare(), and
+    /// copied. What is no such URL, or longer than 512 bytes, is left out of the mails, and the log says so.
+    pub stats_url: *const c_char,
 }
 
 /// One commit of a server's status. Texts are borrowed for the call; what is longer than the queue's slots is cut.
@@ -204,7 +208,7 @@ pub struct haproxy_email_alert_counters {
 
 // SAFETY: repr(C), a size first, then integers and pointers.
 unsafe impl SizedStruct for haproxy_email_alert_process {
-    const FIRST: usize = size_of::<Self>();
+    const FIRST: usize = offset_of!(Self, stats_url);
 }
 // SAFETY: repr(C), a size first, then integers and pointers.
 unsafe impl SizedStruct for haproxy_email_alert_event {

@@ -214,9 +214,13 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
         let version = version.map(|version| crate::text::visible(&version.to_string_lossy()));
         let mut setup = setup();
         let is_first = setup.prepared.is_none() && SERVICE.get().is_none();
-        let Some(plan) = setup.plan.clone().filter(|_| is_first) else {
+        let Some(mut plan) = setup.plan.clone().filter(|_| is_first) else {
             return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
         };
+        // SAFETY: as the caller promises, see above.
+        if let Some(url) = unsafe { string(process.stats_url) } {
+            plan.found_statistics(&url.to_string_lossy());
+        }
         let (outcome, result) = match Prepared::open(plan, user(process), version) {
             Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_SYSTEM),
             Ok(prepared) => {

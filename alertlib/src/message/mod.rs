@@ -9,12 +9,14 @@ mod advice;
 mod digest;
 mod headers;
 mod html;
+mod link;
 mod notes;
 mod report;
 mod subject;
 mod text;
 pub mod words;
 
+pub use link::Link;
 pub use subject::{DEFAULT as DEFAULT_SUBJECT, Fault as SubjectFault, Format, variables};
 
 use crate::engine::Outgoing;
@@ -49,6 +51,7 @@ pub struct Composer {
     started: SystemTime,
     clock: Clock,
     subject: Format,
+    statistics: Option<Link>,
     /// How long changes may be collected: they are not late before.
     digest: Duration,
 }
@@ -62,6 +65,7 @@ impl Composer {
             started: SystemTime::now(),
             clock: Clock(TimeZone::system()),
             subject: plan.subject.clone(),
+            statistics: plan.statistics.clone().flatten(),
             digest: plan.policy.digest.unwrap_or_default(),
         }
     }

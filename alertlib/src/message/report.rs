@@ -2,7 +2,7 @@
 //! What a mail says, before it is text or HTML: both say the same.
 
 use super::Composer;
-use super::{advice, digest, notes, subject, words};
+use super::{Link, advice, digest, notes, subject, words};
 use crate::engine::{About, Item, Note, Outgoing};
 use crate::event::{Check, Event, Health, Kind};
 use std::time::SystemTime;
@@ -22,6 +22,8 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// What else one may want to know, in columns.
     pub facts: Vec<Fact>,
+    /// Where to see how everything is now: the last line of the columns.
+    pub statistics: Option<Link>,
     /// What is special about this mail.
     pub notes: Vec<String>,
 }
@@ -102,6 +104,7 @@ pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble
         more: notes::silence(&outgoing.about).into_iter().collect(),
         sections: Vec::new(),
         facts: Vec::new(),
+        statistics: composer.statistics.clone(),
         notes: notes::notes(composer, outgoing, now, trouble),
     };
     match single(outgoing) {

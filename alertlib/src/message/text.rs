@@ -17,8 +17,11 @@ pub fn text(report: &Report) -> String {
     }
     report.sections.iter().for_each(|section| add_section(&mut text, section));
     text.push('\n');
-    for Fact { label, value } in &report.facts {
-        text.push_str(&format!("  {label:<9} {}\n", wrapped(value, COLUMN)));
+    let mut add =
+        |label: &str, value: &str| text.push_str(&format!("  {label:<9} {}\n", wrapped(value, COLUMN)));
+    report.facts.iter().for_each(|Fact { label, value }| add(label, value));
+    if let Some(link) = &report.statistics {
+        add("stats", &link.to_string());
     }
     for note in &report.notes {
         text.push_str(&format!("\n{}\n", wrapped(note, 0)));

@@ -27,6 +27,7 @@ pub fn all() -> Vec<World> {
         trouble_with_mails(),
         hostile(),
         format_of_the_subject(),
+        statistics(),
     ];
     all.extend(single());
     all
@@ -305,5 +306,13 @@ fn format_of_the_subject() -> World {
     let mut world = World::new("subject", &lines);
     world.happens(down(change("web", "s1", "10.0.0.7:8080", 11), timeout()));
     world.documents("subject");
+    world
+}
+
+fn statistics() -> World {
+    let lines = ["email_alert ops@example.com", "email_alert.stats-uri http://lb1.example.com:8404/stats"];
+    let mut world = World::new("stats", &lines);
+    world.happens(down(change("web", "s1", "10.0.0.7:8080", 11), timeout()));
+    world.documents("stats");
     world
 }

@@ -167,6 +167,16 @@ fn levels_are_kept_and_explained() {
 }
 
 #[test]
+fn at_the_level_of_checks_it_is_said_how_to_have_them() {
+    let alerts = "email-alert mailers mta\n email-alert from a@b.example\n email-alert to c@d.example\n email-alert level";
+    let said = "\"events down,up,drain,check\" in the line below does, too.\n    email_alert c@d.example a@b.example for web level";
+    for level in ["notice", "info", "debug"] {
+        let output = converted(&format!("{SECTION}backend web\n {alerts} {level}")).expect(level);
+        assert_eq!(output.contains(&format!("{said} {level}\n")), level != "notice", "{output}");
+    }
+}
+
+#[test]
 fn addresses_of_mailers_become_places_of_relays() {
     for (address, expected) in [
         ("127.0.0.1:25", "127.0.0.1:25"),

@@ -20,7 +20,7 @@ MAN      = $(DESTDIR)$(PREFIX)/share/man/man1
 # for the shell
 is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
-.PHONY: all asan bench clean deb deb-test demo faults fmt fuzz haproxy header help install install-companion install-library kill-test \
+.PHONY: all asan bench build-matrix clean deb deb-test demo faults fmt fuzz haproxy header help install install-companion install-library kill-test \
         mails patches test
 # what users build and look at is not cluttered with commands
 .SILENT:
@@ -52,6 +52,9 @@ asan: ## the tests in HAProxy with AddressSanitizer in all of it, without those 
 
 bench: ## figures of this machine
 	ci/bench
+
+build-matrix: ## HAProxies built by gcc and clang, warnings being errors, with OpenSSL and without (BRANCH=<x> or TREE=<directory>)
+	ci/build-matrix $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6 or 3.0) or from yours (TREE=<directory>)
 	ci/setup build

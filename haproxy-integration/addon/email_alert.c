@@ -239,7 +239,7 @@ static void email_alert_report_check(struct server *s, const struct check *check
  * <usable_before> is not zero, has changed although no server's status did.
  * May be unused: not all HAProxy versions need it.
  */
-static inline void email_alert_report_backend(const struct proxy *px, int usable_before)
+static inline __maybe_unused void email_alert_report_backend(const struct proxy *px, int usable_before)
 {
 	struct haproxy_email_alert_event event;
 

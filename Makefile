@@ -47,8 +47,8 @@ kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KI
 fuzz: ## damaged files for the spool's reader, for ten minutes (SECONDS=<number>)
 	cargo run --quiet --profile fuzz --package end-to-end --bin fuzz-spool -- $(or $(SECONDS),600)
 
-asan: ## the tests in HAProxy with AddressSanitizer in all of it, without those of memory and speed
-	ci/asan
+asan: ## the tests in HAProxy with AddressSanitizer in all of it, without those of memory and speed (BRANCH=<x> or TREE=<directory>)
+	ci/asan $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 bench: ## figures of this machine
 	ci/bench

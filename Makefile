@@ -101,4 +101,4 @@ clean: ## removes what was built here; what was compiled of HAProxy stays in the
 	rm -rf target
 
 help: ## this list
-	sed -n 's/^\([a-z-]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
+	sed -n 's/^\([a-z-]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 20

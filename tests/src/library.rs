@@ -23,8 +23,10 @@ fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
     let target = target_directory().join(directory);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert", "--target-dir"]);
-    succeed(command.arg(&target).args(arguments).current_dir(project()));
+    // As ci/library does it.
+    command.args(["rustc", "--quiet", "--locked", "--package", "haproxy-email-alert", "--lib"]);
+    command.args(["--crate-type", "cdylib", "--target-dir"]).arg(&target).args(arguments);
+    succeed(command.current_dir(project()));
     target.join(profile).join("libhaproxy_email_alert.so")
 }
 

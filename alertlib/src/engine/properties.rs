@@ -312,6 +312,41 @@ fn another_process_goes_on_where_this_one_ends() {
     assert_eq!((&reminder.about, reminder.items.len()), (&About::Reminder, 2));
 }
 
+/// Both processes of a reload watch the servers for a moment, and the new one looks only now and then at what the old one says.
+#[test]
+fn what_the_old_process_told_the_end_of_is_news_in_the_new_one() {
+    let (mut old, mut new) = (World::new(USUAL), World::new(USUAL));
+    for server in ["s1", "s2"] {
+        old.say("web", Some(server), Kind::Down);
+    }
+    old.wait(SECOND * 10);
+    new.now = old.now;
+    new.engine.inherit(&old.memory, "old", new.now);
+    old.say("web", Some("s1"), Kind::Up);
+    for server in ["s1", "s2"] {
+        new.say("web", Some(server), Kind::Down);
+    }
+    assert_eq!(new.mails, [], "that is what the old one has told, as far as the new one knows");
+    old.wait(SECOND * 10);
+    assert_eq!(
+        old.last_item(&Name::of(&old.event("web", Some("s1"), Kind::Up))).map(|item| item.event.kind),
+        Some(Kind::Up)
+    );
+    let look = |new: &mut World| {
+        new.engine.inherit(&old.memory, "old", new.now);
+        let id = new.id();
+        new.mails.extend(new.engine.tick(&id, new.now));
+        new.wait(SECOND * 10);
+    };
+    look(&mut new);
+    let told: Vec<_> = new.mails.iter().flat_map(|mail| &mail.items).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].event.server.as_deref(), told[0].event.kind), (Some("s1"), Kind::Down));
+    // Once.
+    look(&mut new);
+    assert_eq!(new.mails.len(), 1);
+}
+
 /// The changes of a day in a place with 2,000 servers: single troubles, a release each hour, an outage, some that flap.
 #[test]
 fn a_day_passes_in_a_second() {

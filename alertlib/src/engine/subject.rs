@@ -99,6 +99,8 @@ pub struct Subject {
     pub remembered: Option<Known>,
     /// The process that knew of it, as long as nothing was heard of it in this one.
     pub inherited: Option<Arc<str>>,
+    /// What was heard of it in this process, and was no news after what that process had told.
+    pub confirmed: Option<(Arc<str>, Event)>,
     flapping: Option<Flapping>,
     /// When its health changed, the latest times last; no more than flapping needs.
     history: VecDeque<SystemTime>,
@@ -128,6 +130,7 @@ impl Subject {
             waiting: None,
             remembered: None,
             inherited: None,
+            confirmed: None,
             flapping: None,
             history: VecDeque::new(),
         }
@@ -205,6 +208,7 @@ impl Subject {
     /// Its next event. What there is to tell of it goes to [`Subject::wait`].
     pub fn take(&mut self, event: &Event, flap: Option<Flap>, now: SystemTime) -> Turn {
         let mut turn = Turn::default();
+        self.confirmed = None;
         (self.kind, self.health) = (event.kind, event.health);
         if let Some(Trouble { incident, .. }) = &mut self.trouble {
             incident.changes = incident.changes.saturating_add(1);

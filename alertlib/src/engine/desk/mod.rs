@@ -104,8 +104,9 @@ impl Desk {
         }
         let subject = self.subjects.entry(name.clone()).or_insert_with(Subject::unknown);
         let has_said = subject.has_said(&event);
-        if subject.inherited.take().is_some() {
+        if let Some(from) = subject.inherited.take() {
             (self.inherited, self.changed) = (self.inherited - 1, true);
+            subject.confirmed = has_said.then(|| (from, event.clone()));
         }
         if has_said {
             return;
@@ -344,6 +345,22 @@ impl Desk {
         }
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
         self.changed = true;
+        self.reconsider(&names, silences, from, now);
+    }
+
+    /// The process `from` goes on, and all that it has left to say is of these. Of others it has told the end meanwhile: what was
+    /// no news because of its word is news.
+    fn reconsider(&mut self, names: &HashSet<Name>, silences: &Silences, from: &Arc<str>, now: SystemTime) {
+        let mut news: Vec<Event> = Vec::new();
+        self.subjects.retain(|name, subject| {
+            let is_over = |(by, _): &mut (Arc<str>, Event)| by == from && !names.contains(name);
+            let confirmed = subject.confirmed.take_if(is_over);
+            let stays = confirmed.is_none();
+            news.extend(confirmed.map(|(_, event)| event));
+            stays
+        });
+        news.sort_by_key(|event| event.when);
+        news.into_iter().for_each(|event| self.take(event, silences, now));
     }
 
     /// If this is in trouble, that is what the process `from` said of it.

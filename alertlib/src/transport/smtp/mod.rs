@@ -54,6 +54,10 @@ const PATIENCE: u32 = 6;
 /// bounded.
 const TAKES_SMALL: usize = 1024 * 1024;
 
+/// What is sent ahead of a mail that is not made yet has at most so many bytes: a socket that has nothing else to send takes them
+/// without waiting for the relay.
+const AHEAD: usize = 2048;
+
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
 
@@ -497,11 +501,13 @@ impl Transport for Smtp {
             && kept.account.as_deref() == self.account(from);
         if may_begin {
             let commands = commands(&kept.extensions, from, &taken, None);
-            if kept.session.send_ahead(&commands).is_err() {
-                // It is over; the mail gets another one.
-                return;
+            if commands.iter().map(String::len).sum::<usize>() <= AHEAD {
+                if kept.session.send_ahead(&commands).is_err() {
+                    // It is over; the mail gets another one.
+                    return;
+                }
+                kept.begun = Some(commands);
             }
-            kept.begun = Some(commands);
         }
         self.session = Some(kept);
     }
@@ -636,6 +642,15 @@ mod tests {
         });
         assert_eq!(outcome, "delivered");
         assert_eq!(pieces, [&first[..], &other[1..], &["QUIT"]].concat());
+
+        // Nor more than it takes at once without being waited for.
+        let many: Vec<Recipient> =
+            (0..100).map(|n| recipient(&format!("{n}@{}.org", "x".repeat(30)))).collect();
+        let (_, pieces) = with_relay("250-SIZE 0\r\n", &[&twice(&[])], |smtp| {
+            send(smtp, &to("a@x.org"));
+            smtp.begin(&from(), &many);
+        });
+        assert_eq!(pieces, [&first[..], &["QUIT"]].concat());
 
         // The relay has closed the session meanwhile, or closes it then.
         for last in ["250 4\r\n(closes)", "421 1\r\n(closes)"] {

@@ -111,7 +111,7 @@ impl Mailer {
         Mailer { stations, composer, outbox, counters, retry, in_hand: None, keep_until: None }
     }
 
-    /// What is to be done now. Waits for nothing.
+    /// What is to be done now; of a mail that is to be sent the relay hears already. Waits for nothing.
     pub fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those

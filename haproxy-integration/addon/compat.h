@@ -86,13 +86,6 @@ static inline const struct check *email_alert_logged_check(const struct server *
 #define email_alert_queue_length(s)   ((s)->queue.length)
 #endif
 
-/* non-zero if listener <l> only takes connections with a header from a proxy before it */
-#if EMAIL_ALERT_HAPROXY < 208
-#define email_alert_expects_proxy(l)  ((l)->options & (LI_O_ACC_PROXY|LI_O_ACC_CIP))
-#else
-#define email_alert_expects_proxy(l)  ((l)->bind_conf->options & (BC_O_ACC_PROXY|BC_O_ACC_CIP))
-#endif
-
 /* what a server's event is marked with */
 #if EMAIL_ALERT_HAPROXY < 208
 #define EMAIL_ALERT_WORDING           0

@@ -27,7 +27,6 @@
 #include <haproxy/errors.h>
 #include <haproxy/global.h>
 #include <haproxy/init.h>
-#include <haproxy/listener-t.h>
 #include <haproxy/log.h>
 #include <haproxy/proxy.h>
 #include <haproxy/server.h>
@@ -36,13 +35,13 @@
 #include <haproxy/ticks.h>
 #include <haproxy/tinfo.h>
 #include <haproxy/tools.h>
-#include <haproxy/uri_auth-t.h>
 #include <haproxy/version.h>
 
 #include <haproxy_email_alert.h>
 
 #include "compat.h"
 #include "native.h"
+#include "stats.h"
 
 #define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
 #define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */
@@ -50,7 +49,6 @@
 #define EMAIL_ALERT_STOP_DELAY     5000  /* ms that the end of a soft stop may be put off */
 #define EMAIL_ALERT_MESSAGE_SIZE   1024
 #define EMAIL_ALERT_NAME_SIZE       512
-#define EMAIL_ALERT_URL_SIZE        768  /* more than the library takes */
 #define EMAIL_ALERT_QUESTIONS        64  /* answered at once: a backend's servers are searched one by one */
 
 static struct {
@@ -464,75 +462,6 @@ static void email_alert_stop()
 	email_alert_log();
 	task_destroy(email_alert.task);
 	email_alert.task = NULL;
-}
-
-/* Returns non-zero if a browser on another machine may reach listener <l> */
-static int email_alert_is_public(const struct listener *l)
-{
-	const struct sockaddr_storage *addr = &l->rx.addr;
-	const struct in6_addr *in6 = &((const struct sockaddr_in6 *)addr)->sin6_addr;
-
-	/* QUIC alone is no way to find a page */
-	if (email_alert_expects_proxy(l) || l->rx.proto->proto_type != PROTO_TYPE_STREAM)
-		return 0;
-
-	switch (addr->ss_family) {
-	case AF_INET:
-		return ntohl(((const struct sockaddr_in *)addr)->sin_addr.s_addr) >> 24 != IN_LOOPBACKNET;
-	case AF_INET6:
-		return !IN6_IS_ADDR_LOOPBACK(in6) && !IN6_IS_ADDR_LINKLOCAL(in6) &&
-		       !(IN6_IS_ADDR_V4MAPPED(in6) && in6->s6_addr[12] == IN_LOOPBACKNET);
-	default:
-		return 0;
-	}
-}
-
-/* Returns the first listener of frontend <px> that a browser on another machine
- * may reach, or NULL.
- */
-static const struct listener *email_alert_public_listener(const struct proxy *px)
-{
-	const struct bind_conf *bind_conf;
-	const struct listener *l;
-
-	list_for_each_entry(bind_conf, &px->conf.bind, by_fe)
-		list_for_each_entry(l, &bind_conf->listeners, by_bind)
-			if (email_alert_is_public(l))
-				return l;
-	return NULL;
-}
-
-/* Returns the URL of the first statistics page that is served where a browser on
- * another machine may reach it, without host if that is any address of this one.
- * NULL if there is none. To be called by one thread.
- */
-static const char *email_alert_stats_url()
-{
-	static char url[EMAIL_ALERT_URL_SIZE];
-	char addr[INET6_ADDRSTRLEN] = "";
-	const struct listener *l = NULL;
-	const struct proxy *px;
-	int is_ipv6;
-
-	for (px = email_alert_first_proxy(); px; px = email_alert_next_proxy(px)) {
-		if (!px->uri_auth || px->mode != PR_MODE_HTTP || !(px->cap & PR_CAP_FE) ||
-		    (px->flags & PR_FL_DISABLED))
-			continue;
-		l = email_alert_public_listener(px);
-		if (l)
-			break;
-	}
-	if (!l)
-		return NULL;
-
-	if (is_inet_addr(&l->rx.addr))
-		addr_to_str(&l->rx.addr, addr, sizeof(addr));
-	is_ipv6 = *addr && l->rx.addr.ss_family == AF_INET6;
-	snprintf(url, sizeof(url), "%s://%s%s%s:%d%s",
-	         (l->bind_conf->options & BC_O_USE_SSL) ? "https" : "http",
-	         is_ipv6 ? "[" : "", addr, is_ipv6 ? "]" : "",
-	         get_host_port(&l->rx.addr), px->uri_auth->uri_prefix);
-	return url;
 }
 
 /* Describes in <process> what the worker will be */

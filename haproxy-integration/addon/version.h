@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * E-mail alerts: which HAProxy this is, and how its proxies and servers are listed.
+ * E-mail alerts: which HAProxy this is, and how its proxies, servers and listeners
+ * are looked at.
  *
  * This program is free software; you can redistribute it and/or
  * modify it under the terms of the GNU General Public License
@@ -28,6 +29,13 @@
 #define email_alert_next_server(s)    ((s)->next)
 #define email_alert_first_proxy()     (proxies_list)
 #define email_alert_next_proxy(px)    ((px)->next)
+#endif
+
+/* non-zero if listener <l> only takes connections with a header from a proxy before it */
+#if EMAIL_ALERT_HAPROXY < 208
+#define email_alert_expects_proxy(l)  ((l)->options & (LI_O_ACC_PROXY|LI_O_ACC_CIP))
+#else
+#define email_alert_expects_proxy(l)  ((l)->bind_conf->options & (BC_O_ACC_PROXY|BC_O_ACC_CIP))
 #endif
 
 #endif /* _EMAIL_ALERT_VERSION_H */

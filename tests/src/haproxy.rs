@@ -422,8 +422,8 @@ impl Home {
         if let Some(hosts) = &setup.hosts {
             fs::write(home.file("hosts"), hosts).expect("write hosts");
         }
-        if setup.alone {
-            File::create(home.file("alone")).expect("a file");
+        if setup.own_network {
+            File::create(home.file("own-network")).expect("a file");
         }
         home
     }
@@ -454,7 +454,7 @@ impl Home {
     }
 
     fn command(&self) -> Command {
-        let mut command = match (self.file("hosts").exists(), self.file("alone").exists()) {
+        let mut command = match (self.file("hosts").exists(), self.file("own-network").exists()) {
             (false, false) => Command::new(self.file("haproxy")),
             (false, true) => {
                 let mut command = Command::new("unshare");

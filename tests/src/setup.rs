@@ -57,7 +57,7 @@ pub struct Setup {
     pub(crate) mode: Mode,
     pub(crate) program: Option<PathBuf>,
     pub(crate) hosts: Option<String>,
-    pub(crate) alone: bool,
+    pub(crate) own_network: bool,
     threads: u32,
     jailed: bool,
     each_alone: bool,
@@ -74,7 +74,7 @@ impl Setup {
             mode,
             program: None,
             hosts: None,
-            alone: false,
+            own_network: false,
             threads,
             jailed: false,
             each_alone: false,
@@ -185,8 +185,8 @@ impl Setup {
     }
 
     /// In a network with nobody else, not even itself: there it may listen at any address.
-    pub fn alone(mut self) -> Self {
-        self.alone = true;
+    pub fn in_own_network(mut self) -> Self {
+        self.own_network = true;
         self
     }
 

@@ -88,7 +88,7 @@ fn link(sections: &[(&str, &[&str])]) -> Option<String> {
     for (head, lines) in sections {
         setup = setup.section(head, lines);
     }
-    let haproxy = setup.alone().start();
+    let haproxy = setup.in_own_network().start();
     let mail = until("the mail", || {
         let files = fs::read_dir(haproxy.directory().join("jail")).expect("our own directory");
         // One that begins with a dot is still being written.

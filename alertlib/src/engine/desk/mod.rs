@@ -317,10 +317,17 @@ impl Desk {
     /// What another process knew of this audience: what is news here.
     pub fn inherit(&mut self, all: Vec<Known>, silences: &Silences, from: &Arc<str>, now: SystemTime) {
         let names: HashSet<Name> = all.iter().filter_map(Known::name).collect();
-        let is_over = |name: &Name, subject: &Subject| {
-            subject.inherited.as_ref() == Some(from) && !names.contains(name)
-        };
-        self.subjects.retain(|name, subject| !is_over(name, subject));
+        let mut news: Vec<Event> = Vec::new();
+        self.subjects.retain(|name, subject| {
+            if names.contains(name) {
+                return true;
+            }
+            // It goes on, and has told of the end meanwhile: what was no news because of its word is news.
+            let confirmed = subject.confirmed.take_if(|(by, _)| by == from);
+            let is_over = confirmed.is_some() || subject.inherited.as_ref() == Some(from);
+            news.extend(confirmed.map(|(_, event)| event));
+            !is_over
+        });
         for known in all {
             let Some(name) = known.name() else { continue };
             if self.subjects.contains_key(&name) || !self.make_room_for(&name, now) {
@@ -345,20 +352,6 @@ impl Desk {
         }
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
         self.changed = true;
-        self.reconsider(&names, silences, from, now);
-    }
-
-    /// The process `from` goes on, and all that it has left to say is of these. Of others it has told the end meanwhile: what was
-    /// no news because of its word is news.
-    fn reconsider(&mut self, names: &HashSet<Name>, silences: &Silences, from: &Arc<str>, now: SystemTime) {
-        let mut news: Vec<Event> = Vec::new();
-        self.subjects.retain(|name, subject| {
-            let is_over = |(by, _): &mut (Arc<str>, Event)| by == from && !names.contains(name);
-            let confirmed = subject.confirmed.take_if(is_over);
-            let stays = confirmed.is_none();
-            news.extend(confirmed.map(|(_, event)| event));
-            stays
-        });
         news.sort_by_key(|event| event.when);
         news.into_iter().for_each(|event| self.take(event, silences, now));
     }

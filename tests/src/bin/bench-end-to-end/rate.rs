@@ -92,28 +92,26 @@ fn bare_client(sample: &Delivery) -> Round {
 pub fn bench() {
     let mut contenders = vec![Contender::EmailAlert, Contender::Native];
     contenders.extend(lua_script().map(|_| Contender::Lua));
-    let mut limit = Vec::new();
-    let mut rounds: Vec<Vec<Round>> = contenders.iter().map(|_| Vec::new()).collect();
+    let names = contenders.iter().map(|contender| contender.name());
+    let mut rows: Vec<(&str, Vec<Round>)> =
+        ["bare client (the limit)"].into_iter().chain(names).map(|name| (name, Vec::new())).collect();
     for _ in 0..ROUNDS {
         let mut sample = None;
-        for (contender, rounds) in contenders.iter().zip(&mut rounds).rev() {
+        for (contender, (_, rounds)) in contenders.iter().zip(&mut rows[1..]).rev() {
             rounds.push(watch(*contender, &mut sample));
         }
         // The last one was ours: a mail of the same size.
-        limit.push(bare_client(&sample.expect("a mail")));
+        rows[0].1.push(bare_client(&sample.expect("a mail")));
     }
     head(&format!("{MAILS} changes by command, a mail each, to an idle relay: medians of {ROUNDS} rounds"));
     row("", &["mails", "sessions", "mails/s", "of the limit"].map(String::from));
-    let names = contenders.iter().map(|contender| contender.name());
     let rate = |rounds: &[Round]| median(&rounds.iter().map(|round| round.rate).collect::<Vec<f64>>());
-    let most = rate(&limit);
-    for (name, rounds) in
-        ["bare client (the limit)"].into_iter().chain(names).zip([&limit].into_iter().chain(&rounds))
-    {
+    let limit = rate(&rows[0].1);
+    for (name, rounds) in &rows {
         let mails = median(&rounds.iter().map(|round| round.mails).collect::<Vec<usize>>());
         let sessions = median(&rounds.iter().map(|round| round.sessions).collect::<Vec<usize>>());
         let rate = rate(rounds);
-        let part = format!("{:.0} %", 100.0 * rate / most);
+        let part = format!("{:.0} %", 100.0 * rate / limit);
         row(name, &[mails.to_string(), sessions.to_string(), format!("{rate:.0}"), part]);
     }
     if lua_script().is_none() {

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Of the session with a relay: what is said in it, and what becomes of a mail.
+
+use super::*;
+use crate::message::Message;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+
+#[test]
+fn what_a_relay_offers_is_read_in_any_case_and_order() {
+    let reply =
+        |lines: &[&str]| Reply { code: 250, lines: lines.iter().map(|line| line.to_string()).collect() };
+    let extensions =
+        Extensions::of(&reply(&["STARTTLS", "size 1000", "auth PLAIN  LOGIN", "SmtpUtf8", "", "X"]));
+    let auth = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
+    assert_eq!(
+        extensions,
+        Extensions { starttls: false, smtputf8: true, pipelining: false, size: Some(1000), auth }
+    );
+    assert_eq!(Extensions::of(&reply(&["mx1", "SIZE"])).size, Some(0));
+    assert_eq!(Extensions::of(&reply(&["mx1", "SIZE -1"])).size, Some(0));
+    assert!(Extensions::of(&reply(&["mx1", "starttls"])).starttls);
+    assert_eq!(Extensions::of(&reply(&["mx1"])), Extensions::default());
+}
+
+const CLOSES: &str = "(closes)";
+
+/// What `client` does with a relay that takes what comes in one piece and gives the next of the replies to it, session after
+/// session; behind one that ends with `CLOSES` it closes. Returns the pieces, too, commands separated by `|`.
+fn with_relay<T>(
+    offers: &str,
+    sessions: &[&[&str]],
+    client: impl FnOnce(&mut Smtp) -> T,
+) -> (T, Vec<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    let talk = |replies: &&[&str]| {
+        let (mut stream, _) = listener.accept().expect("a session");
+        let mut input = BufReader::new(stream.try_clone().expect("a second handle"));
+        let mut pieces = Vec::new();
+        let greetings = ["220 mx1\r\n", &format!("250-mx1\r\n{offers}250 PIPELINING\r\n")];
+        for reply in greetings.iter().chain(*replies) {
+            let last = reply.strip_suffix(CLOSES);
+            // Who does not listen any more says nothing either, which shows in the next piece.
+            let _ = stream.write_all(last.unwrap_or(reply).as_bytes());
+            if last.is_some() {
+                break;
+            }
+            let piece = input.fill_buf().map(<[u8]>::to_vec).unwrap_or_default();
+            input.consume(piece.len());
+            pieces.push(String::from_utf8_lossy(&piece).trim_end().replace("\r\n", "|"));
+        }
+        pieces
+    };
+    std::thread::scope(|scope| {
+        let relay = scope.spawn(|| sessions.iter().flat_map(talk).collect());
+        let relay_line = settings::Smtp::plain("127.0.0.1", port);
+        let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
+        smtp.get_ready();
+        let outcome = client(&mut smtp);
+        smtp.rest();
+        drop(smtp);
+        (outcome, relay.join().expect("the relay"))
+    })
+}
+
+fn from() -> Address {
+    "lb1@x.org".parse().expect("an address")
+}
+
+fn recipient(to: &str) -> Recipient {
+    Recipient { address: to.parse().expect("an address"), is_local: false }
+}
+
+/// The verdicts' kinds, or why the session is over.
+fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
+    let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
+    let outcome = smtp.send(&Letter { from: &from(), to, message: &message });
+    outcome.map_or_else(
+        |trouble| trouble.words,
+        |verdicts| {
+            let word = |verdict: &Verdict| match verdict {
+                Verdict::Delivered => "delivered",
+                Verdict::Later(_) => "later",
+                Verdict::Never(_) => "never",
+                Verdict::Unable(_) => "unable",
+            };
+            verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
+        },
+    )
+}
+
+#[test]
+fn what_can_be_said_before_a_small_mail_is_made_is_said_then() {
+    const TAKEN: [&str; 2] = ["250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n"];
+    let to = |name| [recipient(name)];
+    let twice = |second: &[&'static str]| [&TAKEN[..], second].concat();
+    let first = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<a@x.org>|DATA", "mail|."];
+    let begun = "MAIL FROM:<lb1@x.org>|RCPT TO:<b@x.org>|DATA";
+    let other = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<b@x.org>|DATA", "mail|."];
+
+    // In the session that was kept, and with a size that nobody knows yet.
+    let (outcome, pieces) = with_relay("250-SIZE 9000000\r\n", &[&twice(&TAKEN)], |smtp| {
+        smtp.begin(&from(), &to("a@x.org"));
+        let first = send(smtp, &to("a@x.org"));
+        smtp.begin(&from(), &to("b@x.org"));
+        [first, send(smtp, &to("b@x.org"))]
+    });
+    assert_eq!(outcome, ["delivered", "delivered"]);
+    assert_eq!(pieces, [&first[..], &[begun, "mail|.", "QUIT"]].concat());
+
+    // Not to a relay that might not take even that one.
+    let (outcome, pieces) = with_relay("250-SIZE 9000\r\n", &[&twice(&TAKEN)], |smtp| {
+        send(smtp, &to("a@x.org"));
+        smtp.begin(&from(), &to("b@x.org"));
+        send(smtp, &to("b@x.org"))
+    });
+    assert_eq!(outcome, "delivered");
+    assert_eq!(pieces, [&first[..], &other[1..], &["QUIT"]].concat());
+
+    // Nor more than it takes at once without being waited for.
+    let many: Vec<Recipient> = (0..100).map(|n| recipient(&format!("{n}@{}.org", "x".repeat(30)))).collect();
+    let (_, pieces) = with_relay("250-SIZE 0\r\n", &[&twice(&[])], |smtp| {
+        send(smtp, &to("a@x.org"));
+        smtp.begin(&from(), &many);
+    });
+    assert_eq!(pieces, [&first[..], &["QUIT"]].concat());
+
+    // The relay has closed the session meanwhile, or closes it then.
+    for last in ["250 4\r\n(closes)", "421 1\r\n(closes)"] {
+        let is_before = last.starts_with("250");
+        let replies = if is_before { vec![TAKEN[0], last] } else { twice(&[last]) };
+        let (outcome, mut pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
+            send(smtp, &to("a@x.org"));
+            smtp.begin(&from(), &to("b@x.org"));
+            send(smtp, &to("b@x.org"))
+        });
+        assert_eq!(outcome, "delivered", "{last}");
+        if !is_before {
+            assert_eq!(pieces.remove(3), begun);
+        }
+        assert_eq!(pieces, [&first[..], &other, &["QUIT"]].concat(), "{last}");
+    }
+
+    // The mail did not come: nothing that could be taken for one is said in that session, but its end.
+    for begins_again in [false, true] {
+        let replies = twice(&[TAKEN[0], CLOSES]);
+        let (outcome, pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
+            send(smtp, &to("a@x.org"));
+            smtp.begin(&from(), &to("b@x.org"));
+            if begins_again {
+                smtp.begin(&from(), &to("a@x.org"));
+            }
+            send(smtp, &to(if begins_again { "b@x.org" } else { "a@x.org" }))
+        });
+        assert_eq!(outcome, "delivered");
+        let second = if begins_again { &other } else { &first };
+        assert_eq!(pieces, [&first[..], &[begun, ""], second, &["QUIT"]].concat());
+    }
+}
+
+#[test]
+fn a_relay_that_takes_commands_at_once_gets_them_so() {
+    let ahead = "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|DATA";
+    for (replies, verdicts, pieces) in [
+        // All is well.
+        (
+            &["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"][..],
+            "delivered delivered",
+            &["mail|.", "QUIT"][..],
+        ),
+        // One recipient is refused: the other one gets it.
+        (&["250 1\r\n550 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "never delivered", &["mail|.", "QUIT"]),
+        // All are refused, and DATA with them.
+        (&["250 1\r\n550 2\r\n450 3\r\n503 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
+        // All are refused, but DATA is not: it gets nothing.
+        (
+            &["250 1\r\n550 2\r\n550 3\r\n354 4\r\n", "554 5\r\n", "250 6\r\n"],
+            "never never",
+            &[".", "RSET", "QUIT"],
+        ),
+        // The sender is refused; what follows from that is not what the verdict says.
+        (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
+        // Nothing has to follow.
+        (&["554 1\r\n(closes)"], "never never", &[]),
+        // A full mailbox will be emptied.
+        (&["250 1\r\n552 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "later delivered", &["mail|.", "QUIT"]),
+        // A relay that asks for a login has nothing against the mail.
+        (&["530 1\r\n503 2\r\n503 3\r\n503 4\r\n"], "530 1", &[""]),
+        (&["250 1\r\n250 2\r\n535 3\r\n354 4\r\n"], "535 3", &[""]),
+        // It would take the mail for commands, or has not taken it.
+        (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"], "250 4", &[""]),
+        (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "354 5\r\n"], "354 5", &["mail|.", ""]),
+    ] {
+        let to = [recipient("a@x.org"), recipient("b@x.org")];
+        let (seen, mut got) = with_relay("", &[replies], |smtp| send(smtp, &to));
+        assert_eq!(seen, verdicts, "{replies:?}");
+        assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
+        assert_eq!(got.remove(0), ahead, "{replies:?}");
+        assert_eq!(got, pieces, "{replies:?}");
+    }
+}
+
+#[test]
+fn dots_are_doubled_and_the_last_one_stands_alone() {
+    assert_eq!(
+        String::from_utf8(content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n")).expect("ASCII"),
+        "a: b\r\n\r\n..\r\n..x\r\ny.\r\n.\r\n"
+    );
+}

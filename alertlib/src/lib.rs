@@ -27,6 +27,7 @@ pub mod mailer;
 pub mod message;
 pub mod outbox;
 pub mod queue;
+mod rehearsal;
 pub mod service;
 pub mod settings;
 pub mod spool;

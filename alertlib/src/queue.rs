@@ -7,7 +7,7 @@
 //!
 //! It is D. Vyukov's bounded queue with two changes. The payload is made of atomic words, so that there is no data race
 //! to argue about and no `unsafe`. And a slot's stamp counts laps from zero, so that a fresh ring is all zeros: its pages
-//! come from the kernel on first use, and a ring of 4096 slots costs an idle process nothing. A channel of 2 KiB messages
+//! come from the kernel as they are needed, and a ring of 4096 slots costs an idle process 1 MiB. A channel of 2 KiB messages
 //! would touch all of its 8 MiB at creation; crossbeam's would also take a mutex on the pushing side when the receiver
 //! sleeps in it.
 
@@ -38,6 +38,9 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
+/// Slots ahead of the last record whose memory is there already: 1 MiB.
+const READY: u64 = 512;
+
 /// Threads that can take, in turns.
 const COLLECTORS: usize = 2;
 
@@ -59,6 +62,8 @@ pub struct Queue {
     /// The collector has something else to look at.
     nudged: AtomicBool,
     collectors: [OnceLock<Thread>; COLLECTORS],
+    /// Slots that were used or made ready, from the first. Written by the collector alone.
+    ready: AtomicU64,
     capacity: u64,
     slots: Slots,
 }
@@ -154,6 +159,7 @@ impl Queue {
             asleep: Line(AtomicUsize::new(0)),
             nudged: AtomicBool::new(false),
             collectors: Default::default(),
+            ready: AtomicU64::new(0),
             capacity: (slots.len() / SLOT_WORDS) as u64,
             slots,
         }
@@ -259,6 +265,18 @@ impl Queue {
             stamp.store(free + 2, Release);
             self.head.0.store(ticket + 1, Release);
         }
+    }
+
+    /// Has the kernel bring the memory of the slots that come next, so that HAProxy's threads do not wait for it: a page's first
+    /// use costs some microseconds. By the collector only, when it has nothing better to do.
+    pub fn make_ready(&self) {
+        let until = self.capacity.min((self.tail.0.load(Relaxed) & !CLOSED) + READY);
+        let ready = self.ready.load(Relaxed);
+        for ticket in ready..until {
+            // Writes what is there: a page that was only read would have to come again.
+            self.slot(ticket).0.fetch_or(0, Relaxed);
+        }
+        self.ready.store(ready.max(until), Relaxed);
     }
 
     /// Records that it can have.
@@ -373,7 +391,12 @@ mod tests {
     fn records_come_out_whole_and_in_order_over_many_laps() {
         let queue = Queue::new(3);
         for lap in 0..100u64 {
+            // Whatever is in the slots, and whoever is just writing one.
+            queue.make_ready();
             for n in 0..3 {
+                if lap == 0 {
+                    queue.make_ready();
+                }
                 assert!(queue.push(|w| assert!(w.word(lap * 3 + n) && w.word(n))).is_ok());
             }
             assert_eq!(queue.push(|_| unreachable!("the ring is full")), Err(Full));
@@ -414,6 +437,21 @@ mod tests {
     }
 
     /// Four threads push a million records while one pops: what was accepted comes out once, in each thread's order.
+    #[test]
+    fn only_what_is_near_is_made_ready() {
+        let queue = Queue::new(10_000);
+        queue.make_ready();
+        assert_eq!(queue.ready.load(Relaxed), READY);
+        for n in 0..1000 {
+            assert!(queue.push(|w| _ = w.word(n)).is_ok());
+        }
+        queue.make_ready();
+        queue.make_ready();
+        assert_eq!(queue.ready.load(Relaxed), 1000 + READY);
+        queue.close();
+        (0..1000).for_each(|n| assert_eq!(words(&queue).expect("a record")[0], n));
+    }
+
     #[test]
     fn a_million_records_from_four_threads_are_neither_lost_nor_doubled() {
         const THREADS: u64 = 4;

@@ -15,6 +15,7 @@ use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
 use crate::outbox::Outbox;
 use crate::queue::{self, Full, Queue};
+use crate::rehearsal::rehearse;
 use crate::settings::{OUTBOX, Pattern, Plan, Relay, Way};
 use crate::spool::{Place, Spool};
 use crate::transport::{Transport, command, file, smtp};
@@ -182,9 +183,9 @@ impl Service {
         let crew = Crew {
             queue: shared.queue.clone(),
             collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
-            mailer: Mutex::new(Mailer::new(stations, composer, outbox, counters, plan.retry)),
+            mailer: Mutex::new(Mailer::new(stations, composer.clone(), outbox, counters, plan.retry)),
         };
-        let started = start_threads(crew, shared.spool.clone(), ends);
+        let started = start_threads(crew, (plan, composer), shared.spool.clone(), ends);
         if let Err(error) = started {
             // Half a service is none.
             shared.outbox.abandon();
@@ -276,11 +277,22 @@ impl Service {
     }
 }
 
-fn start_threads(crew: Crew, spool: Option<Arc<Spool>>, ends: Sender<()>) -> io::Result<()> {
-    let crew = Arc::new(crew);
+fn start_threads(
+    crew: Crew,
+    score: (Plan, Composer),
+    spool: Option<Arc<Spool>>,
+    ends: Sender<()>,
+) -> io::Result<()> {
+    let (crew, score) = (Arc::new(crew), Arc::new(score));
     for name in ["email-alert-1", "email-alert-2"] {
-        let crew = crew.clone();
-        spawn(name, ends.clone(), move || crew.join())?;
+        let (crew, score) = (crew.clone(), score.clone());
+        spawn(name, ends.clone(), move || {
+            if catch_unwind(AssertUnwindSafe(|| rehearse(&score.0, score.1.clone()))).is_err() {
+                log::error!("{}", after_a_bug("the rehearsal"));
+            }
+            drop(score);
+            crew.join();
+        })?;
     }
     let Some(spool) = spool else { return Ok(()) };
     // Nobody waits for its end: what it does lasts as long as the disk likes.
@@ -370,6 +382,7 @@ impl Crew {
                 },
                 None => None,
             };
+            self.queue.make_ready();
             if let Some(nap) = collector.nap() {
                 std::thread::sleep(nap);
                 continue;

@@ -128,10 +128,10 @@ impl Fault {
         }
     }
 
-    /// What the log says of it; `sentence` is HAProxy's on the event.
-    pub fn log_line(&self, relay: SocketAddr, sentence: &str) -> Option<String> {
-        let words =
-            self.words.replace("{relay}", &relay.to_string()).replace("{host}", &relay.ip().to_string());
+    /// What the log says of it; `sentence` is HAProxy's on the event. `by_bdat`: the mail came with BDAT.
+    pub fn log_line(&self, relay: SocketAddr, sentence: &str, by_bdat: bool) -> Option<String> {
+        let words = if by_bdat { self.words.replace(AFTER_DOT, "BDAT") } else { self.words.clone() };
+        let words = words.replace("{relay}", &relay.to_string()).replace("{host}", &relay.ip().to_string());
         let all = self.recipients();
         match self.outcome {
             Delivered => None,
@@ -145,6 +145,11 @@ impl Fault {
                 ))
             }
         }
+    }
+
+    /// Whether a relay that is never asked whether the mail may come cannot do it.
+    pub fn needs_data(&self) -> bool {
+        self.step == Some(Step::Data) || self.words.starts_with("DATA")
     }
 
     /// Whether the relay must not hear this command, since it may not be the one that was meant.

@@ -42,9 +42,9 @@ pub enum Step {
     Rcpt,
     /// DATA.
     Data,
-    /// The first line of the mail has come: too early for a reply.
+    /// The first line of the mail has come, or BDAT: too early for a reply.
     Text,
-    /// The final dot has come.
+    /// The final dot has come, or the last byte of BDAT's.
     Dot,
     /// QUIT.
     Quit,
@@ -82,7 +82,10 @@ impl Act {
     /// Whether the client will hear the kind of reply that it hopes for.
     fn replies(&self, kind: char) -> bool {
         match self {
-            Act::Reply(text) | Act::Dismiss(text) | Act::Drip(text, _) => text.starts_with(kind),
+            Act::Reply(text) | Act::Dismiss(text) | Act::Drip(text, _) => {
+                // A reply that goes on and on is none.
+                text.lines().last().is_some_and(|line| line.starts_with(kind) && line.get(3..4) != Some("-"))
+            }
             Act::Wait(_) | Act::Lose => true,
             Act::Hang | Act::Close => false,
         }
@@ -189,6 +192,7 @@ struct Book {
     deliveries: Mutex<Vec<Delivery>>,
     closing: AtomicBool,
     pipelining: AtomicBool,
+    chunking: AtomicBool,
 }
 
 impl Relay {
@@ -207,6 +211,12 @@ impl Relay {
     /// From now on several commands may come at once, as most relays permit it.
     pub fn takes_commands_at_once(&self) {
         self.book.pipelining.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on a mail may come with its envelope, as many relays permit it (RFC 3030).
+    pub fn takes_mails_unasked(&self) {
+        self.takes_commands_at_once();
+        self.book.chunking.store(true, Ordering::Relaxed);
     }
 
     /// Its host and port.
@@ -450,6 +460,7 @@ impl Conversation<'_> {
                 self.perform(act, "250 2.1.5 recipient ok")
             }
             "DATA" => self.take_mail(command),
+            "BDAT" => self.take_chunk(command),
             "QUIT" => self.answer(Step::Quit, command, "221 2.0.0 bye").map(|_| Err("quit")),
             "RSET" => {
                 self.mail = None;
@@ -473,6 +484,9 @@ impl Conversation<'_> {
         }
         if self.book.pipelining.load(Ordering::Relaxed) {
             lines.push("PIPELINING".to_owned());
+        }
+        if self.book.chunking.load(Ordering::Relaxed) {
+            lines.push("CHUNKING".to_owned());
         }
         lines.extend(manners.extensions.iter().cloned());
         let lines: String = lines.iter().map(|line| format!("250-{line}\n")).collect();
@@ -541,9 +555,41 @@ impl Conversation<'_> {
         Ok(decoded(String::from_utf8_lossy(&line).trim_end()))
     }
 
+    /// Who gets the mail that comes now; `None`: nobody.
+    fn envelope(&mut self) -> Option<(String, Vec<String>)> {
+        self.mail.take().filter(|(_, recipients)| !recipients.is_empty())
+    }
+
+    /// BDAT, for a whole mail.
+    fn take_chunk(&mut self, command: &str) -> Next {
+        let size = command.strip_suffix(" LAST").and_then(|command| command.get(5..)?.parse().ok());
+        let Some(size) = size.filter(|_| self.book.chunking.load(Ordering::Relaxed)) else {
+            return self.say("501 5.5.4 what").map(Ok);
+        };
+        let envelope = self.envelope();
+        if envelope.is_some() {
+            let act = self.book.act_at(Step::Text, "");
+            if let Err(end) = self.perform(act, "")? {
+                return Ok(Err(end));
+            }
+        }
+        let mut data = vec![0; size];
+        let mut free = &mut data[..];
+        while !free.is_empty() {
+            let count = self.patiently(|input| input.read(free))?;
+            if count == 0 {
+                return Ok(Err("closed by the client during BDAT"));
+            }
+            free = &mut free[count..];
+        }
+        match envelope {
+            Some(envelope) => self.take_responsibility(envelope, data),
+            None => self.say("503 5.5.1 no valid recipients").map(Ok),
+        }
+    }
+
     fn take_mail(&mut self, command: &str) -> Next {
-        let Some((from, recipients)) = self.mail.take().filter(|(_, recipients)| !recipients.is_empty())
-        else {
+        let Some(envelope) = self.envelope() else {
             return self.say("503 5.5.1 no valid recipients").map(Ok);
         };
         let act = self.book.act_at(Step::Data, command);
@@ -570,6 +616,10 @@ impl Conversation<'_> {
             }
             data.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
+        self.take_responsibility(envelope, data)
+    }
+
+    fn take_responsibility(&mut self, (from, recipients): (String, Vec<String>), data: Vec<u8>) -> Next {
         let act = self.book.act_at(Step::Dot, "");
         if let Act::Wait(time) = act {
             sleep(time);

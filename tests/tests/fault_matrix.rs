@@ -38,6 +38,8 @@ enum Way {
     Alone,
     /// The same, and several commands may come at once.
     AloneWithPipelining,
+    /// The same, and a mail may come with them.
+    AloneWithChunking,
     /// There is another relay behind it; several commands may come at once.
     WithAnother,
 }
@@ -45,6 +47,7 @@ enum Way {
 /// A HAProxy, a server that fails, the relay of the row, and the one behind it.
 struct Scene<'a> {
     fault: &'a Fault,
+    way: Way,
     server: Backend,
     relay: Relay,
     other: Option<Relay>,
@@ -90,6 +93,9 @@ fn ways_of(fault: &Fault) -> Vec<Way> {
     let mut ways = vec![Way::Alone, Way::WithAnother];
     if fault.kind == Kind::Plain && !before_mail {
         ways.push(Way::AloneWithPipelining);
+        if !fault.needs_data() {
+            ways.push(Way::AloneWithChunking);
+        }
     }
     ways
 }
@@ -100,15 +106,19 @@ impl Lab {
         (fault.begins)(&scene.relay, &self.authority);
         scene.server.goes_down();
         match way {
-            Way::Alone | Way::AloneWithPipelining => scene.expect_what_happens_alone(),
+            Way::Alone | Way::AloneWithPipelining | Way::AloneWithChunking => {
+                scene.expect_what_happens_alone()
+            }
             Way::WithAnother => scene.expect_the_other_to_help(),
         }
     }
 
     fn scene<'a>(&self, fault: &'a Fault, way: Way) -> Scene<'a> {
         let (server, relay) = (Backend::tcp(), Relay::with(fault.kind.manners(&self.authority)));
-        if way != Way::Alone {
-            relay.takes_commands_at_once();
+        match way {
+            Way::Alone => {}
+            Way::AloneWithPipelining | Way::WithAnother => relay.takes_commands_at_once(),
+            Way::AloneWithChunking => relay.takes_mails_unasked(),
         }
         let words = fault.kind.words(&self.ca_file, &self.password_file);
         let (address, timeout) = (relay.address(), &fault.timeout);
@@ -122,7 +132,7 @@ impl Lab {
         let line = |name: &str, server: &Backend| format!("server {name} {} check", server.address());
         let servers = [line("server1", &server), line("server2", &self.healthy)];
         let haproxy = setup.backend("servers", &servers.each_ref().map(String::as_str)).jailed().start();
-        Scene { fault, server, relay, other, haproxy }
+        Scene { fault, way, server, relay, other, haproxy }
     }
 }
 
@@ -207,7 +217,8 @@ impl Scene<'_> {
         let sentence = until("the event", || {
             self.haproxy.log().lines().into_iter().find(|line| line.text.starts_with(is_down))
         });
-        self.fault.log_line(self.relay.address(), &sentence.text).into_iter().collect()
+        let by_bdat = self.way == Way::AloneWithChunking;
+        self.fault.log_line(self.relay.address(), &sentence.text, by_bdat).into_iter().collect()
     }
 
     /// A relay that may be another gets neither password nor mail, and the log has no password.

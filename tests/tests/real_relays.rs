@@ -209,10 +209,14 @@ fn a_mail_that_the_relay_finds_too_large_is_given_up_and_said() {
         let announced = ("message_size_limit = 1000\n", "MAIL FROM at {relay}: the mail has ");
         let kept_secret = (
             "message_size_limit = 1000\nsmtpd_discard_ehlo_keywords = size\n",
+            "BDAT at {relay}: 552 5.3.4 Chunk exceeds message size limit",
+        );
+        let has_to_be_asked = (
+            "message_size_limit = 1000\nsmtpd_discard_ehlo_keywords = size chunking\n",
             "end of DATA at {relay}: 552 5.3.4 Error: message file too big",
         );
         let stories = match product {
-            Product::Postfix => vec![announced, kept_secret],
+            Product::Postfix => vec![announced, kept_secret, has_to_be_asked],
             // It always tells.
             Product::Exim => vec![announced],
         };

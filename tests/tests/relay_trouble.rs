@@ -63,11 +63,10 @@ fn the_second_relay_takes_over_from_one_that_hangs() {
 
 #[test]
 fn a_kept_session_that_the_relay_has_closed_costs_no_mail() {
-    for takes_commands_at_once in [false, true] {
+    let manners: [fn(&Relay); 3] = [|_| (), Relay::takes_commands_at_once, Relay::takes_mails_unasked];
+    for begins in manners {
         let relay = Relay::start();
-        if takes_commands_at_once {
-            relay.takes_commands_at_once();
-        }
+        begins(&relay);
         relay.at(Step::Quit, Act::Close);
         let site = Site::with(Setup::mailing_through(&relay));
         for count in 1..=6 {

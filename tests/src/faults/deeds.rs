@@ -126,7 +126,9 @@ impl Deed {
             Deed::Garbage => Act::reply("SSH-2.0-OpenSSH_9.2\u{1b}[2J"),
             Deed::EndlessLine => Act::Reply("x".repeat(1_000_000)),
             Deed::EndlessReply => {
-                Act::Reply(format!("{duty}-and so on\n").repeat(10_000) + &format!("{duty} done"))
+                // In the end, it takes the mail, and nothing that comes before one.
+                let end = if step == Step::Dot { format!("{duty} done") } else { String::new() };
+                Act::Reply(format!("{duty}-and so on\n").repeat(10_000) + &end)
             }
         }
     }

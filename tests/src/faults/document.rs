@@ -66,7 +66,7 @@ fn line(fault: &Fault) -> String {
         Kind::Tls => 465,
     };
     let sentence = "Server servers/server1 is DOWN, ...";
-    fault.log_line(SocketAddr::from(([192, 0, 2, 1], port)), sentence).unwrap_or_default()
+    fault.log_line(SocketAddr::from(([192, 0, 2, 1], port)), sentence, false).unwrap_or_default()
 }
 
 impl Outcome {

@@ -44,6 +44,8 @@ const MAIL: &str = "MAIL FROM";
 const RCPT: &str = "RCPT TO";
 /// The step that asks for more.
 const DATA: &str = "DATA";
+/// The step that has the mail with it (RFC 3030).
+const BDAT: &str = "BDAT";
 
 /// So much longer than for other steps, the reply to the final dot is waited for: who looks into the mail first has often
 /// taken it when that is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that
@@ -57,6 +59,9 @@ const TAKES_SMALL: usize = 1024 * 1024;
 /// What is sent ahead of a mail that is not made yet has at most so many bytes: a socket that has nothing else to send takes them
 /// without waiting for the relay.
 const AHEAD: usize = 2048;
+
+/// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
+const UNASKED: usize = 64 * 1024;
 
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
@@ -96,6 +101,8 @@ struct Extensions {
     smtputf8: bool,
     /// Several commands at once (RFC 2920).
     pipelining: bool,
+    /// Mails whose length is said before them (RFC 3030).
+    chunking: bool,
     /// The largest mail, in bytes; `Some(0)`: no limit that it would tell (RFC 1870, 4).
     size: Option<usize>,
     /// Mechanisms of AUTH.
@@ -112,6 +119,7 @@ impl Extensions {
                 "STARTTLS" => extensions.starttls = true,
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "PIPELINING" => extensions.pipelining = true,
+                "CHUNKING" => extensions.chunking = true,
                 "SIZE" => {
                     extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0))
                 }
@@ -120,6 +128,11 @@ impl Extensions {
             }
         }
         extensions
+    }
+
+    /// A mail needs no invitation, so that it can be sent together with what comes before it.
+    fn takes_mails_unasked(&self) -> bool {
+        self.pipelining && self.chunking
     }
 
     fn takes(&self, recipient: &Recipient) -> bool {
@@ -131,7 +144,7 @@ impl Extensions {
     }
 }
 
-/// What comes before a mail to these: MAIL, a RCPT for each, DATA. `size`: of the mail, if that is known.
+/// What comes before a mail to these: MAIL, a RCPT for each, DATA if the relay has to be asked. `size`: of the mail, if that is known.
 fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: Option<usize>) -> Vec<String> {
     let mut parameters = Vec::new();
     if extensions.size.is_some() {
@@ -142,7 +155,8 @@ fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: Op
     }
     let mail = Mail::new(Some(from.clone()), parameters).to_string();
     let recipients = to.iter().map(|to| Rcpt::new(to.address.clone(), vec![]).to_string());
-    [mail].into_iter().chain(recipients).chain([Data.to_string()]).collect()
+    let data = (!extensions.takes_mails_unasked()).then(|| Data.to_string());
+    [mail].into_iter().chain(recipients).chain(data).collect()
 }
 
 /// A mail as DATA sends it: dots doubled at the beginning of lines, the final dot (RFC 5321, 4.5.2).
@@ -156,6 +170,11 @@ fn content(mail: &[u8]) -> Vec<u8> {
     }
     content.extend_from_slice(b"\r\n.\r\n");
     content
+}
+
+/// A mail as BDAT sends it: its length, and then as it is (RFC 3030, 2).
+fn chunk(mail: &[u8]) -> Vec<u8> {
+    [format!("{BDAT} {} LAST\r\n", mail.len()).as_bytes(), mail].concat()
 }
 
 /// A step of the session that failed.
@@ -341,27 +360,33 @@ impl Smtp {
         to: &[&Recipient],
         begun: Option<Vec<String>>,
     ) -> Result<Vec<Verdict>, Trouble> {
+        let bytes = &letter.message.bytes;
+        let is_begun = begun.is_some();
         let commands = match begun {
             Some(begun) if begun == commands(extensions, letter.from, to, None) => begun,
             Some(_) => return Err(self.trouble(MAIL, "another mail was begun")),
-            None => {
-                let commands = commands(extensions, letter.from, to, Some(letter.message.bytes.len()));
-                if extensions.pipelining {
-                    session.send_ahead(&commands).map_err(|why| self.trouble(MAIL, &why))?;
-                }
-                commands
-            }
+            None => commands(extensions, letter.from, to, Some(bytes.len())),
         };
-        self.step_by_step(session, letter, to, &commands)
+        let is_unasked = extensions.takes_mails_unasked();
+        let content = if is_unasked { chunk(bytes) } else { content(bytes) };
+        let mut ahead: Vec<&[u8]> = Vec::new();
+        if extensions.pipelining && !is_begun {
+            ahead.extend(commands.iter().map(String::as_bytes));
+        }
+        if is_unasked && bytes.len() <= UNASKED {
+            ahead.push(&content);
+        }
+        session.send_ahead(&ahead);
+        self.step_by_step(session, to, &commands, &content)
     }
 
     /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
     fn step_by_step(
         &self,
         session: &mut Session,
-        letter: &Letter,
         to: &[&Recipient],
         commands: &[String],
+        content: &[u8],
     ) -> Result<Vec<Verdict>, Trouble> {
         let mut commands = commands.iter();
         let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
@@ -378,9 +403,12 @@ impl Smtp {
         if !verdicts.contains(&Verdict::Delivered) {
             return Ok(verdicts);
         }
-        let sent = self
-            .judge(DATA, next(session))
-            .and_then(|_| self.judge("end of DATA", self.send_content(session, &letter.message.bytes)));
+        let sent = match commands.next() {
+            Some(data) => self
+                .judge(DATA, session.command(data))
+                .and_then(|_| self.judge("end of DATA", self.send_content(session, content))),
+            None => self.judge(BDAT, self.send_content(session, content)),
+        };
         if let Err(failure) = sent {
             let refused = failure.verdict()?;
             for verdict in verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Delivered) {
@@ -390,10 +418,10 @@ impl Smtp {
         Ok(verdicts)
     }
 
-    /// Sends the mail itself.
-    fn send_content(&self, session: &mut Session, bytes: &[u8]) -> Result<Reply, String> {
+    /// Sends the mail itself, unless it was sent ahead.
+    fn send_content(&self, session: &mut Session, content: &[u8]) -> Result<Reply, String> {
         session.set_timeout(self.timeout * PATIENCE);
-        let outcome = session.exchange(&[&content(bytes)]);
+        let outcome = session.exchange(&[content]);
         session.set_timeout(self.timeout);
         outcome
     }
@@ -502,10 +530,8 @@ impl Transport for Smtp {
         if may_begin {
             let commands = commands(&kept.extensions, from, &taken, None);
             if commands.iter().map(String::len).sum::<usize>() <= AHEAD {
-                if kept.session.send_ahead(&commands).is_err() {
-                    // It is over; the mail gets another one.
-                    return;
-                }
+                let ahead: Vec<&[u8]> = commands.iter().map(String::as_bytes).collect();
+                kept.session.send_ahead(&ahead);
                 kept.begun = Some(commands);
             }
         }

@@ -64,6 +64,8 @@ pub struct Session {
     timeout: Duration,
     /// Commands whose turn has not come, but which are sent already.
     ahead: usize,
+    /// Why no more can be sent.
+    broken: Option<String>,
     /// Whether the relay has answered all that was said, and waits for a command.
     waits: bool,
 }
@@ -96,6 +98,7 @@ impl Session {
                         read: Vec::new(),
                         timeout,
                         ahead: 0,
+                        broken: None,
                         waits: false,
                     });
                 }
@@ -130,17 +133,17 @@ impl Session {
         self.timeout = timeout;
     }
 
-    /// Sends the commands that will come next all at once, for a relay that takes them so (RFC 2920): one round trip instead
-    /// of many.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Session::command`].
-    pub fn send_ahead(&mut self, commands: &[String]) -> Result<(), String> {
-        self.write(commands.concat().as_bytes(), Instant::now() + self.timeout)
-            .map_err(|error| words_of(&error, self.timeout))?;
-        self.ahead = commands.len();
-        Ok(())
+    /// Sends the commands (or a mail) that will come next all at once, for a relay that takes them so (RFC 2920): one round trip
+    /// instead of many. What fails is told when their turn comes: until then the relay's replies to others can be read.
+    pub fn send_ahead(&mut self, commands: &[&[u8]]) {
+        if commands.is_empty() || self.broken.is_some() {
+            return;
+        }
+        self.waits = false;
+        match self.write(&commands.concat(), Instant::now() + self.timeout) {
+            Ok(()) => self.ahead += commands.len(),
+            Err(error) => self.broken = Some(words_of(&error, self.timeout)),
+        }
     }
 
     /// Reads the replies to what was sent ahead in vain. A relay that wants a mail nevertheless gets none.
@@ -157,27 +160,28 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a command (or a mail), unless it was sent ahead, and reads the reply.
+    /// Sends a command, unless it was sent ahead, and reads the reply.
     ///
     /// # Errors
     ///
     /// The session is broken: the system's words, or what the relay did.
     pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
-        match self.ahead.checked_sub(1) {
-            Some(ahead) => {
-                self.ahead = ahead;
-                self.reply()
-            }
-            None => self.exchange(&[command.to_string().as_bytes()]),
-        }
+        self.exchange(&[command.to_string().as_bytes()])
     }
 
-    /// The same with bytes that are not copied, in parts: they may be secret.
+    /// The same with bytes that are not copied if they are in one part, and may be secret.
     ///
     /// # Errors
     ///
     /// As for [`Session::command`].
     pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
+        if let Some(ahead) = self.ahead.checked_sub(1) {
+            self.ahead = ahead;
+            return self.reply();
+        }
+        if let Some(words) = &self.broken {
+            return Err(words.clone());
+        }
         let deadline = Instant::now() + self.timeout;
         let joined;
         let whole = match parts {
@@ -198,6 +202,12 @@ impl Session {
     /// As for [`Session::command`].
     pub fn reply(&mut self) -> Result<Reply, String> {
         self.reply_until(Instant::now() + self.timeout)
+    }
+
+    /// Waits until the relay has said something.
+    #[cfg(test)]
+    pub fn wait_for_words(&self) {
+        assert!(self.stream.peek(&mut [0]).is_ok_and(|count| count > 0));
     }
 
     /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may

@@ -13,10 +13,12 @@ fn what_a_relay_offers_is_read_in_any_case_and_order() {
     let extensions =
         Extensions::of(&reply(&["STARTTLS", "size 1000", "auth PLAIN  LOGIN", "SmtpUtf8", "", "X"]));
     let auth = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
-    assert_eq!(
-        extensions,
-        Extensions { starttls: false, smtputf8: true, pipelining: false, size: Some(1000), auth }
-    );
+    assert_eq!(extensions, Extensions { smtputf8: true, size: Some(1000), auth, ..Extensions::default() });
+    let extensions = Extensions::of(&reply(&["mx1", "Pipelining", "CHUNKING"]));
+    assert!(extensions.takes_mails_unasked());
+    for alone in ["PIPELINING", "CHUNKING"] {
+        assert!(!Extensions::of(&reply(&["mx1", alone])).takes_mails_unasked());
+    }
     assert_eq!(Extensions::of(&reply(&["mx1", "SIZE"])).size, Some(0));
     assert_eq!(Extensions::of(&reply(&["mx1", "SIZE -1"])).size, Some(0));
     assert!(Extensions::of(&reply(&["mx1", "starttls"])).starttls);
@@ -199,6 +201,59 @@ fn a_relay_that_takes_commands_at_once_gets_them_so() {
         assert_eq!(got.remove(0), ahead, "{replies:?}");
         assert_eq!(got, pieces, "{replies:?}");
     }
+}
+
+#[test]
+fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
+    const CHUNK: &str = "BDAT 6 LAST|mail";
+    let ahead = format!("MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|{CHUNK}");
+    let to = [recipient("a@x.org"), recipient("b@x.org")];
+    for (replies, verdicts, pieces) in [
+        (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"][..], "delivered delivered", &["QUIT"][..]),
+        // One recipient is refused: the other one gets it, or not.
+        (&["250 1\r\n550 2\r\n250 3\r\n250 4\r\n"], "never delivered", &["QUIT"]),
+        (&["250 1\r\n550 2\r\n250 3\r\n452 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
+        // All are refused, and the mail with them.
+        (&["250 1\r\n550 2\r\n450 3\r\n503 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
+        (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
+        // Nothing has to follow, and what was heard counts.
+        (&["554 1\r\n(closes)"], "never never", &[]),
+        (&["250 1\r\n550 2\r\n554 3\r\n(closes)"], "never never", &[]),
+        (&["250 1\r\n250 2\r\n250 3\r\n(closes)"], "the relay closed the connection", &[]),
+        (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n"], "354 4", &[""]),
+    ] {
+        let (seen, mut got) = with_relay("250-CHUNKING\r\n", &[replies], |smtp| send(smtp, &to));
+        assert_eq!(seen, verdicts, "{replies:?}");
+        assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
+        assert_eq!(got.remove(0), ahead, "{replies:?}");
+        assert_eq!(got, pieces, "{replies:?}");
+    }
+
+    // What is said before the mail is there has no DATA, and the mail does not wait for the replies.
+    let replies = ["250 1\r\n250 2\r\n250 3\r\n250 4\r\n", "250 1\r\n", "250 2\r\n550 3\r\n250 4\r\n"];
+    let (outcome, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
+        let first = send(smtp, &to);
+        smtp.begin(&from(), &to);
+        // Else the pieces may come as one.
+        smtp.session.as_ref().expect("a session").session.wait_for_words();
+        [first, send(smtp, &to)]
+    });
+    assert_eq!(outcome, ["delivered delivered", "delivered never"]);
+    let begun = "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>";
+    assert_eq!(pieces, ["EHLO lb1.x.org", &ahead, begun, CHUNK, "QUIT"]);
+}
+
+#[test]
+fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
+    let to = [recipient("a@x.org")];
+    let bytes = b"x\r\n".repeat(UNASKED / 3 + 1);
+    let message = Message { subject: "s".into(), text: "t".into(), bytes };
+    let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
+    let (verdicts, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
+        smtp.send(&Letter { from: &from(), to: &to, message: &message }).map(|verdicts| verdicts.len())
+    });
+    assert_eq!(verdicts, Ok(1));
+    assert_eq!(pieces[1..], ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>", "RSET", "QUIT"]);
 }
 
 #[test]

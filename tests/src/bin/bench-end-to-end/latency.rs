@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// A mail that has not come by then will not come.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A relay that takes several commands at once, as most do.
+/// A relay that takes several commands at once and mails with them, as Postfix and Exim do.
 enum Place {
     /// Does nothing but to answer.
     Idle(Relay),
@@ -40,7 +40,7 @@ enum Place {
 impl Place {
     fn idle() -> Self {
         let relay = Relay::start();
-        relay.takes_commands_at_once();
+        relay.takes_mails_unasked();
         Place::Idle(relay)
     }
 

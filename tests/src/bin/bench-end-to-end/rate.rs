@@ -40,7 +40,7 @@ impl Round {
 
 fn relay() -> Relay {
     let relay = Relay::start();
-    relay.takes_commands_at_once();
+    relay.takes_mails_unasked();
     relay
 }
 

@@ -61,7 +61,7 @@ fn start(contender: Contender, relay: &Relay, servers: &Service) -> Haproxy {
 
 fn watch(contender: Contender) -> Storm {
     let (relay, servers) = (Relay::start(), Service::start(drop));
-    relay.takes_commands_at_once();
+    relay.takes_mails_unasked();
     let haproxy = start(contender, &relay, &servers);
     thread::sleep(SETTLED);
 

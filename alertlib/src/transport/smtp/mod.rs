@@ -47,7 +47,10 @@ const DATA: &str = "DATA";
 /// The step that has the mail with it (RFC 3030).
 const BDAT: &str = "BDAT";
 
-/// So much longer than for other steps, the reply to the final dot is waited for: who looks into the mail first has often
+/// The relay does not know what it has offered, and may take the mail for commands (RFC 5321, 4.2.4).
+const UNKNOWN: [u16; 4] = [500, 501, 502, 504];
+
+/// So much longer than for other steps, the reply to the final dot, or to BDAT, is waited for: who looks into the mail first has often
 /// taken it when that is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that
 /// hangs there must not keep the next one from being tried for that long.
 const PATIENCE: u32 = 6;
@@ -76,6 +79,8 @@ pub struct Smtp {
     session: Option<Greeted>,
     /// A connection that was begun for the mail that is being made.
     dialing: Option<Dialing>,
+    /// It offered CHUNKING and did not know BDAT: for as long as this process lives, it is asked before a mail comes.
+    is_asked: bool,
 }
 
 enum Protection {
@@ -224,7 +229,16 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, dialing: None })
+        Ok(Smtp {
+            addresses,
+            timeout,
+            hello,
+            protection,
+            login,
+            session: None,
+            dialing: None,
+            is_asked: false,
+        })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -246,7 +260,10 @@ impl Smtp {
         let connected = self.addresses.connect(self.dialing.take(), self.timeout);
         let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
         match self.introduce(&mut session, sender) {
-            Ok((extensions, account)) => Ok(Greeted { session, extensions, account, begun: None }),
+            Ok((mut extensions, account)) => {
+                extensions.chunking &= !self.is_asked;
+                Ok(Greeted { session, extensions, account, begun: None })
+            }
             Err(trouble) => {
                 session.leave();
                 Err(trouble)
@@ -445,12 +462,18 @@ impl Smtp {
             // Those below 400 are of another step: what this relay says means something else than we think.
             CLOSING | 200..400 => Err(Failure::Session(trouble())),
             code if WANTS_LOGIN.contains(&code) => Err(Failure::Session(trouble())),
+            code if step == BDAT && UNKNOWN.contains(&code) => Err(Failure::Session(trouble())),
             TOO_MUCH if step.starts_with(RCPT) => {
                 Err(Failure::Refused { permanent: false, trouble: trouble() })
             }
             code => Err(Failure::Refused { permanent: code >= 500, trouble: trouble() }),
         }
     }
+}
+
+/// Whether these are a relay's words for what it does not know.
+fn says_unknown(trouble: &Trouble) -> bool {
+    UNKNOWN.iter().any(|code| trouble.words.starts_with(&code.to_string()))
 }
 
 /// The step in which a recipient is named.
@@ -487,8 +510,11 @@ impl Transport for Smtp {
             None => self.connect(letter.from)?,
         };
         let mut outcome = self.converse(&mut greeted, letter);
-        // A relay may have closed a session that was kept open: then nobody has got anything yet.
-        if was_kept && matches!(&outcome, Err(trouble) if trouble.step.starts_with(MAIL)) {
+        let ended_at = |step| matches!(&outcome, Err(trouble) if trouble.step.starts_with(step));
+        let has_no_bdat = ended_at(BDAT) && outcome.as_ref().is_err_and(says_unknown);
+        self.is_asked |= has_no_bdat;
+        // A relay may have closed a session that was kept open. In both cases nobody has got anything yet.
+        if has_no_bdat || was_kept && ended_at(MAIL) {
             // Some relays take one session at a time.
             drop(greeted);
             greeted = self.connect(letter.from)?;

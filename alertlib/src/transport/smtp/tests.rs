@@ -244,6 +244,20 @@ fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
 }
 
 #[test]
+fn a_relay_that_does_not_know_what_it_offers_gets_mails_nevertheless() {
+    let to = [recipient("a@x.org")];
+    // It takes the mail for commands.
+    let replies = ["250 1\r\n250 2\r\n502 3\r\n502 4\r\n", CLOSES];
+    let others = ["250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n", "250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n"];
+    let (outcomes, pieces) =
+        with_relay("250-CHUNKING\r\n", &[&replies, &others], |smtp| [send(smtp, &to), send(smtp, &to)]);
+    assert_eq!(outcomes, ["delivered", "delivered"]);
+    let unasked = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|BDAT 6 LAST|mail", ""];
+    let asked = ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|DATA", "mail|."];
+    assert_eq!(pieces, [&unasked[..], &["EHLO lb1.x.org"], &asked, &asked, &["QUIT"]].concat());
+}
+
+#[test]
 fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
     let to = [recipient("a@x.org")];
     let bytes = b"x\r\n".repeat(UNASKED / 3 + 1);

@@ -25,8 +25,8 @@ impl Transport for Nowhere {
     }
 }
 
-/// Takes a change of a server that there is not through everything but a relay. Gives how many mails came of it.
-pub fn rehearse(plan: &Plan, composer: Composer) -> u64 {
+/// Takes a change of a server that does not exist through everything but a relay. Gives how many mails came of it.
+pub fn rehearse(plan: &Plan, composer: &Composer) -> u64 {
     let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
     let shared = Shared {
         queue: Arc::new(Queue::new(2)),
@@ -37,7 +37,7 @@ pub fn rehearse(plan: &Plan, composer: Composer) -> u64 {
     };
     let (outbox, counters) = (shared.outbox.clone(), shared.counters.clone());
     let station = Station::new("rehearsal", Box::new(Nowhere));
-    let mut mailer = Mailer::new(vec![station], composer, outbox, counters, Duration::ZERO);
+    let mut mailer = Mailer::new(vec![station], composer.clone(), outbox, counters, Duration::ZERO);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     // An empty queue takes one.
     let _ = shared.queue.push(|writer| change().write(now, writer));
@@ -84,6 +84,6 @@ mod tests {
         let mut settings = Settings::new();
         crate::directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
         let plan = settings.plan("lb1.example.com").expect("a plan");
-        assert_eq!(rehearse(&plan, Composer::new(&plan, None)), 1);
+        assert_eq!(rehearse(&plan, &Composer::new(&plan, None)), 1);
     }
 }

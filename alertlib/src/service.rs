@@ -185,7 +185,7 @@ impl Service {
             collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
             mailer: Mutex::new(Mailer::new(stations, composer.clone(), outbox, counters, plan.retry)),
         };
-        let started = start_threads(crew, (plan, composer), shared.spool.clone(), ends);
+        let started = start_threads(crew, move || rehearse(&plan, &composer), shared.spool.clone(), ends);
         if let Err(error) = started {
             // Half a service is none.
             shared.outbox.abandon();
@@ -279,18 +279,18 @@ impl Service {
 
 fn start_threads(
     crew: Crew,
-    score: (Plan, Composer),
+    rehearsal: impl Fn() -> u64 + Send + Sync + 'static,
     spool: Option<Arc<Spool>>,
     ends: Sender<()>,
 ) -> io::Result<()> {
-    let (crew, score) = (Arc::new(crew), Arc::new(score));
+    let (crew, rehearsal) = (Arc::new(crew), Arc::new(rehearsal));
     for name in ["email-alert-1", "email-alert-2"] {
-        let (crew, score) = (crew.clone(), score.clone());
+        let (crew, rehearsal) = (crew.clone(), rehearsal.clone());
         spawn(name, ends.clone(), move || {
-            if catch_unwind(AssertUnwindSafe(|| rehearse(&score.0, score.1.clone()))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| rehearsal())).is_err() {
                 log::error!("{}", after_a_bug("the rehearsal"));
             }
-            drop(score);
+            drop(rehearsal);
             crew.join();
         })?;
     }

@@ -471,9 +471,9 @@ impl Smtp {
     }
 }
 
-/// Whether these are a relay's words for what it does not know.
-fn says_unknown(trouble: &Trouble) -> bool {
-    UNKNOWN.iter().any(|code| trouble.words.starts_with(&code.to_string()))
+/// Whether these are a relay's words for that.
+fn says_that_it_has_no_bdat(trouble: &Trouble) -> bool {
+    trouble.step.starts_with(BDAT) && UNKNOWN.iter().any(|code| trouble.words.starts_with(&code.to_string()))
 }
 
 /// The step in which a recipient is named.
@@ -510,11 +510,12 @@ impl Transport for Smtp {
             None => self.connect(letter.from)?,
         };
         let mut outcome = self.converse(&mut greeted, letter);
-        let ended_at = |step| matches!(&outcome, Err(trouble) if trouble.step.starts_with(step));
-        let has_no_bdat = ended_at(BDAT) && outcome.as_ref().is_err_and(says_unknown);
+        let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
         self.is_asked |= has_no_bdat;
-        // A relay may have closed a session that was kept open. In both cases nobody has got anything yet.
-        if has_no_bdat || was_kept && ended_at(MAIL) {
+        // A relay may have closed a session that was kept open.
+        let was_closed = was_kept && outcome.as_ref().is_err_and(|trouble| trouble.step.starts_with(MAIL));
+        // In both cases nobody has got anything yet.
+        if has_no_bdat || was_closed {
             // Some relays take one session at a time.
             drop(greeted);
             greeted = self.connect(letter.from)?;

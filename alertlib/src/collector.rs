@@ -4,6 +4,7 @@
 use crate::counters::Counters;
 use crate::engine::{Engine, Name, Outgoing, Silence};
 use crate::event::Change;
+use crate::expectation::Expectation;
 use crate::outbox::Outbox;
 use crate::queue::Queue;
 use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
@@ -22,12 +23,12 @@ const TOGETHER: u64 = 64;
 /// Events that wait in the queue for a digest at most, and no more than half of it: the rest takes what comes meanwhile.
 const HELD: u64 = 2048;
 
-/// What comes while a digest waits is for that digest: so long one need not look at it, in which many events may come together.
-/// Each that finds the collector asleep would cost HAProxy's thread a system call, and this one a start with cold caches.
-const NAP: Duration = Duration::from_millis(10);
+/// In a storm, while no mail may go anyway, changes are looked at this often only, many at a time: each one that wakes the collector
+/// costs HAProxy's thread a system call, and this one a start with cold caches. What is urgent wakes it all the same.
+const NAP: Duration = Duration::from_millis(200);
 
-/// Of the events that the queue can have, so many may come in a nap in each of these: there is no storm of 400,000 changes a second.
-const NAP_PER_EVENT: Duration = Duration::from_nanos(2_500);
+/// Or as soon as there are so many, and no more than a part of what the queue can have.
+const NAP_EVENTS: u64 = 256;
 
 /// HAProxy is asked for what the process before knew at most so often: that takes a while if it is very much.
 const ASK_EVERY: Duration = Duration::from_millis(200);
@@ -44,6 +45,8 @@ pub struct Shared {
     pub outbox: Arc<Outbox>,
     /// What was done so far.
     pub counters: Arc<Counters>,
+    /// What may come soon.
+    pub expectation: Arc<Expectation>,
     /// Where what waits survives the process, if there is a place.
     pub spool: Option<Arc<Spool>>,
     /// What HAProxy is to be asked.
@@ -65,10 +68,16 @@ pub struct Collector {
     /// Questions to HAProxy that are open, and when they were written down.
     asked: (usize, Instant),
     in_hand: InHand,
-    /// There were events, and there may be more for the same digest.
-    is_in_storm: bool,
     /// The record that it is at. Kept for the sake of its memory.
     record: Vec<u64>,
+}
+
+/// When the collector has to come back at the latest.
+pub struct Rest {
+    /// When the queue has so many records.
+    pub records: u64,
+    /// When this time is over; `None`: for no other reason.
+    pub time: Option<Duration>,
 }
 
 /// What the collector is at.
@@ -110,25 +119,12 @@ impl Collector {
             looked: None,
             asked: (0, Instant::now()),
             in_hand: InHand { told, ..InHand::default() },
-            is_in_storm: false,
             record: Vec::new(),
         }
     }
 
-    /// How long the events that come now can wait before [`Collector::collect`] looks at them, without being waited for.
-    pub fn nap(&self) -> Option<Duration> {
-        let capacity = u32::try_from(self.shared.queue.capacity()).unwrap_or(u32::MAX);
-        self.is_in_storm.then(|| NAP.min(NAP_PER_EVENT.saturating_mul(capacity)))
-    }
-
-    /// Records that are read, and stay in the queue until their digest is mailed.
-    pub fn held(&self) -> u64 {
-        self.in_hand.held
-    }
-
-    /// Does what is to be done now; as soon as there is a mail to be sent, calls `mail_comes`. Gives when to come back at the
-    /// latest.
-    pub fn collect(&mut self, mail_comes: impl Fn()) -> Option<Duration> {
+    /// Does what is to be done now; as soon as there is a mail to be sent, calls `mail_comes`. Gives when to come back.
+    pub fn collect(&mut self, mail_comes: impl Fn()) -> Rest {
         let stopping = self.shared.queue.is_closed();
         if !stopping {
             self.look_after_spool();
@@ -138,20 +134,26 @@ impl Collector {
             came = true;
         }
         self.tell_what_is_due();
-        self.is_in_storm = came && self.engine.has_news() && !self.shared.outbox.is_draining();
+        let may_nap = came && !self.shared.outbox.is_draining();
         let asked = self.ask();
         if stopping {
             if self.shared.queue.is_empty() {
                 self.count_drops(Duration::ZERO);
                 self.shared.outbox.close();
             }
-            return None;
+            return Rest { records: 1, time: None };
         }
         let untold = self.count_drops(DROPS_TOLD_EVERY);
         let spool = self.shared.spool.as_ref().map(|_| LOOK_EVERY);
-        let due = self.engine.due();
-        let due = due.map(|due| due.duration_since(SystemTime::now()).unwrap_or_default());
-        [untold, spool, due, asked].into_iter().flatten().min()
+        let now = SystemTime::now();
+        let left = |until: SystemTime| until.duration_since(now).unwrap_or_default();
+        let due = self.engine.due().map(left);
+        let nap = self.engine.closed_until(now).filter(|_| may_nap).map(|until| left(until).min(NAP));
+        let many = nap.map_or(1, |_| NAP_EVENTS.min(self.shared.queue.capacity() / 4).max(1));
+        Rest {
+            records: self.in_hand.held + many,
+            time: [untold, spool, due, asked, nap].into_iter().flatten().min(),
+        }
     }
 
     /// Takes what the queue has, up to a bound. False: nothing.

@@ -18,6 +18,7 @@ pub mod counters;
 pub mod directive;
 pub mod engine;
 pub mod event;
+mod expectation;
 #[allow(unsafe_code)] // the C boundary: the one place for it
 pub mod ffi;
 pub mod files;

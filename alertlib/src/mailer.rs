@@ -5,14 +5,17 @@
 //! again and again; a mail that no relay took is tried later, with growing pauses. The log tells a trouble when it begins,
 //! changes or ends, not at each attempt.
 
+use crate::collector::Shared;
 use crate::counters::Counters;
 use crate::engine::Outgoing;
+use crate::expectation::{self, Expectation};
 use crate::message::words::{count, span};
 use crate::message::{Composer, Message};
 use crate::outbox::{Entry, Next, Outbox};
-use crate::settings::Recipient;
+use crate::settings::{Plan, Recipient};
 use crate::spool::{Stored, Unreadable};
 use crate::transport::{Letter, Transport, Trouble, Verdict};
+use lettre::Address;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -73,6 +76,8 @@ impl Station {
 pub enum Task {
     /// Send this.
     Send(Box<Entry>),
+    /// Open a session for a mail that may come until then.
+    GetReady(Instant),
     /// End the sessions that were kept for another mail.
     HangUp,
     /// Nothing before then (`None`: at all).
@@ -87,6 +92,11 @@ pub struct Mailer {
     composer: Composer,
     outbox: Arc<Outbox>,
     counters: Arc<Counters>,
+    expectation: Arc<Expectation>,
+    /// Whose the mail is, most likely, that is expected.
+    sender: Option<Address>,
+    /// Sessions that were opened for a mail that did not come, since the last mail.
+    in_vain: u32,
     retry: Duration,
     in_hand: Option<InHand>,
     /// When the sessions that are open end, unless there is another mail.
@@ -100,15 +110,20 @@ struct InHand {
 }
 
 impl Mailer {
-    /// A mailer over these relays, in their order. `retry`: how long it tries a mail.
-    pub fn new(
-        stations: Vec<Station>,
-        composer: Composer,
-        outbox: Arc<Outbox>,
-        counters: Arc<Counters>,
-        retry: Duration,
-    ) -> Self {
-        Mailer { stations, composer, outbox, counters, retry, in_hand: None, keep_until: None }
+    /// A mailer over these relays, in their order.
+    pub fn new(stations: Vec<Station>, composer: Composer, shared: &Shared, plan: &Plan) -> Self {
+        Mailer {
+            stations,
+            composer,
+            outbox: shared.outbox.clone(),
+            counters: shared.counters.clone(),
+            expectation: shared.expectation.clone(),
+            sender: plan.routes.first().map(|route| route.from.clone()),
+            in_vain: 0,
+            retry: plan.retry,
+            in_hand: None,
+            keep_until: None,
+        }
     }
 
     /// What is to be done now; of a mail that is to be sent the relay hears already. Waits for nothing.
@@ -128,8 +143,11 @@ impl Mailer {
                 self.begin(&entry);
                 Task::Send(entry)
             }
-            Next::WaitUntil(_) if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
-            Next::WaitUntil(due) => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
+            Next::WaitUntil(due) => match self.expectation.take().filter(|until| *until > now) {
+                Some(until) => Task::GetReady(until),
+                None if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
+                None => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
+            },
             Next::End => Task::End,
         }
     }
@@ -142,8 +160,11 @@ impl Mailer {
                 Task::Send(entry) => {
                     self.attempt(*entry);
                     self.in_hand = None;
-                    self.keep_until = Some(Instant::now() + KEEP);
+                    self.in_vain = 0;
+                    self.expectation.rest(Duration::ZERO);
+                    self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
                 }
+                Task::GetReady(until) => self.open(until),
                 Task::HangUp => self.hang_up(),
                 Task::Wait(_) => return true,
                 Task::End => {
@@ -187,6 +208,23 @@ impl Mailer {
     fn next_station(&mut self, now: Instant) -> Option<&mut Station> {
         let draining = self.outbox.is_draining();
         self.stations.iter_mut().find(|station| draining || !station.rests(now))
+    }
+
+    /// Opens a session with the relay that is asked first, for a mail that may come until then. A failure is one of the relay:
+    /// should the mail come, it need not find that out again.
+    fn open(&mut self, until: Instant) {
+        let now = Instant::now();
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.expectation.rest(until - now + expectation::pause(self.in_vain));
+        let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
+        let (Some(sender), Some(station)) = (sender, self.next_station(now)) else { return };
+        match station.transport.open(&sender) {
+            Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
+            Err(trouble) => {
+                station.failed(Instant::now());
+                station.tell(&trouble, waiting);
+            }
+        }
     }
 
     fn hang_up(&mut self) {

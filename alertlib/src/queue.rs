@@ -57,8 +57,7 @@ pub struct Queue {
     tail: Line<AtomicU64>,
     /// Next ticket to take. Written by the collector alone.
     head: Line<AtomicU64>,
-    /// Which collector sleeps or is about to, counted from 1; 0: none. The pusher that clears it wakes that one.
-    asleep: Line<AtomicUsize>,
+    asleep: Line<Asleep>,
     /// The collector has something else to look at.
     nudged: AtomicBool,
     collectors: [OnceLock<Thread>; COLLECTORS],
@@ -88,6 +87,14 @@ impl Deref for Slots {
             Slots::Shared(words) => words,
         }
     }
+}
+
+/// The collector's sleep.
+struct Asleep {
+    /// Which collector sleeps or is about to, counted from 1; 0: none. The pusher that clears it wakes that one.
+    who: AtomicUsize,
+    /// The ticket that is worth waking up for.
+    until: AtomicU64,
 }
 
 /// A cache line of its own, so that pushers and the collector do not slow each other down.
@@ -156,7 +163,7 @@ impl Queue {
         Queue {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
-            asleep: Line(AtomicUsize::new(0)),
+            asleep: Line(Asleep { who: AtomicUsize::new(0), until: AtomicU64::new(0) }),
             nudged: AtomicBool::new(false),
             collectors: Default::default(),
             ready: AtomicU64::new(0),
@@ -205,7 +212,7 @@ impl Queue {
                 ticket = self.tail.0.load(Relaxed);
             }
         }
-        self.wake();
+        self.wake(ticket);
         Ok(())
     }
 
@@ -225,16 +232,20 @@ impl Queue {
     /// Lets the collector look around: it does not sleep, or not again, before it has. Any thread; never blocks.
     pub fn nudge(&self) {
         self.nudged.store(true, Release);
-        self.wake();
+        self.wake(u64::MAX);
     }
 
-    /// Wakes the collector if it sleeps.
-    fn wake(&self) {
+    /// Wakes the collector if it sleeps, and not until a later ticket than this.
+    fn wake(&self, ticket: u64) {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         fence(SeqCst);
-        let sleeper = self.asleep.0.load(Relaxed);
-        // Acquire: who sees the collector asleep sees who it is.
-        if sleeper > 0 && self.asleep.0.compare_exchange(sleeper, 0, Acquire, Relaxed).is_ok() {
+        let Asleep { who, until } = &self.asleep.0;
+        // Acquire: who sees the collector asleep sees who it is, and until when it sleeps.
+        let sleeper = who.load(Acquire);
+        if sleeper > 0
+            && ticket >= until.load(Relaxed)
+            && who.compare_exchange(sleeper, 0, Relaxed, Relaxed).is_ok()
+        {
             if let Some(collector) = self.collectors[sleeper - 1].get() {
                 collector.unpark();
             }
@@ -300,12 +311,14 @@ impl Queue {
         self.collectors.iter().position(|seat| seat.set(current()).is_ok()).map(Collector)
     }
 
-    /// Sleeps until there are more than `read` records, [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has
+    /// Sleeps until there are `enough` records (at least 1), [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has
     /// passed. By the collector only, which is `me`.
-    pub fn sleep_until_pushed(&self, me: Collector, read: u64, timeout: Option<std::time::Duration>) {
-        self.asleep.0.store(me.0 + 1, Release);
+    pub fn sleep_until_pushed(&self, me: Collector, enough: u64, timeout: Option<std::time::Duration>) {
+        let Asleep { who, until } = &self.asleep.0;
+        until.store(self.head.0.load(Relaxed) + enough - 1, Relaxed);
+        who.store(me.0 + 1, Release);
         fence(SeqCst);
-        if self.len() > read {
+        if self.len() >= enough {
             // A pusher has its slot and is not through with it yet: let it run.
             yield_now();
         } else if self.nudged.compare_exchange(true, false, Acquire, Relaxed).is_err() {
@@ -314,7 +327,7 @@ impl Queue {
                 None => park(),
             }
         }
-        self.asleep.0.store(0, Relaxed);
+        who.store(0, Relaxed);
     }
 }
 
@@ -492,7 +505,7 @@ mod tests {
             if last_round {
                 break;
             }
-            queue.sleep_until_pushed(me, 0, None);
+            queue.sleep_until_pushed(me, 1, None);
         }
         for (thread, pusher) in pushers.into_iter().enumerate() {
             let refused = pusher.join().expect("pusher");
@@ -535,16 +548,41 @@ mod tests {
         let pusher = queue.clone();
         let me = queue.collect_here().expect("a seat");
         let thread = std::thread::spawn(move || {
-            while pusher.asleep.0.load(SeqCst) == 0 {
+            while pusher.asleep.0.who.load(SeqCst) == 0 {
                 std::thread::yield_now();
             }
             pusher.push(|w| _ = w.word(1)).expect("room");
         });
         let start = std::time::Instant::now();
         while queue.is_empty() {
-            queue.sleep_until_pushed(me, 0, Some(std::time::Duration::from_secs(20)));
+            queue.sleep_until_pushed(me, 1, Some(std::time::Duration::from_secs(20)));
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
+        thread.join().expect("pusher");
+    }
+
+    #[test]
+    fn who_waits_for_more_is_not_woken_for_less() {
+        const LONG: std::time::Duration = std::time::Duration::from_millis(200);
+        let queue = Arc::new(Queue::new(8));
+        let pusher = queue.clone();
+        let me = queue.collect_here().expect("a seat");
+        let push = |queue: &Queue, n| queue.push(|w| _ = w.word(n)).expect("room");
+        push(&queue, 0);
+        let thread = std::thread::spawn(move || {
+            while pusher.asleep.0.who.load(SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            (1..3).for_each(|n| push(&pusher, n));
+            assert_eq!(pusher.asleep.0.who.load(SeqCst), 1, "it was woken for 3 of 4");
+            std::thread::sleep(LONG);
+            push(&pusher, 3);
+        });
+        let start = std::time::Instant::now();
+        while queue.len() < 4 {
+            queue.sleep_until_pushed(me, 4, Some(std::time::Duration::from_secs(20)));
+        }
+        assert!((LONG..100 * LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
         thread.join().expect("pusher");
     }
 
@@ -564,9 +602,9 @@ mod tests {
         let queue = Queue::new(1);
         let me = queue.collect_here().expect("a seat");
         queue.nudge();
-        queue.sleep_until_pushed(me, 0, None);
+        queue.sleep_until_pushed(me, 1, None);
         queue.close();
-        queue.sleep_until_pushed(me, 0, None);
+        queue.sleep_until_pushed(me, 1, None);
     }
 
     #[test]

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One alert that nobody gets, when a thread starts: the first real one may come weeks later, and then finds its code, its stack and
-//! its memory in place, which the kernel else brings piece by piece.
+//! its memory in place, which the kernel else brings piece by piece. And one when a change is expected: what was there weeks
+//! ago has long made room in the processor's caches, and maybe in memory, for something else.
 
 use crate::collector::{Collector, Shared};
 use crate::engine::Engine;
 use crate::event::{Number, RawChange, Text};
+use crate::expectation::Expectation;
 use crate::ffi;
 use crate::mailer::{Mailer, Station};
 use crate::message::Composer;
@@ -14,7 +16,7 @@ use crate::settings::Plan;
 use crate::transport::{Letter, Transport, Trouble, Verdict};
 use crossbeam_channel::never;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// The relay of the rehearsal.
 struct Nowhere;
@@ -32,12 +34,12 @@ pub fn rehearse(plan: &Plan, composer: &Composer) -> u64 {
         queue: Arc::new(Queue::new(2)),
         outbox: Arc::new(Outbox::new(1, None)),
         counters: Arc::default(),
+        expectation: Arc::new(Expectation::new()),
         spool: None,
         questions: Arc::default(),
     };
-    let (outbox, counters) = (shared.outbox.clone(), shared.counters.clone());
     let station = Station::new("rehearsal", Box::new(Nowhere));
-    let mut mailer = Mailer::new(vec![station], composer.clone(), outbox, counters, Duration::ZERO);
+    let mut mailer = Mailer::new(vec![station], composer.clone(), &shared, plan);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     // An empty queue takes one.
     let _ = shared.queue.push(|writer| change().write(now, writer));

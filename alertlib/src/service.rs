@@ -10,6 +10,7 @@ use crate::collector::{Collector, Shared, after_a_bug};
 use crate::counters::Counters;
 use crate::engine::{Engine, LONGEST_SILENCE, Name, Silence};
 use crate::event::RawChange;
+use crate::expectation::Expectation;
 use crate::helper::client::{Helper, SharedHelper};
 use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
@@ -25,6 +26,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::Pid;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
@@ -176,16 +178,19 @@ impl Service {
             queue: Arc::new(memory.map_or_else(|| Queue::new(plan.queue), Queue::shared)),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
+            expectation: Arc::new(Expectation::new()),
             spool,
             questions: Arc::default(),
         };
-        let (outbox, counters) = (shared.outbox.clone(), shared.counters.clone());
+        let mailer = Mailer::new(stations, composer.clone(), &shared, &plan);
         let crew = Crew {
             queue: shared.queue.clone(),
             collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
-            mailer: Mutex::new(Mailer::new(stations, composer.clone(), outbox, counters, plan.retry)),
+            mailer: Mutex::new(mailer),
+            rehearsal: Box::new(move || rehearse(&plan, &composer)),
+            is_expecting: AtomicBool::new(false),
         };
-        let started = start_threads(crew, move || rehearse(&plan, &composer), shared.spool.clone(), ends);
+        let started = start_threads(crew, shared.spool.clone(), ends);
         if let Err(error) = started {
             // Half a service is none.
             shared.outbox.abandon();
@@ -203,11 +208,21 @@ impl Service {
     pub fn push(&self, change: &RawChange) -> Result<(), Full> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let pushed = self.shared.queue.push(|writer| change.write(now, writer));
+        if change.is_urgent() {
+            self.shared.queue.nudge();
+        }
         match pushed {
             Ok(()) => self.shared.counters.accepted.one(),
             Err(Full) => self.shared.counters.dropped.one(),
         }
         pushed
+    }
+
+    /// A change may come `within` this time: a relay should be ready for its mail. Any thread; never blocks, never allocates.
+    pub fn expect(&self, within: Duration) {
+        if self.shared.expectation.expect(within) {
+            self.shared.queue.nudge();
+        }
     }
 
     /// Does it take no more events? Any thread; never blocks.
@@ -277,22 +292,11 @@ impl Service {
     }
 }
 
-fn start_threads(
-    crew: Crew,
-    rehearsal: impl Fn() -> u64 + Send + Sync + 'static,
-    spool: Option<Arc<Spool>>,
-    ends: Sender<()>,
-) -> io::Result<()> {
-    let (crew, rehearsal) = (Arc::new(crew), Arc::new(rehearsal));
+fn start_threads(crew: Crew, spool: Option<Arc<Spool>>, ends: Sender<()>) -> io::Result<()> {
+    let crew = Arc::new(crew);
     for name in ["email-alert-1", "email-alert-2"] {
-        let (crew, rehearsal) = (crew.clone(), rehearsal.clone());
-        spawn(name, ends.clone(), move || {
-            if catch_unwind(AssertUnwindSafe(|| rehearsal())).is_err() {
-                log::error!("{}", after_a_bug("the rehearsal"));
-            }
-            drop(rehearsal);
-            crew.join();
-        })?;
+        let crew = crew.clone();
+        spawn(name, ends.clone(), move || crew.join())?;
     }
     let Some(spool) = spool else { return Ok(()) };
     // Nobody waits for its end: what it does lasts as long as the disk likes.
@@ -343,15 +347,25 @@ struct Crew {
     queue: Arc<Queue>,
     collector: Mutex<Collector>,
     mailer: Mutex<Mailer>,
+    rehearsal: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// A change may come soon: who collects then rehearses now.
+    is_expecting: AtomicBool,
 }
 
 impl Crew {
     /// The whole life of one of the threads.
     fn join(&self) {
         let Some(me) = self.queue.collect_here() else { return };
+        self.rehearse();
         while catch_unwind(AssertUnwindSafe(|| self.work(me))).is_err() {
             // Who collects shall see what became of it.
             self.queue.nudge();
+        }
+    }
+
+    fn rehearse(&self) {
+        if catch_unwind(AssertUnwindSafe(|| (self.rehearsal)())).is_err() {
+            log::error!("{}", after_a_bug("the rehearsal"));
         }
     }
 
@@ -369,8 +383,11 @@ impl Crew {
     /// Collects until there is something for the mailer to do.
     fn collect(&self, me: queue::Collector) -> (MutexGuard<'_, Mailer>, Task) {
         let mut collector = self.collector();
+        if self.is_expecting.swap(false, Relaxed) {
+            self.rehearse();
+        }
         loop {
-            let pause = collector.collect(|| {
+            let rest = collector.collect(|| {
                 if let Some(mut mailer) = self.idle_mailer() {
                     mailer.get_ready();
                 }
@@ -378,17 +395,17 @@ impl Crew {
             let due = match self.idle_mailer() {
                 Some(mut mailer) => match mailer.next_task() {
                     Task::Wait(due) => due,
-                    task => return (mailer, task),
+                    task => {
+                        self.is_expecting.store(matches!(task, Task::GetReady(_)), Relaxed);
+                        return (mailer, task);
+                    }
                 },
                 None => None,
             };
             self.queue.make_ready();
-            if let Some(nap) = collector.nap() {
-                std::thread::sleep(nap);
-                continue;
-            }
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            self.queue.sleep_until_pushed(me, collector.held(), [pause, due].into_iter().flatten().min());
+            let time = [rest.time, due].into_iter().flatten().min();
+            self.queue.sleep_until_pushed(me, rest.records, time);
         }
     }
 

@@ -23,6 +23,16 @@ pub fn visible(text: &str) -> String {
     clean
 }
 
+/// The same of bytes that should be UTF-8.
+pub fn visible_bytes(bytes: Vec<u8>) -> String {
+    match String::from_utf8(bytes) {
+        // Nearly all.
+        Ok(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => text,
+        Ok(text) => visible(&text),
+        Err(error) => visible(&String::from_utf8_lossy(error.as_bytes())),
+    }
+}
+
 /// The characters of Unicode's classes Cf, Zl and Zp that occur in text.
 fn is_formatting(char: char) -> bool {
     matches!(char,
@@ -49,6 +59,15 @@ mod tests {
         assert_eq!(visible("a\r\nb\x1b[2J\0"), "a<U+000D><U+000A>b<U+001B>[2J<U+0000>");
         assert_eq!(visible("\u{202e}evil\u{2028}\u{feff}\u{85}"), "<U+202E>evil<U+2028><U+FEFF><U+0085>");
         assert_eq!(visible("Zürich 日本 <b>"), "Zürich 日本 <b>");
+        for (bytes, text) in [
+            (&b"be/s1 ~"[..], "be/s1 ~"),
+            (b"", ""),
+            (b"\x7f\t", "<U+007F><U+0009>"),
+            ("Zürich\u{202e}".as_bytes(), "Zürich<U+202E>"),
+            (b"\xc3\x28\0", "\u{fffd}(<U+0000>"),
+        ] {
+            assert_eq!(visible_bytes(bytes.to_vec()), text);
+        }
     }
 
     #[test]

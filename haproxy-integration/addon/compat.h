@@ -124,15 +124,16 @@ static void email_alert_notify(struct server *s, const struct srv_status_snapsho
 	email_alert_report_server(s, &change);
 }
 
-/* Has servers' changes reported from now on, and <checks> results if that is not
- * zero. Returns zero if memory is lacking.
+/* Has servers' changes and checks' results reported from now on. Returns zero if
+ * memory is lacking.
  */
-static int email_alert_observe_servers(int checks)
+static int email_alert_observe_servers()
 {
-	static struct srv_status_observer observer = { .notify = email_alert_notify };
+	static struct srv_status_observer observer = {
+		.notify       = email_alert_notify,
+		.notify_check = email_alert_report_check,
+	};
 
-	if (checks)
-		observer.notify_check = email_alert_report_check;
 	srv_register_status_observer(&observer);
 	return 1;
 }
@@ -237,17 +238,15 @@ static void email_alert_handle(const struct event_hdl_cb *cb, void *private)
 	email_alert_report_server(s, &change);
 }
 
-/* Has servers' changes reported from now on, and <checks> results if that is not
- * zero. HAProxy itself ends that when a soft stop begins. Returns zero if memory
- * is lacking.
+/* Has servers' changes and checks' results reported from now on. HAProxy itself
+ * ends that when a soft stop begins. Returns zero if memory is lacking.
  */
-static int email_alert_observe_servers(int checks)
+static int email_alert_observe_servers()
 {
 	/* UP and DOWN only repeat what STATE says */
 	struct event_hdl_sub_type types = event_hdl_sub_type_add(EVENT_HDL_SUB_SERVER_STATE, EVENT_HDL_SUB_SERVER_ADMIN);
 
-	if (checks)
-		types = event_hdl_sub_type_add(types, EVENT_HDL_SUB_SERVER_CHECK);
+	types = event_hdl_sub_type_add(types, EVENT_HDL_SUB_SERVER_CHECK);
 	return event_hdl_subscribe(NULL, types, EVENT_HDL_SYNC(email_alert_handle, NULL, NULL));
 }
 

@@ -52,9 +52,11 @@
 #define EMAIL_ALERT_QUESTIONS        64  /* answered at once: a backend's servers are searched one by one */
 
 static struct {
+	int wants_checks;            /* non-zero if somebody is to be mailed what HAProxy logs of checks */
 	struct task *task;           /* logs, answers, and waits after SIGTERM; on thread 0 */
 	int terminate;               /* tick at which SIGTERM ends the process, if set */
 } email_alert = {
+	.wants_checks = 0,
 	.task      = NULL,
 	.terminate = TICK_ETERNITY,
 };
@@ -206,7 +208,20 @@ static void email_alert_report_server(struct server *s, const struct email_alert
 	haproxy_email_alert(&event);
 }
 
-/* Tells the library of a result of <check>, one of server <s>, if HAProxy logs it.
+/* Has the library get ready if the next result of <check> may change the status
+ * of its server. If many say so at once, the library hears the first.
+ */
+static inline void email_alert_expect(const struct check *check)
+{
+	int failed = check->result < CHK_RES_PASSED;
+
+	/* "rise" successes less one that are left, or missing */
+	if (check->health && check->health == (failed ? check->rise : check->rise - 1))
+		haproxy_email_alert_expect(srv_getinter(check) + check->inter);
+}
+
+/* Tells the library of a result of <check>, one of server <s>, if HAProxy logs it,
+ * and of what may follow.
  *
  * Runs as email_alert_report_server().
  */
@@ -215,7 +230,11 @@ static void email_alert_report_check(struct server *s, const struct check *check
 	struct haproxy_email_alert_event event;
 	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
 
-	if (email_alert_is_mute() || !(s->proxy->options2 & PR_O2_LOGHCHKS))
+	if (email_alert_is_mute())
+		return;
+
+	email_alert_expect(check);
+	if (!email_alert.wants_checks || !(s->proxy->options2 & PR_O2_LOGHCHKS))
 		return;
 
 	email_alert_describe_proxy(&event, s->proxy);
@@ -539,7 +558,8 @@ static int email_alert_prepare()
 		return err_code;
 
 	global.maxsock += haproxy_email_alert_descriptors();
-	if (!email_alert_observe_servers(haproxy_email_alert_wants_checks())) {
+	email_alert.wants_checks = haproxy_email_alert_wants_checks();
+	if (!email_alert_observe_servers()) {
 		ha_alert("email_alert: out of memory.\n");
 		return ERR_ALERT | ERR_FATAL;
 	}

@@ -25,8 +25,8 @@ impl Known {
     /// Of what; `None`: there is nothing to know.
     pub fn name(&self) -> Option<Name> {
         let trouble = self.trouble.as_ref().map(|trouble| &*trouble.begin);
-        let flapping = self.flapping.as_ref().map(|flapping| &flapping.event);
-        let waiting = self.waiting.as_ref().map(|waiting| &waiting.item.event);
+        let flapping = self.flapping.as_ref().map(|flapping| &*flapping.event);
+        let waiting = self.waiting.as_ref().map(|waiting| &*waiting.item.event);
         trouble.or(flapping).or(waiting).map(Name::of)
     }
 }

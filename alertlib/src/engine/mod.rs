@@ -60,19 +60,18 @@ impl Engine {
         self.desks.iter().map(|desk| !desk.has_news() && desk.is_settled())
     }
 
-    /// Does something wait for the next digest?
-    pub fn has_news(&self) -> bool {
-        self.desks.iter().any(Desk::has_news)
+    /// Until when whatever comes now waits for a digest, if it is not urgent; `None`: something may be mailed at once.
+    pub fn closed_until(&self, now: SystemTime) -> Option<SystemTime> {
+        let all: Option<Vec<SystemTime>> = self.desks.iter().map(|desk| desk.closed_until(now)).collect();
+        all?.into_iter().min()
     }
 
     /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
     ///
     /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has.
     pub fn take(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        for event in events {
-            for desk in &mut self.desks {
-                desk.take(event.clone(), &self.silences, now);
-            }
+        for event in events.into_iter().map(Arc::new) {
+            self.desks.iter_mut().for_each(|desk| desk.take(&event, &self.silences, now));
         }
         self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
     }
@@ -88,9 +87,10 @@ impl Engine {
         now: SystemTime,
     ) -> Vec<Outgoing> {
         let from: Arc<str> = from.into();
+        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
         for desk in self.desks.iter_mut().filter(|desk| is_for(&desk.audience().to)) {
             for event in &events {
-                desk.take(event.clone(), &self.silences, now);
+                desk.take(event, &self.silences, now);
                 desk.doubt(&Name::of(event), &from);
             }
         }
@@ -99,10 +99,10 @@ impl Engine {
 
     /// The same for what answers one of [`Engine::questions`].
     pub fn answer(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        let name = Name::of(&event);
+        let (name, event) = (Name::of(&event), Arc::new(event));
         for desk in &mut self.desks {
             if desk.doubts(&name) {
-                desk.take(event.clone(), &self.silences, now);
+                desk.take(&event, &self.silences, now);
             }
         }
         self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))

@@ -4,7 +4,9 @@
 use crate::event::{Event, Health, Kind};
 use crate::settings::Recipient;
 use lettre::Address;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// References of a mail at most: a header has a limit, and more threads than that are none.
@@ -58,7 +60,7 @@ pub enum About {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// The latest of its events that were not told before; in a reminder, the one that began the trouble.
-    pub event: Event,
+    pub event: Arc<Event>,
     /// The changes that this stands for, that event included: 1, or more if they came faster than mails may.
     pub changes: u32,
     /// When the first of them was.
@@ -111,7 +113,8 @@ impl Note {
 
 impl Item {
     /// `event` alone.
-    pub fn of(event: Event) -> Self {
+    pub fn of(event: impl Into<Arc<Event>>) -> Self {
+        let event = event.into();
         Item { changes: 1, first: event.when, event, incident: None, note: Note::Change }
     }
 
@@ -123,20 +126,20 @@ impl Item {
 
 /// What several items have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Cause {
+pub enum Cause<'a> {
     /// They follow this server, or are it: `backend/server`.
-    Tracked(String),
+    Tracked(Cow<'a, str>),
     /// They are on this host.
-    Host(String),
+    Host(&'a str),
     /// They are in this backend, and say this of why: see [`Event::why`].
-    Backend(String, String),
+    Backend(&'a str, Cow<'a, str>),
 }
 
 /// Items of the same kind that have a cause in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group<'a> {
     /// What they have in common; of one item alone it says nothing new.
-    pub cause: Cause,
+    pub cause: Cause<'a>,
     /// At least one; that of the backend as a whole first.
     pub items: Vec<&'a Item>,
 }
@@ -183,32 +186,36 @@ impl Outgoing {
 
 /// See [`Outgoing::groups`].
 pub fn groups(items: &[Item]) -> Vec<Group<'_>> {
-    type Key = (Kind, Note, Cause);
     let masters: HashSet<&str> = items.iter().filter_map(|item| item.event.via.as_deref()).collect();
-    let causes = |item: &Item| -> Vec<Key> {
-        let event = &item.event;
-        let name = event.subject();
-        let master = event.via.clone().or_else(|| masters.contains(name.as_str()).then_some(name));
-        let backend = Cause::Backend(event.proxy.clone(), event.why());
-        let host = event.host().map(|host| Cause::Host(host.to_owned()));
-        let causes = [master.map(Cause::Tracked), Some(backend), host].into_iter().flatten();
-        causes.map(|cause| (event.kind, item.note, cause)).collect()
-    };
     let (servers, backends): (Vec<&Item>, Vec<&Item>) =
         items.iter().partition(|item| item.event.server.is_some());
-    let mut sizes: HashMap<Key, usize> = HashMap::new();
-    for key in servers.iter().flat_map(|item| causes(item)) {
-        *sizes.entry(key).or_default() += 1;
-    }
+    let mut all: Vec<Candidate> = Vec::new();
+    let mut numbers: HashMap<(Kind, Note, Cause), usize> = HashMap::new();
+    let causes = servers.iter().map(|item| {
+        causes(&item.event, &masters).map(|cause| {
+            let cause = cause?;
+            let number = *numbers.entry((item.event.kind, item.note, cause.clone())).or_insert(all.len());
+            if number == all.len() {
+                all.push(Candidate { cause, size: 0, group: None });
+            }
+            all[number].size += 1;
+            Some(number)
+        })
+    });
+    let causes: Vec<[Option<usize>; 3]> = causes.collect();
     let mut groups: Vec<Group> = Vec::new();
-    let mut places: HashMap<Key, usize> = HashMap::new();
-    for item in servers {
+    for (item, causes) in servers.into_iter().zip(&causes) {
         // Of causes that are as large, the first one: it says most.
-        let Some(key) = causes(item).into_iter().rev().max_by_key(|key| sizes[key]) else { continue };
-        let place = *places.entry(key.clone()).or_insert(groups.len());
-        match groups.get_mut(place) {
+        let largest = causes.iter().flatten().rev().max_by_key(|number| all[**number].size);
+        let Some(Candidate { cause, group, .. }) = largest.and_then(|number| all.get_mut(*number)) else {
+            continue;
+        };
+        match group.and_then(|place| groups.get_mut(place)) {
             Some(group) => group.items.push(item),
-            None => groups.push(Group { cause: key.2, items: vec![item] }),
+            None => {
+                *group = Some(groups.len());
+                groups.push(Group { cause: cause.clone(), items: vec![item] });
+            }
         }
     }
     for item in backends {
@@ -219,7 +226,7 @@ pub fn groups(items: &[Item]) -> Vec<Group<'_>> {
         match groups.iter_mut().filter(of_its_servers).max_by_key(|group| group.items.len()) {
             Some(group) => group.items.insert(0, item),
             None => groups.push(Group {
-                cause: Cause::Backend(item.event.proxy.clone(), item.event.why()),
+                cause: Cause::Backend(&item.event.proxy, item.event.why()),
                 items: vec![item],
             }),
         }
@@ -227,4 +234,25 @@ pub fn groups(items: &[Item]) -> Vec<Group<'_>> {
     let worst = |group: &Group| group.items.iter().map(|item| item.event.kind.importance()).max();
     groups.sort_by_key(|group| std::cmp::Reverse((worst(group), group.items.len())));
     groups
+}
+
+/// What some servers have in common.
+struct Candidate<'a> {
+    cause: Cause<'a>,
+    /// How many.
+    size: usize,
+    /// The place of their group, if there is one.
+    group: Option<usize>,
+}
+
+/// What a server may have in common with others, the most telling first. `masters`: those that are tracked.
+fn causes<'a>(event: &'a Event, masters: &HashSet<&str>) -> [Option<Cause<'a>>; 3] {
+    let is_master = || Some(event.subject()).filter(|name| masters.contains(name.as_str()));
+    let tracked = match &event.via {
+        Some(via) => Some(via.into()),
+        None if masters.is_empty() => None,
+        None => is_master().map(Cow::from),
+    };
+    let backend = Cause::Backend(&event.proxy, event.why());
+    [tracked.map(Cause::Tracked), Some(backend), event.host().map(Cause::Host)]
 }

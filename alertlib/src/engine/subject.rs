@@ -59,7 +59,7 @@ pub struct Flapping {
     /// When it changed last.
     pub last: SystemTime,
     /// What happened last.
-    pub event: Event,
+    pub event: Arc<Event>,
 }
 
 /// Where news wait until they are told.
@@ -100,7 +100,7 @@ pub struct Subject {
     /// The process that knew of it, as long as nothing was heard of it in this one.
     pub inherited: Option<Arc<str>>,
     /// What was heard of it in this process, and was no news after what that process had told.
-    pub confirmed: Option<(Arc<str>, Event)>,
+    pub confirmed: Option<(Arc<str>, Arc<Event>)>,
     flapping: Option<Flapping>,
     /// When its health changed, the latest times last; no more than flapping needs.
     history: VecDeque<SystemTime>,
@@ -206,7 +206,7 @@ impl Subject {
     }
 
     /// Its next event. What there is to tell of it goes to [`Subject::wait`].
-    pub fn take(&mut self, event: &Event, flap: Option<Flap>, now: SystemTime) -> Turn {
+    pub fn take(&mut self, event: &Arc<Event>, flap: Option<Flap>, now: SystemTime) -> Turn {
         let mut turn = Turn::default();
         self.confirmed = None;
         (self.kind, self.health) = (event.kind, event.health);
@@ -218,9 +218,9 @@ impl Subject {
             let untold = self.waiting.as_ref().and_then(|waiting| waiting.item.incident.clone());
             let incident = match untold {
                 Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
-                None => Incident { since: event.when, why: event.why(), changes: 1 },
+                None => Incident { since: event.when, why: event.why().into_owned(), changes: 1 },
             };
-            self.trouble = Some(Trouble { incident, begin: Arc::new(event.clone()), told: now });
+            self.trouble = Some(Trouble { incident, begin: event.clone(), told: now });
         }
         turn.incident = self.trouble.as_ref().map(|trouble| trouble.incident.clone());
         if event.health == Health::Up || event.kind == Kind::Gone {
@@ -243,7 +243,7 @@ impl Subject {
     }
 
     /// Counts a change of health; true: with this one it begins to flap.
-    fn count(&mut self, event: &Event, flap: Flap, now: SystemTime) -> bool {
+    fn count(&mut self, event: &Arc<Event>, flap: Flap, now: SystemTime) -> bool {
         if let Some(flapping) = &mut self.flapping {
             flapping.changes = flapping.changes.saturating_add(1);
             flapping.last = now;
@@ -262,7 +262,7 @@ impl Subject {
     }
 
     /// The event waits in `room`, together with what waits already; true: it is new there.
-    pub fn wait(&mut self, event: Event, turn: Turn, room: Room) -> bool {
+    pub fn wait(&mut self, event: Arc<Event>, turn: Turn, room: Room) -> bool {
         let before = self.waiting.as_ref().map(|waiting| waiting.room);
         let mut item = match self.waiting.take() {
             None => Item::of(event),

@@ -16,6 +16,7 @@ pub use kind::{Health, Kind, Kinds, Level};
 pub use record::{Number, RawChange, Text};
 pub use state::{Admin, State};
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 /// The check that decided.
@@ -85,12 +86,12 @@ impl Event {
     }
 
     /// Why, in short: the check's result, the tracked server, or HAProxy's word. May be empty.
-    pub fn why(&self) -> String {
+    pub fn why(&self) -> Cow<'_, str> {
         match (&self.check, &self.via) {
-            (Some(check), _) if check.agent => format!("{} of the agent", check.reason),
-            (Some(check), _) => check.reason.clone(),
-            (None, Some(via)) => format!("via {via}"),
-            (None, None) => self.cause.clone(),
+            (Some(check), _) if check.agent => format!("{} of the agent", check.reason).into(),
+            (Some(check), _) => check.reason.as_str().into(),
+            (None, Some(via)) => format!("via {via}").into(),
+            (None, None) => self.cause.as_str().into(),
         }
     }
 

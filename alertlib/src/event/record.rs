@@ -4,7 +4,7 @@
 use super::{Admin, Change, Check, CheckResult, Present, State};
 use crate::ffi;
 use crate::queue::{RECORD_WORDS, Writer};
-use crate::text::{CUT, visible};
+use crate::text::{CUT, visible_bytes};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -81,6 +81,12 @@ const _: () = {
 };
 
 impl RawChange<'_> {
+    /// Has the backend lost its last server? That does not wait for others.
+    pub fn is_urgent(&self) -> bool {
+        let number = |which: Number| self.numbers[which as usize];
+        number(Number::UsableBefore) > 0 && number(Number::Active) + number(Number::Backup) == 0
+    }
+
     /// Writes the record that [`Change::read`] reads. `now`: since the Unix epoch.
     pub fn write(&self, now: Duration, writer: &mut Writer) {
         // The lengths before cutting, 16 bits each: the reader sees that something was cut.
@@ -115,12 +121,11 @@ impl Change {
             let length = given.min(limit);
             let (mine, others) = words.split_at_checked(length.div_ceil(8))?;
             words = others;
-            let bytes: Vec<u8> = mine.iter().flat_map(|word| word.to_le_bytes()).take(length).collect();
-            texts[n] = if n == Text::CheckInfo as usize {
-                ascii_encoded(&bytes)
-            } else {
-                visible(&String::from_utf8_lossy(&bytes))
-            };
+            let mut bytes = Vec::with_capacity(size_of_val(mine));
+            mine.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+            bytes.truncate(length);
+            texts[n] =
+                if n == Text::CheckInfo as usize { ascii_encoded(&bytes) } else { visible_bytes(bytes) };
             if given > limit {
                 texts[n].push_str(CUT);
             }

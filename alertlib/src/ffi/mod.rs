@@ -297,6 +297,23 @@ pub unsafe extern "C" fn haproxy_email_alert(
     })
 }
 
+/// An event may come within <within_ms> milliseconds: the next result of a check could decide on a server. The library then
+/// opens a session with the relay, so that the mail finds it open, unless it did so in vain a short while ago (after one time
+/// it does not for a minute, after each further one for twice as long, up to an hour). More than a minute is no news. Any
+/// thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
+///
+/// Returns OK, or NOT_RUNNING before the start and after the stop.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_expect(within_ms: u32) -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_PANIC, || {
+        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
+            return HAPROXY_EMAIL_ALERT_NOT_RUNNING;
+        };
+        service.expect(Duration::from_millis(within_ms.into()));
+        HAPROXY_EMAIL_ALERT_OK
+    })
+}
+
 /// Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
 /// of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
 /// get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by

@@ -133,7 +133,7 @@ fn common_reason(items: &[&Item]) -> Option<String> {
 fn reason(item: &Item) -> String {
     match item.event.kind {
         Kind::Up | Kind::BackendUp | Kind::Gone => String::new(),
-        _ => item.event.why(),
+        _ => item.event.why().into_owned(),
     }
 }
 

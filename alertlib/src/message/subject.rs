@@ -164,10 +164,10 @@ pub fn state(outgoing: &Outgoing) -> String {
 
 /// Why the worst is as it is; of a backend as a whole, why its servers are.
 fn reason(outgoing: &Outgoing) -> String {
-    let lead = &outgoing.lead().event;
+    let lead: &crate::event::Event = &outgoing.lead().event;
     let same = |event: &&crate::event::Event| event.proxy == lead.proxy && event.health == lead.health;
-    let events = std::iter::once(lead).chain(outgoing.items.iter().map(|item| &item.event).filter(same));
-    events.map(|event| event.why()).find(|why| !why.is_empty()).unwrap_or_default()
+    let events = std::iter::once(lead).chain(outgoing.items.iter().map(|item| &*item.event).filter(same));
+    events.map(|event| event.why()).find(|why| !why.is_empty()).unwrap_or_default().into_owned()
 }
 
 fn changes(outgoing: &Outgoing) -> String {

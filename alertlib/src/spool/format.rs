@@ -361,7 +361,7 @@ impl<'a> Lines<'a> {
 
     pub(super) fn item(&mut self) -> Result<Item, String> {
         Ok(Item {
-            event: self.event()?,
+            event: self.event()?.into(),
             changes: self.number("changes")?,
             first: self.time("first")?,
             incident: self.incident()?,
@@ -480,7 +480,7 @@ mod tests {
             active: 2,
             ..sample()
         };
-        let incident = Incident { since: event.when, why: event.why(), changes: 1 };
+        let incident = Incident { since: event.when, why: event.why().into_owned(), changes: 1 };
         let mail = Outgoing {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),

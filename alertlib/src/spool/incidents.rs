@@ -161,7 +161,8 @@ fn known(lines: &mut Lines) -> Result<Known, String> {
     }
     if lines.has("flapping") {
         let (since, last) = (lines.time("flapping")?, lines.time("last")?);
-        flapping = Some(Flapping { since, last, changes: lines.number("flaps")?, event: lines.event()? });
+        flapping =
+            Some(Flapping { since, last, changes: lines.number("flaps")?, event: lines.event()?.into() });
     }
     if lines.has("waiting") {
         let room = lines.word("waiting", |word| match word {

@@ -74,6 +74,15 @@ pub trait Transport: Send {
     /// [`Transport::send`].
     fn get_ready(&mut self) {}
 
+    /// A mail may come soon: opens a session for it, or looks that there is one. `sender`: whose it most likely is.
+    ///
+    /// # Errors
+    ///
+    /// The relay cannot be used.
+    fn open(&mut self, _sender: &Address) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// A small mail of `from` to these is being made, and will be sent next: says what can be said before it is there, and
     /// waits for nothing. What fails is told by [`Transport::send`].
     fn begin(&mut self, _from: &Address, _to: &[Recipient]) {}

@@ -52,7 +52,7 @@ mod tests {
                 if closed && queue.is_empty() {
                     break;
                 }
-                queue.sleep_until_pushed(me, 0, None);
+                queue.sleep_until_pushed(me, 1, None);
             }
             let mut accepted: Vec<u64> =
                 pushers.into_iter().flat_map(|pusher| pusher.join().expect("a pusher")).collect();
@@ -96,7 +96,7 @@ mod tests {
             });
             let me = queue.collect_here().expect("a seat");
             while news.load(Relaxed) == 0 {
-                queue.sleep_until_pushed(me, 0, None);
+                queue.sleep_until_pushed(me, 1, None);
             }
             nudging.join().expect("a nudge");
         });

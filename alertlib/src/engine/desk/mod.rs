@@ -28,9 +28,9 @@ const SETTLE_EVERY: Duration = Duration::from_secs(1);
 pub struct Desk {
     audience: Audience,
     policy: Policy,
-    subjects: HashMap<Name, Subject>,
+    subjects: HashMap<Arc<Name>, Subject>,
     /// Those that have news for the next mail, in their order. Some may have been told since.
-    news: Vec<Name>,
+    news: Vec<Arc<Name>>,
     window: Window,
     /// A lower bound for the next end of flapping.
     calm: Option<SystemTime>,
@@ -45,7 +45,7 @@ pub struct Desk {
     /// What a process after this one would have to know is not what it was.
     changed: bool,
     /// Those of which it would have to know something that came after that.
-    unsettled: HashSet<Name>,
+    unsettled: HashSet<Arc<Name>>,
     settled: Option<SystemTime>,
 }
 
@@ -89,12 +89,12 @@ impl Desk {
     }
 
     /// Adds an event to the news, if it is one for this audience.
-    pub fn take(&mut self, event: Event, silences: &Silences, now: SystemTime) {
+    pub fn take(&mut self, event: &Arc<Event>, silences: &Silences, now: SystemTime) {
         let audience = &self.audience;
-        let is_wanted = audience.sender(&event).is_some();
-        let (wants_begin, wants_end) = (audience.wants_begin(&event), audience.wants_end(&event));
+        let is_wanted = audience.sender(event).is_some();
+        let (wants_begin, wants_end) = (audience.wants_begin(event), audience.wants_end(event));
         let wants_health = event.kind != Kind::Check && (wants_begin || wants_end);
-        let name = Name::of(&event);
+        let name = Name::of(event);
         if !is_wanted && !wants_health && !self.subjects.contains_key(&name) {
             return;
         }
@@ -102,8 +102,9 @@ impl Desk {
             self.unnamed += u64::from(is_wanted);
             return;
         }
+        let name = Arc::new(name);
         let subject = self.subjects.entry(name.clone()).or_insert_with(Subject::unknown);
-        let has_said = subject.has_said(&event);
+        let has_said = subject.has_said(event);
         if let Some(from) = subject.inherited.take() {
             (self.inherited, self.changed) = (self.inherited - 1, true);
             subject.confirmed = has_said.then(|| (from, event.clone()));
@@ -111,7 +112,7 @@ impl Desk {
         if has_said {
             return;
         }
-        let turn = subject.take(&event, self.policy.flap, now);
+        let turn = subject.take(event, self.policy.flap, now);
         // The end of what they were told of, and what is down without having gone down, is news by whatever event.
         let is_news = is_wanted
             || turn.ends && wants_end && subject.thread.is_some()
@@ -137,7 +138,7 @@ impl Desk {
         if event.kind == Kind::BackendDown && room == Room::Digest {
             self.window.hurry(now);
         }
-        if subject.wait(event, turn, room) && room == Room::Digest {
+        if subject.wait(event.clone(), turn, room) && room == Room::Digest {
             self.news.push(name);
         } else if room != Room::Digest {
             self.unsettled.insert(name);
@@ -174,6 +175,12 @@ impl Desk {
         !self.news.is_empty()
     }
 
+    /// Until when news that come now have to wait, if they do.
+    pub fn closed_until(&self, now: SystemTime) -> Option<SystemTime> {
+        let length = self.policy.digest.filter(|length| !self.window.is_open(*length, now))?;
+        self.window.opens(length)
+    }
+
     /// The mails that may go now. `all`: whatever waits, for whatever.
     pub fn mails(&mut self, all: bool, stamp: Stamp) -> Vec<Outgoing> {
         let Some(length) = self.policy.digest else {
@@ -198,7 +205,7 @@ impl Desk {
     }
 
     /// Takes what of these waits for the next mail.
-    fn ready(&mut self, names: impl Iterator<Item = Name>) -> Vec<Item> {
+    fn ready(&mut self, names: impl Iterator<Item = Arc<Name>>) -> Vec<Item> {
         let mut items = Vec::new();
         for name in names {
             let Some(subject) = self.subjects.get_mut(&name) else { continue };
@@ -232,7 +239,7 @@ impl Desk {
         else {
             return;
         };
-        let mut news: Vec<(SystemTime, Name)> = Vec::new();
+        let mut news: Vec<(SystemTime, Arc<Name>)> = Vec::new();
         self.calm = None;
         for (name, subject) in &mut self.subjects {
             match subject.calm_down(flap, now) {
@@ -269,7 +276,7 @@ impl Desk {
 
     /// Everything that waits, whatever for: there will be no other chance.
     pub fn flush(&mut self, stamp: Stamp) -> Vec<Outgoing> {
-        let mut rest: Vec<(SystemTime, Name)> = Vec::new();
+        let mut rest: Vec<(SystemTime, Arc<Name>)> = Vec::new();
         for (name, subject) in &mut self.subjects {
             if let Some(waiting) = subject.waiting.as_mut().filter(|waiting| waiting.room != Room::Digest) {
                 waiting.room = Room::Digest;
@@ -317,9 +324,9 @@ impl Desk {
     /// What another process knew of this audience: what is news here.
     pub fn inherit(&mut self, all: Vec<Known>, silences: &Silences, from: &Arc<str>, now: SystemTime) {
         let names: HashSet<Name> = all.iter().filter_map(Known::name).collect();
-        let mut news: Vec<Event> = Vec::new();
+        let mut news: Vec<Arc<Event>> = Vec::new();
         self.subjects.retain(|name, subject| {
-            if names.contains(name) {
+            if names.contains(&**name) {
                 return true;
             }
             // It goes on, and has told of the end meanwhile: what was no news because of its word is news.
@@ -329,7 +336,7 @@ impl Desk {
             !is_over
         });
         for known in all {
-            let Some(name) = known.name() else { continue };
+            let Some(name) = known.name().map(Arc::new) else { continue };
             if self.subjects.contains_key(&name) || !self.make_room_for(&name, now) {
                 continue;
             }
@@ -353,7 +360,7 @@ impl Desk {
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
         self.changed = true;
         news.sort_by_key(|event| event.when);
-        news.into_iter().for_each(|event| self.take(event, silences, now));
+        news.iter().for_each(|event| self.take(event, silences, now));
     }
 
     /// If this is in trouble, that is what the process `from` said of it.
@@ -378,7 +385,7 @@ impl Desk {
     /// What was inherited, and is not known to be still so.
     pub fn doubtful(&self) -> impl Iterator<Item = &Name> {
         let subjects = (self.inherited > 0).then_some(&self.subjects).into_iter().flatten();
-        subjects.filter(|(_, subject)| subject.inherited.is_some()).map(|(name, _)| name)
+        subjects.filter(|(_, subject)| subject.inherited.is_some()).map(|(name, _)| &**name)
     }
 }
 

@@ -29,7 +29,7 @@ impl Desk {
             let due = troubles.iter().filter(|trouble| is_due(trouble, time / 2));
             let item = |trouble: &&Trouble| Item {
                 incident: Some(trouble.incident.clone()),
-                ..Item::of((*trouble.begin).clone())
+                ..Item::of(trouble.begin.clone())
             };
             items = due.map(item).collect();
             sort(&mut items);

@@ -542,6 +542,13 @@ impl Transport for Smtp {
         }
     }
 
+    fn open(&mut self, sender: &Address) -> Result<(), Trouble> {
+        if self.session.is_none() {
+            self.session = Some(self.connect(sender)?);
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, from: &Address, to: &[Recipient]) {
         let Some(mut kept) = self.session.take_if(|kept| kept.begun.is_none()) else {
             // A mail that was begun and did not come: there is no way back.

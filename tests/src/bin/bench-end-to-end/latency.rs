@@ -88,6 +88,24 @@ fn note(mut connection: TcpStream, mails: &Mutex<Vec<Instant>>) -> std::io::Resu
     Ok(())
 }
 
+/// How a server's checks decide.
+#[derive(Clone, Copy)]
+enum Checks {
+    /// As HAProxy does if it is not told otherwise: three failures, two successes.
+    Usual,
+    /// One failure, one success.
+    AtOnce,
+}
+
+impl Checks {
+    fn words(self) -> &'static str {
+        match self {
+            Checks::Usual => "inter 300ms fall 3 rise 2",
+            Checks::AtOnce => "inter 50ms fall 1 rise 1",
+        }
+    }
+}
+
 /// A HAProxy with a server whose health changes.
 struct Subject {
     place: Place,
@@ -97,14 +115,14 @@ struct Subject {
     is_up: bool,
     log_lines: usize,
     times: Vec<Duration>,
+    last: Instant,
 }
 
 impl Subject {
-    fn start(contender: Contender, place: Place) -> Self {
+    fn start(contender: Contender, place: Place, checks: Checks) -> Self {
         let (server, other_server) = (Backend::tcp(), Backend::tcp());
         let mut lines = contender.backend_lines();
-        lines.push("default-server inter 50ms".into());
-        lines.push(format!("server s1 {} check", server.address()));
+        lines.push(format!("server s1 {} check {}", server.address(), checks.words()));
         // The backend keeps a server, so that a change is one mail.
         lines.push(format!("server s2 {}", other_server.address()));
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -117,6 +135,7 @@ impl Subject {
             is_up: true,
             log_lines: 0,
             times: Vec::new(),
+            last: Instant::now(),
         }
     }
 
@@ -135,30 +154,43 @@ impl Subject {
         let mail = within(PATIENCE, || self.place.mails().into_iter().nth(mails_before));
         self.times.extend(mail.map(|mail| mail - logged));
         sleep(PAUSE);
+        self.last = Instant::now();
+    }
+
+    fn change_after_a_rest(&mut self) {
+        sleep(REST.saturating_sub(self.last.elapsed()));
+        self.change();
     }
 }
 
 /// Prints the comparison.
 pub fn bench() {
+    let n = |name: &str, d: usize| std::env::var(name).map_or(d, |n| n.parse().unwrap());
     let contenders = [Contender::EmailAlert, Contender::Native];
-    let mut rounds = [
-        ("a relay that does nothing but to answer", contenders.map(|one| Subject::start(one, Place::idle()))),
-        ("Debian's Postfix", contenders.map(|one| Subject::start(one, Place::postfix()))),
-    ];
-    for _ in 0..FIRSTS {
-        sleep(REST);
-        rounds.iter_mut().flat_map(|(_, subjects)| subjects).for_each(Subject::change);
+    let places: [(&str, fn() -> Place); 2] =
+        [("a relay that does nothing but to answer", Place::idle), ("Debian's Postfix", Place::postfix)];
+    let mut rounds = Vec::new();
+    for (relay, place) in places.into_iter().take(n("PLACES", 2)) {
+        for checks in [Checks::Usual, Checks::AtOnce] {
+            rounds.push((relay, checks, contenders.map(|one| Subject::start(one, place(), checks))));
+        }
     }
-    for (relay, subjects) in &mut rounds {
+    for _ in 0..n("FIRSTS", FIRSTS) {
+        rounds.iter_mut().flat_map(|(_, _, subjects)| subjects).for_each(Subject::change_after_a_rest);
+    }
+    for (relay, checks, subjects) in &mut rounds {
+        let checks = match checks {
+            Checks::Usual => "by HAProxy's usual checks, of which three fail or two succeed",
+            Checks::AtOnce => "by checks of which the first decides (fall 1 rise 1)",
+        };
         head(&format!(
             "From HAProxy's log line to the mail's acceptance by {relay}, for the first change after a rest,\n\
-             when no session is open: {FIRSTS} changes by a server that refuses connections and accepts them again"
+             {checks}: {FIRSTS} changes by a server that refuses connections and accepts them again"
         ));
         show(&contenders, subjects);
     }
-
-    for (relay, subjects) in &mut rounds {
-        for _ in 0..CHANGES / TURN {
+    for (relay, _, subjects) in rounds.iter_mut().filter(|(_, checks, _)| matches!(checks, Checks::AtOnce)) {
+        for _ in 0..n("CHANGES", CHANGES) / TURN {
             for subject in &mut *subjects {
                 (0..TURN).for_each(|_| subject.change());
             }

@@ -336,8 +336,9 @@ impl Collector {
     /// Makes mails of a record.
     fn make(&mut self, record: &[u64], id: &str) {
         let Some(change) = self.read(record) else { return };
-        let (mut events, now) = (change.events(), SystemTime::now());
-        let mails = match (change.present, events.pop()) {
+        let (present, now) = (change.present, SystemTime::now());
+        let mut events = change.into_events();
+        let mails = match (present, events.pop()) {
             (Some(_), Some(event)) => self.engine.answer(event, id, now),
             (_, last) => {
                 events.extend(last);
@@ -352,7 +353,7 @@ impl Collector {
     fn make_again(&mut self, legacy: &Legacy, event: &Rescued) {
         let Some(change) = self.read(&event.record).filter(|change| change.present.is_none()) else { return };
         let is_for = |to: &[Recipient]| !legacy.has_told(to, event);
-        let (events, now) = (change.events(), SystemTime::now());
+        let (events, now) = (change.into_events(), SystemTime::now());
         let mails = self.engine.take_over(&legacy.token, is_for, events, &event.id, now);
         self.in_hand.mails.extend(mails);
     }

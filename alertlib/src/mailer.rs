@@ -53,7 +53,11 @@ impl Station {
     /// Logs `trouble` if the log does not have it yet.
     fn tell(&mut self, trouble: &Trouble, waiting: u64) {
         if self.told.as_ref() != Some(trouble) {
-            log::warn!("relay {}: {trouble}; trying again, {} waiting", self.name, count(waiting, "mail"));
+            let then = match waiting {
+                0 => "no mail is waiting for it".to_owned(),
+                _ => format!("trying again, {} waiting", count(waiting, "mail")),
+            };
+            log::warn!("relay {}: {trouble}; {then}", self.name);
             self.told = Some(trouble.clone());
         }
     }

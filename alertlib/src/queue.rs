@@ -284,8 +284,12 @@ impl Queue {
         let until = self.capacity.min((self.tail.0.load(Relaxed) & !CLOSED) + READY);
         let ready = self.ready.load(Relaxed);
         for ticket in ready..until {
-            // Writes what is there: a page that was only read would have to come again.
-            self.slot(ticket).0.fetch_or(0, Relaxed);
+            // Writes what is there, and with an exchange, since compilers make a mere look of what changes nothing: a page that
+            // was only read would have to come again.
+            let stamp = self.slot(ticket).0;
+            let seen = stamp.load(Relaxed);
+            // It has another one meanwhile: somebody else wrote it.
+            let _ = stamp.compare_exchange(seen, seen, Relaxed, Relaxed);
         }
         self.ready.store(ready.max(until), Relaxed);
     }

@@ -37,6 +37,9 @@ const STACK: usize = 512 * 1024;
 /// What is younger may be lost when the machine loses power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a stop waits for threads that have nothing to deliver.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// Silences that wait for the collector at most.
 const SILENCES: usize = 16;
 
@@ -270,9 +273,11 @@ impl Service {
     ///
     /// Returns how many events and mails were left; the log has their number.
     pub fn stop(&self, bound: Duration) -> u64 {
-        let deadline = Instant::now() + bound;
         self.shared.outbox.drain();
         self.shared.queue.close();
+        // What the threads are at then is a goodbye, or a session that was opened in vain.
+        let bound = if self.pending() == 0 { bound.min(GOODBYE) } else { bound };
+        let deadline = Instant::now() + bound;
         // Nothing is ever sent through it: it ends when the threads have. How they did shows in what is left.
         let _ = self.ended.recv_deadline(deadline);
         self.shared.outbox.abandon();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Text from elsewhere (names, checks, relays, programs) made fit for mails, logs and terminals.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Formatter, Write};
 
 /// Stands for what was left out of a text that was too long.
 pub const CUT: &str = "[...]";
@@ -31,6 +31,17 @@ pub fn visible_bytes(bytes: Vec<u8>) -> String {
         Ok(text) => visible(&text),
         Err(error) => visible(&String::from_utf8_lossy(error.as_bytes())),
     }
+}
+
+/// What `write` writes, where it is wanted: no text of its own is made of it.
+pub fn words(write: impl Fn(&mut Formatter) -> fmt::Result) -> impl Display {
+    struct Words<F>(F);
+    impl<F: Fn(&mut Formatter) -> fmt::Result> Display for Words<F> {
+        fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+            (self.0)(f)
+        }
+    }
+    Words(write)
 }
 
 /// The characters of Unicode's classes Cf, Zl and Zp that occur in text.

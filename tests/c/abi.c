@@ -67,6 +67,7 @@ static void expect_no_threads(void)
 	counters.size = sizeof(counters);
 	EXPECT(haproxy_email_alert(&event), NOT_RUNNING);
 	EXPECT(haproxy_email_alert(NULL), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_expect(1000), NOT_RUNNING);
 	EXPECT(haproxy_email_alert_get_counters(&counters), NOT_RUNNING);
 	EXPECT(haproxy_email_alert_drain(), NOT_RUNNING);
 	EXPECT(haproxy_email_alert_pending(), 0);
@@ -132,6 +133,9 @@ static void order(const char *directory)
 	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
 	EXPECT(parse("email_alert too-late@example.com", NULL, 0), NOT_RUNNING);
 	EXPECT(haproxy_email_alert_configured(), true);
+	EXPECT(haproxy_email_alert_expect(0), OK);
+	EXPECT(haproxy_email_alert_expect(1000), OK);
+	EXPECT(haproxy_email_alert_expect(UINT32_MAX), OK);
 	EXPECT(haproxy_email_alert(&event), OK);
 
 	/* draining: events are still taken */
@@ -144,6 +148,7 @@ static void order(const char *directory)
 	EXPECT(haproxy_email_alert_stop(20000), OK);
 	EXPECT(haproxy_email_alert_stop(20000), OK);
 	EXPECT(haproxy_email_alert(&event), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_expect(1000), NOT_RUNNING);
 	EXPECT(haproxy_email_alert_drain(), OK);
 	EXPECT(haproxy_email_alert_pending(), 0);
 	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);

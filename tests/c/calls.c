@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * Calls of haproxy_email_alert() to be counted: their allocations by this program, their instructions and system calls by
- * the tools that it runs under.
+ * Calls of haproxy_email_alert() to be counted: their allocations and page faults by this program, their instructions and system
+ * calls by the tools that it runs under.
  *
  * Usage: calls idle|busy <calls> <typical|longest> <empty directory>
  *
@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,6 +69,16 @@ void free(void *old)
 	if (old)
 		allocations++;
 	__libc_free(old);
+}
+
+/* Pages that the system had to bring for this thread so far. */
+static long page_faults(void)
+{
+	struct rusage usage;
+
+	if (getrusage(RUSAGE_THREAD, &usage) != 0)
+		abort();
+	return usage.ru_minflt;
 }
 
 /* The system says that this thread waits. */
@@ -124,6 +135,7 @@ int main(int argc, char **argv)
 	unsigned long n, calls, before, during = 0, refused = 0;
 	pthread_t feeder;
 	pid_t collectors[COLLECTORS];
+	long faults = 0;
 	int idle;
 
 	limit_time();
@@ -154,6 +166,7 @@ int main(int argc, char **argv)
 			let_sleep(collectors);
 		else
 			let_work();
+		faults -= page_faults();
 		/* these two mark the call in a trace of system calls */
 		getppid();
 		before = allocations;
@@ -161,6 +174,7 @@ int main(int argc, char **argv)
 			refused++;
 		during += allocations - before;
 		getppid();
+		faults += page_faults();
 	}
 	if (!idle) {
 		__atomic_store_n(&fed_up, 1, __ATOMIC_RELAXED);
@@ -168,6 +182,7 @@ int main(int argc, char **argv)
 	}
 	/* all: what a tool counts that does not tell threads apart */
 	printf("calls %lu\nall-calls %lu\nrefused %lu\nallocations %lu\n", calls, calls + fed, refused, during);
+	printf("faults %ld\n", faults);
 	EXPECT(haproxy_email_alert_stop(60000), HAPROXY_EMAIL_ALERT_OK);
 	return finish();
 }

@@ -30,6 +30,8 @@ pub struct Cost {
     pub instructions: f64,
     /// Allocations and releases of memory.
     pub allocations: f64,
+    /// Pages of memory that the kernel has to bring.
+    pub page_faults: f64,
     /// System calls that wake the collector.
     pub wake_ups: f64,
     /// Any other system calls.
@@ -55,9 +57,15 @@ impl Calls {
     pub fn measure(&self, collector: Collector, texts: Texts) -> Cost {
         let (plain, _) = self.run(&[], collector, texts);
         assert!(plain.number("allocations-of-the-start") > 0, "allocations are not counted at all");
-        let allocations = plain.number("allocations") as f64 / plain.number("calls") as f64;
+        let each = |what| plain.number(what) as f64 / plain.number("calls") as f64;
         let (wake_ups, other_calls) = self.system_calls(collector, texts);
-        Cost { instructions: self.instructions(collector, texts), allocations, wake_ups, other_calls }
+        Cost {
+            instructions: self.instructions(collector, texts),
+            allocations: each("allocations"),
+            page_faults: each("faults"),
+            wake_ups,
+            other_calls,
+        }
     }
 
     fn run(&self, tool: &[&str], collector: Collector, texts: Texts) -> (Facts, String) {
@@ -116,8 +124,11 @@ impl Calls {
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Cost { instructions, allocations, wake_ups, other_calls } = self;
-        write!(f, "{instructions:>12.0} {allocations:>11} {wake_ups:>8.3} {other_calls:>18}")
+        let Cost { instructions, allocations, page_faults, wake_ups, other_calls } = self;
+        write!(
+            f,
+            "{instructions:>12.0} {allocations:>11} {page_faults:>11.3} {wake_ups:>8.3} {other_calls:>18}"
+        )
     }
 }
 

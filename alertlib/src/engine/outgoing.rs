@@ -77,7 +77,7 @@ pub struct Incident {
     /// When it began.
     pub since: SystemTime,
     /// Why, in short: see [`Event::why`].
-    pub why: String,
+    pub why: Arc<str>,
     /// Changes of its health from the beginning, that one included: 2 for DOWN and UP.
     pub changes: u32,
 }

@@ -96,7 +96,7 @@ pub struct Subject {
     /// Not told yet.
     pub waiting: Option<Waiting>,
     /// What the next process has to know, which sees again what is for the next mail.
-    pub remembered: Option<Known>,
+    pub remembered: Option<Box<Known>>,
     /// The process that knew of it, as long as nothing was heard of it in this one.
     pub inherited: Option<Arc<str>>,
     /// What was heard of it in this process, and was no news after what that process had told.
@@ -155,7 +155,7 @@ impl Subject {
             thread,
             waiting,
             flapping,
-            remembered: Some(known),
+            remembered: Some(Box::new(known)),
             inherited: Some(from),
             ..Subject::unknown()
         }
@@ -174,8 +174,10 @@ impl Subject {
             waiting,
         };
         let known = known.name().map(|_| known);
-        let is_new = self.remembered != known;
-        self.remembered = known;
+        let is_new = self.remembered.as_deref() != known.as_ref();
+        if is_new {
+            self.remembered = known.map(Box::new);
+        }
         is_new
     }
 
@@ -218,7 +220,7 @@ impl Subject {
             let untold = self.waiting.as_ref().and_then(|waiting| waiting.item.incident.clone());
             let incident = match untold {
                 Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
-                None => Incident { since: event.when, why: event.why().into_owned(), changes: 1 },
+                None => Incident { since: event.when, why: event.why().into(), changes: 1 },
             };
             self.trouble = Some(Trouble { incident, begin: event.clone(), told: now });
         }

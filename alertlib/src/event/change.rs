@@ -131,12 +131,13 @@ pub enum Present {
 
 impl Change {
     /// The alerts that it means: of the server, then of its backend.
-    pub fn events(&self) -> Vec<Event> {
+    pub fn into_events(self) -> Vec<Event> {
         if let Some(present) = self.present {
             return vec![self.present_event(present)];
         }
         if let Some(result) = self.result {
-            return vec![self.server_event(Kind::Check, self.check_sentence(result))];
+            let sentence = self.check_sentence(result);
+            return vec![self.server_event(Kind::Check, sentence)];
         }
         let usable = self.active.saturating_add(self.backup);
         let backend = match (self.usable_before, usable) {
@@ -144,12 +145,13 @@ impl Change {
             (0, 1..) => Some(Kind::BackendUp),
             _ => None,
         };
-        let of_server = self.kind().map(|kind| self.server_event(kind, self.sentence(kind)));
         let of_backend = backend.map(|kind| self.backend_event(kind, self.backend_sentence(kind)));
+        let of_server = self.kind().map(|kind| (kind, self.sentence(kind)));
+        let of_server = of_server.map(|(kind, sentence)| self.server_event(kind, sentence));
         of_server.into_iter().chain(of_backend).collect()
     }
 
-    fn server_event(&self, kind: Kind, sentence: String) -> Event {
+    fn server_event(self, kind: Kind, sentence: String) -> Event {
         let was = match (self.old_admin.maint(), self.old_admin.drain(), self.old_state) {
             _ if self.present.is_some() || self.result.is_some() => "",
             (true, ..) => "MAINT",
@@ -174,15 +176,15 @@ impl Change {
                 Kind::Maint if was == "UP" => Level::Alert,
                 _ => Level::Notice,
             },
-            proxy: self.proxy.clone(),
+            proxy: self.proxy,
             is_listen: self.is_listen,
-            server: Some(self.server.clone()),
+            server: Some(self.server),
             sentence,
             was: was.to_owned(),
-            check: self.check.clone(),
-            cause: self.cause.clone(),
-            via: self.via.as_ref().map(|(proxy, server)| format!("{proxy}/{server}")),
-            address: self.address.clone(),
+            check: self.check,
+            cause: self.cause,
+            via: self.via.map(|(proxy, server)| format!("{proxy}/{server}")),
+            address: self.address,
             active: self.active,
             backup: self.backup,
         }
@@ -213,7 +215,7 @@ impl Change {
     }
 
     /// What has become of what the process before knew to be in trouble.
-    fn present_event(&self, present: Present) -> Event {
+    fn present_event(self, present: Present) -> Event {
         let usable = self.active.saturating_add(self.backup);
         let gone = "is not in the configuration any more";
         match (self.server.is_empty(), present) {
@@ -225,7 +227,8 @@ impl Change {
                 self.backend_event(kind, self.backend_sentence(kind))
             }
             (false, Present::Gone) => {
-                self.server_event(Kind::Gone, format!("Server {}/{} {gone}.", self.proxy, self.server))
+                let sentence = format!("Server {}/{} {gone}.", self.proxy, self.server);
+                self.server_event(Kind::Gone, sentence)
             }
             (false, Present::There) => {
                 let kind = match self.new_state {
@@ -273,7 +276,7 @@ impl Change {
         match (old.maint(), new.maint()) {
             (true, false) => Some(Kind::Ready),
             (false, true) => Some(Kind::Maint),
-            (true, true) => self.remaining_maint().map(|_| Kind::Maint),
+            (true, true) => self.remains_in_maint().then_some(Kind::Maint),
             (false, false) => match (old.drain(), new.drain()) {
                 (true, false) => Some(Kind::Ready),
                 (false, true) => Some(Kind::Drain),
@@ -325,16 +328,16 @@ pub mod tests {
             (State::Stopped, State::Stopped),
         ] {
             let change = Change { old_state: old, new_state: new, usable_before: 1, ..change() };
-            assert_eq!(change.events(), []);
+            assert_eq!(change.into_events(), []);
         }
-        assert_eq!(admin(0, 0).events(), []);
+        assert_eq!(admin(0, 0).into_events(), []);
     }
 
     #[test]
     fn a_backend_is_told_when_its_last_server_goes_and_its_first_comes() {
         let kinds = |before, active, backup| -> Vec<(Kind, String)> {
             let change = Change { usable_before: before, active, backup, is_listen: true, ..change() };
-            let events = change.events().into_iter().filter(|event| event.server.is_none());
+            let events = change.into_events().into_iter().filter(|event| event.server.is_none());
             events.map(|event| (event.kind, event.sentence)).collect()
         };
         assert_eq!(

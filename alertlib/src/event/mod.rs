@@ -2,7 +2,7 @@
 //! What happened, in HAProxy's words.
 //!
 //! A [`Change`] is what HAProxy hands over, through the queue as a [`record`]: one commit of a server's status, before and
-//! after. [`Change::events`] says which alerts it means: one of the server, one of its backend, both or none. The sentences
+//! after. [`Change::into_events`] says which alerts it means: one of the server, one of its backend, both or none. The sentences
 //! are those of HAProxy's log ([`sentence`]), so that what one reads in the mail can be searched in the log.
 
 mod change;

@@ -4,104 +4,108 @@
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
 use super::{Admin, Change, Check, CheckResult, Kind, Outcome, State};
-use std::fmt;
+use crate::text::words;
+use std::fmt::{self, Display};
 
 impl Change {
-    /// HAProxy's words for a server that lost one reason for its maintenance and has another.
-    pub(super) fn remaining_maint(&self) -> Option<String> {
-        let (old, new) = (self.old_admin, self.new_admin);
-        let via = self.via_words();
-        if new.lost(old, Admin::RMAINT) {
-            Some(format!(" ('{}') resolves again but remains in maintenance{via}", self.hostname))
-        } else if new.lost(old, Admin::IMAINT) {
-            Some(" remains in forced maintenance".to_owned())
-        } else if new.lost(old, Admin::FMAINT) {
-            Some(format!(" is leaving forced maintenance but remains in maintenance{via}"))
-        } else {
-            None
-        }
+    /// Has the server lost one reason for its maintenance, and another one is left?
+    pub(super) fn remains_in_maint(&self) -> bool {
+        let lost = |flag| self.new_admin.lost(self.old_admin, flag);
+        lost(Admin::RMAINT) || lost(Admin::IMAINT) || lost(Admin::FMAINT)
     }
 
-    fn via_words(&self) -> String {
-        match &self.via {
-            Some((proxy, server)) => format!(" via {proxy}/{server}"),
-            None => String::new(),
-        }
+    /// HAProxy's words for that.
+    fn remaining_maint(&self) -> impl Display {
+        let lost = |flag| self.new_admin.lost(self.old_admin, flag);
+        words(move |f| {
+            let via = self.via_words();
+            if lost(Admin::RMAINT) {
+                write!(f, " ('{}') resolves again but remains in maintenance{via}", self.hostname)
+            } else if lost(Admin::IMAINT) {
+                write!(f, " remains in forced maintenance")
+            } else {
+                write!(f, " is leaving forced maintenance but remains in maintenance{via}")
+            }
+        })
+    }
+
+    fn via_words(&self) -> impl Display {
+        words(|f| match &self.via {
+            Some((proxy, server)) => write!(f, " via {proxy}/{server}"),
+            None => Ok(()),
+        })
     }
 
     /// HAProxy's sentence for the server, with the final period of its log.
     pub(super) fn sentence(&self, kind: Kind) -> String {
+        let backup = if self.is_backup { "Backup " } else { "" };
+        format!("{backup}Server {}/{}{}.", self.proxy, self.server, self.what(kind))
+    }
+
+    /// What has become of the server.
+    fn what(&self, kind: Kind) -> impl Display {
         let (old, new) = (self.old_admin, self.new_admin);
         let up_or_down = if self.new_state == State::Stopped { "DOWN" } else { "UP" };
         let drain_or_ready = if new.drain() { "DRAIN" } else { "READY" };
-        let cause = if self.cause.is_empty() { String::new() } else { format!(" ({})", self.cause) };
-        let what = match kind {
-            Kind::Down => format!(" is DOWN{}{}", self.reason(false), self.counts(true)),
-            Kind::Up => format!(" is UP{}{}", self.reason(false), self.counts(false)),
-            Kind::Nolb => format!(" is stopping{}{}", self.reason(false), self.counts(false)),
+        let cause = words(|f| match self.cause.as_str() {
+            "" => Ok(()),
+            cause => write!(f, " ({cause})"),
+        });
+        words(move |f| match kind {
+            Kind::Down => write!(f, " is DOWN{}{}", self.reason(false), self.counts(true)),
+            Kind::Up => write!(f, " is UP{}{}", self.reason(false), self.counts(false)),
+            Kind::Nolb => write!(f, " is stopping{}{}", self.reason(false), self.counts(false)),
+            Kind::Maint if old.maint() && self.remains_in_maint() => write!(f, "{}", self.remaining_maint()),
             Kind::Maint => {
-                let forced = new.has(Admin::FMAINT);
-                match self.remaining_maint() {
-                    Some(words) if old.maint() => words,
-                    _ if self.old_state == State::Stopped => {
-                        format!(" was DOWN and now enters maintenance{cause}{}", self.reason(forced))
-                    }
-                    _ => {
-                        format!(
-                            " is going DOWN for maintenance{cause}{}{}",
-                            self.reason(forced),
-                            self.counts(true)
-                        )
-                    }
+                let reason = self.reason(new.has(Admin::FMAINT));
+                match self.old_state {
+                    State::Stopped => write!(f, " was DOWN and now enters maintenance{cause}{reason}"),
+                    _ => write!(f, " is going DOWN for maintenance{cause}{reason}{}", self.counts(true)),
                 }
             }
             Kind::Ready if old.maint() => {
-                let (name, why) = if new.lost(old, Admin::IMAINT) {
-                    (String::new(), "leaving maintenance")
+                let state = format_args!(" is {up_or_down}/{drain_or_ready}");
+                if new.lost(old, Admin::IMAINT) {
+                    write!(f, "{state} (leaving maintenance)")
                 } else if new.lost(old, Admin::RMAINT) {
-                    (format!(" ('{}')", self.hostname), "resolves again")
+                    write!(f, " ('{}'){state} (resolves again)", self.hostname)
                 } else {
-                    (String::new(), "leaving forced maintenance")
-                };
-                format!("{name} is {up_or_down}/{drain_or_ready} ({why})")
+                    write!(f, "{state} (leaving forced maintenance)")
+                }
             }
             Kind::Ready if self.since_2_8 && !old.has(Admin::FDRAIN) => {
-                format!(" is {up_or_down} (leaving drain){}", self.via_words())
+                write!(f, " is {up_or_down} (leaving drain){}", self.via_words())
             }
             // HAProxy 2.6 tests the flag that is left, so the inherited drain's end has the same words.
-            Kind::Ready => format!(" is {up_or_down} (leaving forced drain)"),
+            Kind::Ready => write!(f, " is {up_or_down} (leaving forced drain)"),
             Kind::Drain if !old.drain() => {
-                let forced = new.has(Admin::FDRAIN);
-                format!(" enters drain state{cause}{}{}", self.reason(forced), self.counts(false))
+                let reason = self.reason(new.has(Admin::FDRAIN));
+                write!(f, " enters drain state{cause}{reason}{}", self.counts(false))
             }
             Kind::Drain if !new.has(Admin::FDRAIN) => {
                 let leaving = if self.since_2_8 { "" } else { "is leaving forced drain but " };
-                format!(" {leaving}remains in drain mode{}", self.via_words())
+                write!(f, " {leaving}remains in drain mode{}", self.via_words())
             }
-            Kind::Drain => " remains in forced drain mode".to_owned(),
-            Kind::BackendDown | Kind::BackendUp | Kind::Check | Kind::Gone => {
-                return self.backend_sentence(kind);
-            }
-        };
-        let backup = if self.is_backup { "Backup " } else { "" };
-        format!("{backup}Server {}/{}{what}.", self.proxy, self.server)
+            Kind::Drain => write!(f, " remains in forced drain mode"),
+            Kind::BackendDown | Kind::BackendUp | Kind::Check | Kind::Gone => Ok(()),
+        })
     }
 
     /// `srv_append_status()`, first half: the check, else HAProxy's own word, else the tracked server.
-    fn reason(&self, forced: bool) -> String {
-        if !self.operational {
-            // An administrative change has its cause in parentheses already.
-            return if forced { String::new() } else { self.via_words() };
-        }
-        // HAProxy 2.8 names both.
-        let via = if self.since_2_8 { self.via_words() } else { String::new() };
-        if let Some(check) = &self.check {
-            return format!(", {check}{via}");
-        }
-        if !self.cause.is_empty() {
-            return format!(", {}{via}", self.cause);
-        }
-        self.via_words()
+    fn reason(&self, forced: bool) -> impl Display {
+        words(move |f| {
+            let via = self.via_words();
+            // HAProxy 2.8 names both.
+            let too = words(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
+            match (&self.check, self.cause.as_str()) {
+                // An administrative change has its cause in parentheses already.
+                _ if !self.operational && forced => Ok(()),
+                _ if !self.operational => write!(f, "{via}"),
+                (Some(check), _) => write!(f, ", {check}{too}"),
+                (None, "") => write!(f, "{via}"),
+                (None, cause) => write!(f, ", {cause}{too}"),
+            }
+        })
     }
 
     /// `set_server_check_status()`: what "option log-health-checks" logs.
@@ -126,22 +130,23 @@ impl Change {
     }
 
     /// `srv_append_status()`, second half: what the backend has left.
-    fn counts(&self, leaving: bool) -> String {
-        let Some(requeued) = self.requeued else { return String::new() };
+    fn counts(&self, leaving: bool) -> impl Display {
         let (active, backup, queued) = (self.active, self.backup, self.queued);
         let on_backup = if backup > 0 && active == 0 { " Running on backup." } else { "" };
-        if leaving {
-            format!(
+        words(move |f| match self.requeued {
+            None => Ok(()),
+            Some(requeued) if leaving => write!(
+                f,
                 ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, \
                  {requeued} requeued, {queued} remaining in queue",
                 self.sessions
-            )
-        } else {
-            format!(
+            ),
+            Some(requeued) => write!(
+                f,
                 ". {active} active and {backup} backup servers online.{on_backup} \
                  {requeued} sessions requeued, {queued} total in queue"
-            )
-        }
+            ),
+        })
     }
 
     /// `set_backend_down()`; for the way back, on which HAProxy says nothing, words of the same kind.
@@ -157,7 +162,7 @@ impl Change {
     }
 }
 
-impl fmt::Display for Check {
+impl Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "reason: {}", self.reason)?;
         if let Some(code) = self.code {
@@ -180,7 +185,7 @@ mod tests {
 
     /// The server's alert: its kind and sentence, without the server's name.
     fn told(change: Change) -> Option<(Kind, String)> {
-        let event = change.events().into_iter().find(|event| event.server.is_some())?;
+        let event = change.into_events().into_iter().find(|event| event.server.is_some())?;
         Some((event.kind, event.sentence.replace("Server servers/server2 ", "")))
     }
 
@@ -188,7 +193,7 @@ mod tests {
     fn the_sentence_is_haproxys() {
         let down = Change { active: 0, check: Some(timeout()), ..change() };
         assert_eq!(
-            down.events()[0].sentence,
+            down.into_events()[0].sentence,
             "Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms. 0 active and 0 backup \
              servers left. 0 sessions active, 0 requeued, 0 remaining in queue."
         );
@@ -205,7 +210,7 @@ mod tests {
             ..change()
         };
         assert_eq!(
-            up.events()[0].sentence,
+            up.into_events()[0].sentence,
             "Backup Server servers/server2 is UP, reason: Layer4 timeout, code: 503, info: \"Service Unavailable\", check \
              duration: 2001ms. 0 active and 1 backup servers online. Running on backup. 2 sessions requeued, 3 total in queue."
         );
@@ -230,7 +235,7 @@ mod tests {
             ),
         ] {
             let check = Change { result: Some(result), check: Some(timeout()), ..change() };
-            let [event] = check.events().try_into().expect("one event");
+            let [event] = check.into_events().try_into().expect("one event");
             assert_eq!((event.kind, event.health, &*event.was), (Kind::Check, crate::event::Health::Up, ""));
             assert_eq!(event.sentence, format!("Health check for server servers/server2 {words}"));
         }

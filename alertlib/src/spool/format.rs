@@ -391,7 +391,7 @@ impl<'a> Lines<'a> {
         Ok(Some(Incident {
             since: time(since).ok_or("its 'incident' has no time")?,
             changes: changes.parse().map_err(|_| "its 'incident' has no number")?,
-            why: why.to_owned(),
+            why: why.into(),
         }))
     }
 
@@ -480,7 +480,7 @@ mod tests {
             active: 2,
             ..sample()
         };
-        let incident = Incident { since: event.when, why: event.why().into_owned(), changes: 1 };
+        let incident = Incident { since: event.when, why: event.why().into(), changes: 1 };
         let mail = Outgoing {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),
@@ -540,7 +540,7 @@ mod tests {
                 ..sample()
             },
         ];
-        let incident = Incident { since: SystemTime::UNIX_EPOCH, why: String::new(), changes: 12 };
+        let incident = Incident { since: SystemTime::UNIX_EPOCH, why: "".into(), changes: 12 };
         let mut items: Vec<Item> = others.drain(..).map(Item::of).collect();
         items[1] = Item { incident: Some(incident), note: Note::Stable, changes: 9, ..items[1].clone() };
         for about in [

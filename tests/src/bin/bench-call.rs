@@ -9,7 +9,7 @@ fn main() {
         "One call of haproxy_email_alert(), on average of 500 (bars: 1000 instructions for a typical event,"
     );
     println!("no allocation, at most one wake-up, no other system call):\n");
-    println!("collector  texts    instructions allocations wake-ups other system calls");
+    println!("collector  texts    instructions allocations page faults wake-ups other system calls");
     for collector in [Collector::Idle, Collector::Busy] {
         for texts in [Texts::Typical, Texts::Longest] {
             let cost = calls.measure(collector, texts);

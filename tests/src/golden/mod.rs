@@ -84,7 +84,7 @@ impl World {
     }
 
     fn happens(&mut self, change: Change) {
-        let events = Change { when: Some(self.now), ..change }.events();
+        let events = Change { when: Some(self.now), ..change }.into_events();
         let id = self.id();
         self.mails.extend(self.engine.take(events, &id, self.now));
     }

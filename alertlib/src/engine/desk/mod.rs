@@ -28,7 +28,8 @@ const SETTLE_EVERY: Duration = Duration::from_secs(1);
 pub struct Desk {
     audience: Audience,
     policy: Policy,
-    subjects: HashMap<Arc<Name>, Subject>,
+    /// In boxes: the table grows by copying all of them.
+    subjects: HashMap<Arc<Name>, Box<Subject>>,
     /// Those that have news for the next mail, in their order. Some may have been told since.
     news: Vec<Arc<Name>>,
     window: Window,
@@ -103,7 +104,7 @@ impl Desk {
             return;
         }
         let name = Arc::new(name);
-        let subject = self.subjects.entry(name.clone()).or_insert_with(Subject::unknown);
+        let subject = self.subjects.entry(name.clone()).or_insert_with(|| Box::new(Subject::unknown()));
         let has_said = subject.has_said(event);
         if let Some(from) = subject.inherited.take() {
             (self.inherited, self.changed) = (self.inherited - 1, true);
@@ -308,7 +309,7 @@ impl Desk {
     /// What the next process has to know: the troubles that this audience was told of, and of which it has not been told that
     /// they are over, and what it will be told when it is quiet.
     pub fn known(&self) -> Vec<Known> {
-        self.subjects.values().filter_map(|subject| subject.remembered.clone()).collect()
+        self.subjects.values().filter_map(|subject| subject.remembered.as_deref().cloned()).collect()
     }
 
     /// Has [`Desk::known`] changed since the last time that this was asked?
@@ -355,7 +356,7 @@ impl Desk {
                     self.news.push(name.clone());
                 }
             }
-            self.subjects.insert(name, subject);
+            self.subjects.insert(name, Box::new(subject));
         }
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
         self.changed = true;

@@ -51,7 +51,7 @@ fn start(contender: Contender, relay: &Relay, servers: &Service) -> Haproxy {
     for backend in 1..=BACKENDS {
         let mut lines = contender.backend_lines();
         // Once they are down the checks rest: what is measured after that are the mails.
-        lines.push("default-server inter 500ms downinter 1h".into());
+        lines.push("default-server inter 500ms downinter 1h fall 3 rise 2".into());
         lines.push(format!("server-template s 1-{SERVERS} {} check", servers.address()));
         let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
         setup = setup.backend(&format!("be{backend}"), &lines);

@@ -147,35 +147,43 @@ impl Mailer {
                 self.begin(&entry);
                 Task::Send(entry)
             }
-            Next::WaitUntil(due) => match self.expectation.take().filter(|until| *until > now) {
-                Some(until) => Task::GetReady(until),
-                None if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
-                None => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
+            Next::WaitUntil(due) => match self.expectation.take() {
+                Some(until) if until > now && !self.outbox.is_draining() => Task::GetReady(until),
+                _ if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
+                _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             },
             Next::End => Task::End,
         }
     }
 
     /// Does `task`, which [`Mailer::next_task`] gave, and what is to be done after it, until there is nothing but to wait. False:
-    /// it is the end.
-    pub fn work(&mut self, mut task: Task) -> bool {
+    /// it is the end. `waits` is called before anything is waited for.
+    pub fn work(&mut self, mut task: Task, waits: &dyn Fn()) -> bool {
         loop {
             match task {
                 Task::Send(entry) => {
-                    self.attempt(*entry);
+                    self.attempt(*entry, waits);
                     self.in_hand = None;
                     self.in_vain = 0;
                     self.expectation.rest(Duration::ZERO);
                     self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
                 }
-                Task::GetReady(until) => self.open(until),
-                Task::HangUp => self.hang_up(),
+                Task::GetReady(until) => {
+                    waits();
+                    self.open(until);
+                }
+                Task::HangUp => {
+                    waits();
+                    self.hang_up();
+                }
                 Task::Wait(_) => return true,
                 Task::End => {
+                    waits();
                     self.hang_up();
                     return false;
                 }
             }
+            waits();
             task = self.next_task();
         }
     }
@@ -238,7 +246,7 @@ impl Mailer {
         }
     }
 
-    fn attempt(&mut self, mut entry: Entry) {
+    fn attempt(&mut self, mut entry: Entry, waits: &dyn Fn()) {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
         let (mail, left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
@@ -255,7 +263,7 @@ impl Mailer {
                 return self.outbox.settled(entry.stored);
             }
         };
-        let (left, due) = self.offer(&mut entry, &mail, left, &message);
+        let (left, due) = self.offer(&mut entry, &mail, left, &message, waits);
         if left.is_empty() {
             return self.outbox.settled(entry.stored);
         }
@@ -289,6 +297,7 @@ impl Mailer {
         mail: &Outgoing,
         mut left: Vec<Recipient>,
         message: &Message,
+        waits: &dyn Fn(),
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;
@@ -299,7 +308,8 @@ impl Mailer {
                 unserved.clear();
                 continue;
             }
-            let verdicts = match station.transport.send(&Letter { from: &mail.from, to: &left, message }) {
+            let letter = Letter { from: &mail.from, to: &left, message, waits };
+            let verdicts = match station.transport.send(&letter) {
                 Ok(verdicts) => verdicts,
                 Err(trouble) => {
                     station.failed(Instant::now());

@@ -45,7 +45,7 @@ pub fn rehearse(plan: &Plan, composer: &Composer) -> u64 {
     let _ = shared.queue.push(|writer| change().write(now, writer));
     Collector::new(shared.clone(), engine, "rehearsal".to_owned(), never()).collect(|| ());
     let task = mailer.next_task();
-    mailer.work(task);
+    mailer.work(task, &|| ());
     shared.counters.delivered.get()
 }
 

@@ -24,8 +24,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::Builder;
@@ -346,8 +347,8 @@ fn anywhere() {
 /// The two threads that do the collector's and the mailer's work.
 ///
 /// One of them collects, and sleeps until there is something to do. If then something is to be sent and the other one is not
-/// at it, it sends that itself, and the other one collects. So a mail that comes after a rest needs one thread to wake up,
-/// not two after each other; and while a relay is slow, there still is one that collects.
+/// at it, it sends that itself, and the other one collects as soon as the relay is waited for. So a mail that comes after a
+/// rest needs one thread to wake up, not two after each other; and while a relay is slow, there still is one that collects.
 struct Crew {
     queue: Arc<Queue>,
     collector: Mutex<Collector>,
@@ -377,16 +378,21 @@ impl Crew {
     fn work(&self, me: queue::Collector) {
         let mut goes_on = true;
         while goes_on {
-            let (mut mailer, task) = self.collect(me);
-            goes_on = mailer.work(task);
+            let (collector, mut mailer, task) = self.collect(me);
+            let collector = Cell::new(Some(collector));
+            let hand_over = || drop(collector.take());
+            let worked = catch_unwind(AssertUnwindSafe(|| mailer.work(task, &hand_over)));
+            // Before the panic goes on: it was not the collector's.
+            hand_over();
+            goes_on = worked.unwrap_or_else(|panic| resume_unwind(panic));
             drop(mailer);
             // What came in the last moment, or is to be done later, is for the one who collects now.
             self.queue.nudge();
         }
     }
 
-    /// Collects until there is something for the mailer to do.
-    fn collect(&self, me: queue::Collector) -> (MutexGuard<'_, Mailer>, Task) {
+    /// Collects until there is something for the mailer to do. Nobody else collects before the first of the results is dropped.
+    fn collect(&self, me: queue::Collector) -> (MutexGuard<'_, Collector>, MutexGuard<'_, Mailer>, Task) {
         let mut collector = self.collector();
         if self.is_expecting.swap(false, Relaxed) {
             self.rehearse();
@@ -402,7 +408,7 @@ impl Crew {
                     Task::Wait(due) => due,
                     task => {
                         self.is_expecting.store(matches!(task, Task::GetReady(_)), Relaxed);
-                        return (mailer, task);
+                        return (collector, mailer, task);
                     }
                 },
                 None => None,

@@ -288,7 +288,12 @@ fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Verdict>, Trouble> {
         bytes: b"Subject: x\r\n\r\n.\r\nbody\r\n".to_vec(),
     };
     let to: Vec<Recipient> = to.iter().map(|address| recipient(address)).collect();
-    relay.send(&Letter { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message })
+    relay.send(&Letter {
+        from: &"lb1@example.com".parse().unwrap(),
+        to: &to,
+        message: &message,
+        waits: &|| (),
+    })
 }
 
 /// Says of each call: its arguments, then its input.

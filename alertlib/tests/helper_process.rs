@@ -59,7 +59,8 @@ impl Scratch {
         let mut relay = Command::new(Flavour::Sendmail, &program, Duration::from_secs(60), helper.clone());
         let message = Message { subject: String::new(), text: String::new(), bytes: Vec::new() };
         let to = [Recipient { address: "ops@example.com".parse().unwrap(), is_local: false }];
-        let letter = Letter { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message };
+        let letter =
+            Letter { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message, waits: &|| () };
         assert_eq!(relay.send(&letter), Ok(vec![Verdict::Delivered]));
         let out = std::fs::read_to_string(self.0.join("out")).unwrap();
         std::fs::remove_file(self.0.join("out")).unwrap();

@@ -86,6 +86,7 @@ impl Command {
 
 impl Transport for Command {
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        (letter.waits)();
         let (usable, unusable): (Vec<_>, Vec<_>) =
             letter.to.iter().enumerate().partition(|(_, to)| self.takes(to));
         let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();

@@ -66,6 +66,7 @@ impl File {
 
 impl Transport for File {
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
+        (letter.waits)();
         match self.write(&letter.message.bytes) {
             Ok(()) => Ok(vec![Verdict::Delivered; letter.to.len()]),
             Err((step, words)) => Err(Trouble::new(step, words)),

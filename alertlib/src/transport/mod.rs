@@ -15,7 +15,6 @@ use lettre::Address;
 use std::fmt;
 
 /// What is to be sent, and to whom (RFC 5321's envelope).
-#[derive(Debug)]
 pub struct Letter<'a> {
     /// The reverse-path.
     pub from: &'a Address,
@@ -23,6 +22,8 @@ pub struct Letter<'a> {
     pub to: &'a [Recipient],
     /// The mail.
     pub message: &'a Message,
+    /// To be called before anything is waited for; more than once is as good.
+    pub waits: &'a dyn Fn(),
 }
 
 /// What became of one recipient's copy.

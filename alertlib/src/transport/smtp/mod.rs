@@ -59,9 +59,11 @@ const PATIENCE: u32 = 6;
 /// bounded.
 const TAKES_SMALL: usize = 1024 * 1024;
 
-/// What is sent ahead of a mail that is not made yet has at most so many bytes: a socket that has nothing else to send takes them
-/// without waiting for the relay.
-const AHEAD: usize = 2048;
+/// A socket that has nothing else to send takes so many bytes without waiting for the relay.
+const SHORT: usize = 8 * 1024;
+
+/// A relay that answers within this time is not waited for.
+const SOON: Duration = Duration::from_millis(1);
 
 /// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
 const UNASKED: usize = 64 * 1024;
@@ -393,7 +395,13 @@ impl Smtp {
         if is_unasked && bytes.len() <= UNASKED {
             ahead.push(&content);
         }
+        if ahead.iter().map(|part| part.len()).sum::<usize>() > SHORT {
+            (letter.waits)();
+        }
         session.send_ahead(&ahead);
+        if !session.hears_within(SOON) {
+            (letter.waits)();
+        }
         self.step_by_step(session, to, &commands, &content)
     }
 
@@ -501,13 +509,17 @@ impl Failure {
 impl Transport for Smtp {
     fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
         if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(letter.from)) {
+            (letter.waits)();
             self.rest();
         }
         let kept = self.session.take();
         let was_kept = kept.is_some();
         let mut greeted = match kept {
             Some(greeted) => greeted,
-            None => self.connect(letter.from)?,
+            None => {
+                (letter.waits)();
+                self.connect(letter.from)?
+            }
         };
         let mut outcome = self.converse(&mut greeted, letter);
         let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
@@ -557,13 +569,15 @@ impl Transport for Smtp {
         };
         let Extensions { pipelining, size, .. } = kept.extensions;
         let taken = kept.extensions.taken(to);
+        // One that takes the mail with its envelope gets both at once: a piece more costs more than it gains.
         let may_begin = pipelining
+            && !kept.extensions.takes_mails_unasked()
             && size.is_none_or(|size| size == 0 || size >= TAKES_SMALL)
             && !taken.is_empty()
             && kept.account.as_deref() == self.account(from);
         if may_begin {
             let commands = commands(&kept.extensions, from, &taken, None);
-            if commands.iter().map(String::len).sum::<usize>() <= AHEAD {
+            if commands.iter().map(String::len).sum::<usize>() <= SHORT {
                 let ahead: Vec<&[u8]> = commands.iter().map(String::as_bytes).collect();
                 kept.session.send_ahead(&ahead);
                 kept.begun = Some(commands);

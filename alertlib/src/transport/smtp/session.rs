@@ -9,10 +9,12 @@
 
 use super::dialing::Dialing;
 use super::tls;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::ClientConnection;
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -204,10 +206,11 @@ impl Session {
         self.reply_until(Instant::now() + self.timeout)
     }
 
-    /// Waits until the relay has said something.
-    #[cfg(test)]
-    pub fn wait_for_words(&self) {
-        assert!(self.stream.peek(&mut [0]).is_ok_and(|count| count > 0));
+    /// Has the relay something to say, or does it within this time?
+    pub fn hears_within(&self, time: Duration) -> bool {
+        let mut sockets = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
+        !self.read.is_empty() || poll(&mut sockets, time).is_ok_and(|count| count > 0)
     }
 
     /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may

@@ -3,7 +3,7 @@
 //! threads' steps that the memory model allows, with up to `PREEMPTIONS` switches that no thread asked for.
 //!
 //! It fails (all of this was tried) without either fence, with either stamp stored relaxed, with a sleeper that does
-//! not look whether the queue was closed, and with a pusher that looks only before it takes its ticket whether it was.
+//! not look whether the queue was closed or that waits for one more than it should, and with a pusher that looks only before it takes its ticket whether it was.
 
 #[path = "../../../alertlib/src/queue.rs"]
 pub mod queue;
@@ -80,6 +80,35 @@ mod tests {
     #[test]
     fn two_threads_push_into_a_full_queue() {
         in_every_order(2, 1, 1);
+    }
+
+    /// Who waits for two records is woken when they are there, whoever pushed them.
+    #[test]
+    fn the_last_of_those_that_are_waited_for_wakes() {
+        for pushers in [1, 2] {
+            let mut model = loom::model::Builder::new();
+            model.preemption_bound = Some(PREEMPTIONS);
+            model.check(move || {
+                let queue = Arc::new(Queue::new(2));
+                let pushing: Vec<_> = (0..pushers)
+                    .map(|_| {
+                        let queue = queue.clone();
+                        let push = move || queue.push(|writer| _ = writer.words([1])).expect("room");
+                        loom::thread::spawn(move || (0..2 / pushers).for_each(|_| push()))
+                    })
+                    .collect();
+                let me = queue.collect_here().expect("a seat");
+                let (mut record, mut seen) = (Vec::new(), 0);
+                while seen < 2 {
+                    queue.sleep_until_pushed(me, 2 - seen, None);
+                    while queue.front(0, &mut record).is_some() {
+                        queue.release();
+                        seen += 1;
+                    }
+                }
+                pushing.into_iter().for_each(|pushing| pushing.join().expect("a pusher"));
+            });
+        }
     }
 
     /// Whoever collects sees what was there before the nudge, however sleepy it is.

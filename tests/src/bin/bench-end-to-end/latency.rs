@@ -165,17 +165,17 @@ impl Subject {
 
 /// Prints the comparison.
 pub fn bench() {
-    let n = |name: &str, d: usize| std::env::var(name).map_or(d, |n| n.parse().unwrap());
     let contenders = [Contender::EmailAlert, Contender::Native];
-    let places: [(&str, fn() -> Place); 2] =
-        [("a relay that does nothing but to answer", Place::idle), ("Debian's Postfix", Place::postfix)];
     let mut rounds = Vec::new();
-    for (relay, place) in places.into_iter().take(n("PLACES", 2)) {
+    let idle: fn() -> Place = Place::idle;
+    for (relay, place) in
+        [("a relay that does nothing but to answer", idle), ("Debian's Postfix", Place::postfix)]
+    {
         for checks in [Checks::Usual, Checks::AtOnce] {
             rounds.push((relay, checks, contenders.map(|one| Subject::start(one, place(), checks))));
         }
     }
-    for _ in 0..n("FIRSTS", FIRSTS) {
+    for _ in 0..FIRSTS {
         rounds.iter_mut().flat_map(|(_, _, subjects)| subjects).for_each(Subject::change_after_a_rest);
     }
     for (relay, checks, subjects) in &mut rounds {
@@ -190,7 +190,7 @@ pub fn bench() {
         show(&contenders, subjects);
     }
     for (relay, _, subjects) in rounds.iter_mut().filter(|(_, checks, _)| matches!(checks, Checks::AtOnce)) {
-        for _ in 0..n("CHANGES", CHANGES) / TURN {
+        for _ in 0..CHANGES / TURN {
             for subject in &mut *subjects {
                 (0..TURN).for_each(|_| subject.change());
             }

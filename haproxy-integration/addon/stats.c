@@ -69,8 +69,8 @@ const char *email_alert_stats_url()
 	int is_ipv6;
 
 	for (px = email_alert_first_proxy(); px; px = email_alert_next_proxy(px)) {
-		if (!px->uri_auth || px->mode != PR_MODE_HTTP || !(px->cap & PR_CAP_FE) ||
-		    (px->flags & PR_FL_DISABLED))
+		/* HAProxy has dropped those that are not in HTTP mode, and a backend has no listener */
+		if (!px->uri_auth || (px->flags & PR_FL_DISABLED))
 			continue;
 		l = email_alert_public_listener(px);
 		if (l)

@@ -107,8 +107,11 @@ struct Drops {
 
 impl Collector {
     /// One for the process `token`. `silences`: those that somebody wants.
-    pub fn new(shared: Shared, engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
+    pub fn new(shared: Shared, mut engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
         let told = vec![0; engine.audiences().len()];
+        if shared.spool.is_none() {
+            engine.has_no_next();
+        }
         Collector {
             shared,
             engine,
@@ -252,13 +255,7 @@ impl Collector {
     ///
     /// `other`: how far events of another process are told.
     fn hand_over(&mut self, other: Option<Through>, written: impl FnOnce()) {
-        let memory = match &self.shared.spool {
-            Some(_) => self.engine.news_for_the_next(),
-            None => {
-                self.engine.there_is_no_next();
-                None
-            }
-        };
+        let memory = self.shared.spool.as_ref().and_then(|_| self.engine.news_for_the_next());
         self.note_what_is_told();
         let spool = self.shared.spool.as_ref();
         let InHand { held, made, mails, told, next, .. } = &mut self.in_hand;

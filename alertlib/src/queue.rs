@@ -38,7 +38,7 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Slots ahead of the last record whose memory is there already: 1 MiB.
+/// Slots ahead of the last record whose memory is there already, or half as many: 1 MiB.
 const READY: u64 = 512;
 
 /// Threads that can take, in turns.
@@ -279,19 +279,24 @@ impl Queue {
     }
 
     /// Has the kernel bring the memory of the slots that come next, so that HAProxy's threads do not wait for it: a page's first
-    /// use costs some microseconds. By the collector only, when it has nothing better to do.
-    pub fn make_ready(&self) {
-        let until = self.capacity.min((self.tail.0.load(Relaxed) & !CLOSED) + READY);
-        let ready = self.ready.load(Relaxed);
-        for ticket in ready..until {
-            // Writes what is there, and with an exchange, since compilers make a mere look of what changes nothing: a page that
-            // was only read would have to come again.
-            let stamp = self.slot(ticket).0;
-            let seen = stamp.load(Relaxed);
-            // It has another one meanwhile: somebody else wrote it.
-            let _ = stamp.compare_exchange(seen, seen, Relaxed, Relaxed);
+    /// use costs some microseconds. `bring` does that for some memory at once, or gives false. By the collector only, when it has
+    /// nothing better to do.
+    pub fn make_ready(&self, bring: impl FnOnce(&[AtomicU64]) -> bool) {
+        let tail = self.tail.0.load(Relaxed) & !CLOSED;
+        let (ready, until) = (self.ready.load(Relaxed), self.capacity.min(tail + READY));
+        // Many at a time cost little more than one.
+        if ready >= self.capacity.min(tail + READY / 2) {
+            return;
         }
-        self.ready.store(ready.max(until), Relaxed);
+        let slots = &self.slots[ready as usize * SLOT_WORDS..until as usize * SLOT_WORDS];
+        if !bring(slots) {
+            for slot in slots.chunks_exact(SLOT_WORDS) {
+                // Nothing is changed, but written: memory that was only read would have to come again. If it is not what it was
+                // at first, somebody else has written it.
+                let _ = slot[0].compare_exchange(0, 0, Relaxed, Relaxed);
+            }
+        }
+        self.ready.store(until, Relaxed);
     }
 
     /// Records that it can have.
@@ -395,6 +400,7 @@ fn park_timeout(_: std::time::Duration) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use std::cell::Cell;
     use std::sync::Arc;
 
     fn words(queue: &Queue) -> Option<Vec<u64>> {
@@ -409,7 +415,7 @@ mod tests {
         let queue = Queue::new(3);
         for lap in 0..100u64 {
             for n in 0..3 {
-                queue.make_ready();
+                queue.make_ready(|_| false);
                 assert!(queue.push(|w| assert!(w.word(lap * 3 + n) && w.word(n))).is_ok());
             }
             assert_eq!(queue.push(|_| unreachable!("the ring is full")), Err(Full));
@@ -452,16 +458,29 @@ mod tests {
     #[test]
     fn only_what_is_near_is_made_ready() {
         let queue = Queue::new(10_000);
-        queue.make_ready();
-        assert_eq!(queue.ready.load(Relaxed), READY);
-        for n in 0..1000 {
-            assert!(queue.push(|w| _ = w.word(n)).is_ok());
-        }
-        queue.make_ready();
-        queue.make_ready();
-        assert_eq!(queue.ready.load(Relaxed), 1000 + READY);
+        let brought = Cell::new(0);
+        let make_ready = || {
+            queue.make_ready(|words| {
+                brought.set(brought.get() + words.len() / SLOT_WORDS);
+                true
+            });
+        };
+        make_ready();
+        assert_eq!(brought.get(), 512);
+        // Not for a few.
+        (0..256).for_each(|n| assert!(queue.push(|w| _ = w.word(n)).is_ok()));
+        make_ready();
+        assert_eq!(brought.get(), 512);
+        (256..1000).for_each(|n| assert!(queue.push(|w| _ = w.word(n)).is_ok()));
+        make_ready();
+        make_ready();
+        assert_eq!(brought.get(), 1512);
+        (1000..9900).for_each(|n| assert!(queue.push(|w| _ = w.word(n)).is_ok()));
+        make_ready();
+        make_ready();
+        assert_eq!(brought.get(), 10_000);
         queue.close();
-        (0..1000).for_each(|n| assert_eq!(words(&queue).expect("a record")[0], n));
+        (0..9900).for_each(|n| assert_eq!(words(&queue).expect("a record")[0], n));
     }
 
     /// Four threads push a million records while one pops: what was accepted comes out once, in each thread's order.

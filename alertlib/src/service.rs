@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::engine::{Engine, LONGEST_SILENCE, Name, Silence};
 use crate::event::RawChange;
 use crate::expectation::Expectation;
+use crate::ffi::map;
 use crate::helper::client::{Helper, SharedHelper};
 use crate::mailer::{Mailer, Station, Task};
 use crate::message::Composer;
@@ -413,7 +414,7 @@ impl Crew {
                 },
                 None => None,
             };
-            self.queue.make_ready();
+            self.queue.make_ready(map::bring);
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let time = [rest.time, due].into_iter().flatten().min();
             self.queue.sleep_until_pushed(me, rest.records, time);

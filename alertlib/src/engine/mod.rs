@@ -193,12 +193,9 @@ impl Engine {
         })
     }
 
-    /// Nobody will ask for [`Engine::news_for_the_next`].
-    pub fn there_is_no_next(&mut self) {
-        self.desks.iter_mut().for_each(|desk| {
-            desk.settle(None);
-            desk.has_changed();
-        });
+    /// Nobody will ever ask for [`Engine::news_for_the_next`]. To be said before anything else.
+    pub fn has_no_next(&mut self) {
+        self.desks.iter_mut().for_each(Desk::has_no_next);
     }
 
     /// The next process could not be told: later.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory that survives the process, as words.
+//! Memory by the page: such that survives the process, and such that is used for the first time.
 
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
+use nix::unistd::{SysconfVar, sysconf};
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
@@ -51,5 +52,32 @@ impl Drop for SharedWords {
     fn drop(&mut self) {
         // SAFETY: mapped by us with this length, and no reference outlives `self`. It cannot fail, and could not be mended.
         let _ = unsafe { munmap(self.start.cast(), self.words * size_of::<AtomicU64>()) };
+    }
+}
+
+/// Has the kernel bring all of this memory at once, and not a page at a time when it is first written. False: it did not; kernels
+/// before Linux 5.14 cannot.
+pub fn bring(words: &[AtomicU64]) -> bool {
+    let Ok(Some(page)) = sysconf(SysconfVar::PAGE_SIZE) else { return false };
+    let Ok(page) = usize::try_from(page) else { return false };
+    let before = words.as_ptr().addr() % page;
+    let start = words.as_ptr().wrapping_byte_sub(before).cast_mut().cast();
+    let Some(start) = NonNull::new(start) else { return false };
+    // SAFETY: all of these pages are mapped, since each has some of the words. What is in them stays as it is.
+    unsafe { madvise(start, before + size_of_val(words), MmapAdvise::MADV_POPULATE_WRITE) }.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn what_is_brought_is_what_it_was() {
+        let words: Vec<AtomicU64> = (0..10_000).map(AtomicU64::new).collect();
+        // From the middle of one page to the middle of another.
+        let is_brought = bring(&words[1000..9000]);
+        assert!(is_brought, "a kernel before 5.14?");
+        assert!((0..).zip(&words).all(|(n, word)| word.load(Relaxed) == n));
     }
 }

@@ -43,7 +43,9 @@ pub struct Desk {
     /// Subjects that are inherited.
     inherited: usize,
     full: Option<SystemTime>,
-    /// What a process after this one would have to know is not what it was.
+    /// There may be a process after this one that is told what it has to know.
+    has_next: bool,
+    /// That is not what it was.
     changed: bool,
     /// Those of which it would have to know something that came after that.
     unsettled: HashSet<Arc<Name>>,
@@ -78,6 +80,7 @@ impl Desk {
             dropped: 0,
             inherited: 0,
             full: None,
+            has_next: true,
             changed: false,
             unsettled: HashSet::new(),
             settled: None,
@@ -133,7 +136,7 @@ impl Desk {
             self.remind = earliest(self.remind, self.policy.remind.and_then(|time| now.checked_add(time)));
         }
         if !is_news && room != Room::Quiet {
-            self.changed |= subject.remember();
+            self.changed |= self.has_next && subject.remember();
             return;
         }
         if event.kind == Kind::BackendDown && room == Room::Digest {
@@ -141,7 +144,7 @@ impl Desk {
         }
         if subject.wait(event.clone(), turn, room) && room == Room::Digest {
             self.news.push(name);
-        } else if room != Room::Digest {
+        } else if room != Room::Digest && self.has_next {
             self.unsettled.insert(name);
         }
     }
@@ -310,6 +313,11 @@ impl Desk {
     /// they are over, and what it will be told when it is quiet.
     pub fn known(&self) -> Vec<Known> {
         self.subjects.values().filter_map(|subject| subject.remembered.as_deref().cloned()).collect()
+    }
+
+    /// Nobody will ever ask for [`Desk::known`]. To be said before anything else.
+    pub fn has_no_next(&mut self) {
+        self.has_next = false;
     }
 
     /// Has [`Desk::known`] changed since the last time that this was asked?

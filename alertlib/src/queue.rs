@@ -38,7 +38,7 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Slots ahead of the last record whose memory is there already, or half as many: 1 MiB.
+/// Slots ahead of the last record whose memory is there already: so many (1 MiB), and never less than half of that for long.
 const READY: u64 = 512;
 
 /// Threads that can take, in turns.

@@ -104,7 +104,7 @@ impl Desk {
         } else {
             subject.thread = None;
         }
-        self.changed |= self.has_next && subject.remember();
+        self.next.learns(subject);
         if item.event.kind == Kind::Gone {
             self.subjects.remove(&Name::of(&item.event));
         }

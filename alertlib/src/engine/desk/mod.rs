@@ -43,13 +43,32 @@ pub struct Desk {
     /// Subjects that are inherited.
     inherited: usize,
     full: Option<SystemTime>,
-    /// There may be a process after this one that is told what it has to know.
-    has_next: bool,
-    /// That is not what it was.
+    next: Next,
+}
+
+/// What there is for a process after this one to know.
+struct Next {
+    /// There may be one that is told.
+    exists: bool,
+    /// It is not what it was.
     changed: bool,
-    /// Those of which it would have to know something that came after that.
+    /// Those of which there is something that came after that.
     unsettled: HashSet<Arc<Name>>,
     settled: Option<SystemTime>,
+}
+
+impl Next {
+    /// It has to know what the audience knows of this, or what waits.
+    fn learns(&mut self, subject: &mut Subject) {
+        self.changed |= self.exists && subject.remember();
+    }
+
+    /// The same, but not at once: see [`Desk::settle`].
+    fn learns_later(&mut self, name: Arc<Name>) {
+        if self.exists {
+            self.unsettled.insert(name);
+        }
+    }
 }
 
 /// What mails are made with.
@@ -80,10 +99,7 @@ impl Desk {
             dropped: 0,
             inherited: 0,
             full: None,
-            has_next: true,
-            changed: false,
-            unsettled: HashSet::new(),
-            settled: None,
+            next: Next { exists: true, changed: false, unsettled: HashSet::new(), settled: None },
         }
     }
 
@@ -110,7 +126,7 @@ impl Desk {
         let subject = self.subjects.entry(name.clone()).or_insert_with(|| Box::new(Subject::unknown()));
         let has_said = subject.has_said(event);
         if let Some(from) = subject.inherited.take() {
-            (self.inherited, self.changed) = (self.inherited - 1, true);
+            (self.inherited, self.next.changed) = (self.inherited - 1, true);
             subject.confirmed = has_said.then(|| (from, event.clone()));
         }
         if has_said {
@@ -136,7 +152,7 @@ impl Desk {
             self.remind = earliest(self.remind, self.policy.remind.and_then(|time| now.checked_add(time)));
         }
         if !is_news && room != Room::Quiet {
-            self.changed |= self.has_next && subject.remember();
+            self.next.learns(subject);
             return;
         }
         if event.kind == Kind::BackendDown && room == Room::Digest {
@@ -144,29 +160,29 @@ impl Desk {
         }
         if subject.wait(event.clone(), turn, room) && room == Room::Digest {
             self.news.push(name);
-        } else if room != Room::Digest && self.has_next {
-            self.unsettled.insert(name);
+        } else if room != Room::Digest {
+            self.next.learns_later(name);
         }
     }
 
     /// What waits for something else than the next mail is for the next process to know, now that it has to know nothing
     /// else; not too often (`None`: at once).
     pub fn settle(&mut self, now: Option<SystemTime>) {
-        let is_soon = |now| self.settled.is_some_and(|settled| !is_over(settled, SETTLE_EVERY, now));
-        if self.unsettled.is_empty() || self.has_news() || now.is_some_and(is_soon) {
+        let is_soon = |now| self.next.settled.is_some_and(|settled| !is_over(settled, SETTLE_EVERY, now));
+        if self.next.unsettled.is_empty() || self.has_news() || now.is_some_and(is_soon) {
             return;
         }
-        for name in std::mem::take(&mut self.unsettled) {
+        for name in std::mem::take(&mut self.next.unsettled) {
             if let Some(subject) = self.subjects.get_mut(&name) {
-                self.changed |= subject.remember();
+                self.next.learns(subject);
             }
         }
-        self.settled = now.or(self.settled);
+        self.next.settled = now.or(self.next.settled);
     }
 
     /// Does the next process know all that waits for something else than the next mail?
     pub fn is_settled(&self) -> bool {
-        self.unsettled.is_empty()
+        self.next.unsettled.is_empty()
     }
 
     /// Nobody can be told more than that something was dropped.
@@ -223,7 +239,7 @@ impl Desk {
     pub fn due(&self) -> Option<SystemTime> {
         let length = self.policy.digest.unwrap_or_default();
         let digest = if self.has_news() { self.window.opens(length) } else { None };
-        let settle = self.settled.filter(|_| !self.is_settled() && !self.has_news());
+        let settle = self.next.settled.filter(|_| !self.is_settled() && !self.has_news());
         let settle = settle.and_then(|settled| settled.checked_add(SETTLE_EVERY));
         [digest, self.calm, self.remind, settle].into_iter().flatten().min()
     }
@@ -317,17 +333,17 @@ impl Desk {
 
     /// Nobody will ever ask for [`Desk::known`]. To be said before anything else.
     pub fn has_no_next(&mut self) {
-        self.has_next = false;
+        self.next.exists = false;
     }
 
     /// Has [`Desk::known`] changed since the last time that this was asked?
     pub fn has_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+        std::mem::take(&mut self.next.changed)
     }
 
     /// What is known is still to be written.
     pub fn remember_again(&mut self) {
-        self.changed = true;
+        self.next.changed = true;
     }
 
     /// What another process knew of this audience: what is news here.
@@ -367,7 +383,7 @@ impl Desk {
             self.subjects.insert(name, Box::new(subject));
         }
         self.inherited = self.subjects.values().filter(|subject| subject.inherited.is_some()).count();
-        self.changed = true;
+        self.next.changed = true;
         news.sort_by_key(|event| event.when);
         news.iter().for_each(|event| self.take(event, silences, now));
     }

@@ -197,6 +197,15 @@ impl Mailer {
         }
     }
 
+    /// A change comes, and maybe a mail: begins to connect, unless that was in vain lately. Waits for nothing.
+    pub fn look_out(&mut self) {
+        // With a session, or while one may come.
+        if self.keep_until.is_none() && !self.expectation.rests() {
+            self.comes_maybe_in_vain(Duration::ZERO);
+            self.get_ready();
+        }
+    }
+
     /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
     pub fn get_ready(&mut self) {
         let now = Instant::now();
@@ -226,8 +235,7 @@ impl Mailer {
     /// should the mail come, it need not find that out again.
     fn open(&mut self, until: Instant) {
         let now = Instant::now();
-        self.in_vain = self.in_vain.saturating_add(1);
-        self.expectation.rest(until - now + expectation::pause(self.in_vain));
+        self.comes_maybe_in_vain(until - now);
         let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
         let (Some(sender), Some(station)) = (sender, self.next_station(now)) else { return };
         match station.transport.open(&sender) {
@@ -237,6 +245,12 @@ impl Mailer {
                 station.tell(&trouble, waiting);
             }
         }
+    }
+
+    /// A relay is asked for a mail that should come within this time; if it does not, it is not asked again soon.
+    fn comes_maybe_in_vain(&mut self, time: Duration) {
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.expectation.rest(time + expectation::pause(self.in_vain));
     }
 
     fn hang_up(&mut self) {

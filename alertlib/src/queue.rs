@@ -60,6 +60,8 @@ pub struct Queue {
     asleep: Line<Asleep>,
     /// The collector has something else to look at.
     nudged: AtomicBool,
+    /// The collector was woken for a record that is still to come.
+    announced: AtomicBool,
     collectors: [OnceLock<Thread>; COLLECTORS],
     /// Slots that were used or made ready, from the first. Written by the collector alone.
     ready: AtomicU64,
@@ -165,6 +167,7 @@ impl Queue {
             head: Line(AtomicU64::new(0)),
             asleep: Line(Asleep { who: AtomicUsize::new(0), until: AtomicU64::new(0) }),
             nudged: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             collectors: Default::default(),
             ready: AtomicU64::new(0),
             capacity: (slots.len() / SLOT_WORDS) as u64,
@@ -235,21 +238,34 @@ impl Queue {
         self.wake(u64::MAX);
     }
 
+    /// A record is about to be pushed: if it would wake the collector, that is done now, so that it is awake when the record comes.
+    /// Any thread; never blocks.
+    pub fn announce(&self) {
+        let next = self.tail.0.load(Relaxed) & !CLOSED;
+        if let Some(collector) = self.sleeper_until(next) {
+            self.announced.store(true, Relaxed);
+            collector.unpark();
+        }
+    }
+
     /// Wakes the collector if it sleeps, and not until a later ticket than this.
     fn wake(&self, ticket: u64) {
+        if let Some(collector) = self.sleeper_until(ticket) {
+            collector.unpark();
+        }
+    }
+
+    /// The collector, if it sleeps, and not until a later ticket than this: the caller has to wake it, nobody else will.
+    fn sleeper_until(&self, ticket: u64) -> Option<&Thread> {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         fence(SeqCst);
         let Asleep { who, until } = &self.asleep.0;
         // Acquire: who sees the collector asleep sees who it is, and until when it sleeps.
         let sleeper = who.load(Acquire);
-        if sleeper > 0
+        let is_mine = sleeper > 0
             && ticket >= until.load(Relaxed)
-            && who.compare_exchange(sleeper, 0, Relaxed, Relaxed).is_ok()
-        {
-            if let Some(collector) = self.collectors[sleeper - 1].get() {
-                collector.unpark();
-            }
-        }
+            && who.compare_exchange(sleeper, 0, Relaxed, Relaxed).is_ok();
+        if is_mine { self.collectors[sleeper - 1].get() } else { None }
     }
 
     /// Copies a record into `record` (cleared first) and gives its ticket: the oldest one, or one that so many others are
@@ -321,9 +337,16 @@ impl Queue {
     }
 
     /// Sleeps until there are `enough` records (at least 1), [`Queue::nudge`] or [`Queue::close`] was called or `timeout` has
-    /// passed. By the collector only, which is `me`.
-    pub fn sleep_until_pushed(&self, me: Collector, enough: u64, timeout: Option<std::time::Duration>) {
+    /// passed; or until the last of these records was announced. True: it was. By the collector only, which is `me`.
+    pub fn sleep_until_pushed(
+        &self,
+        me: Collector,
+        enough: u64,
+        timeout: Option<std::time::Duration>,
+    ) -> bool {
         let Asleep { who, until } = &self.asleep.0;
+        // What was announced while it was awake has come, or comes.
+        self.announced.store(false, Relaxed);
         until.store(self.head.0.load(Relaxed) + enough - 1, Relaxed);
         who.store(me.0 + 1, Release);
         fence(SeqCst);
@@ -337,6 +360,16 @@ impl Queue {
             }
         }
         who.store(0, Relaxed);
+        self.announced.load(Relaxed)
+    }
+
+    /// Stays awake until there are `enough` records, but no longer than this. By the collector only.
+    #[cfg(not(loom))]
+    pub fn look_out(&self, enough: u64, time: std::time::Duration) {
+        let start = std::time::Instant::now();
+        while self.len() < enough && start.elapsed() < time {
+            yield_now();
+        }
     }
 }
 
@@ -582,6 +615,37 @@ mod tests {
         }
         assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
         thread.join().expect("pusher");
+    }
+
+    #[test]
+    fn who_would_be_woken_by_a_record_is_awake_before_it_comes() {
+        const LONG: Option<std::time::Duration> = Some(std::time::Duration::from_secs(20));
+        let queue = Arc::new(Queue::new(8));
+        let announcer = queue.clone();
+        let me = queue.collect_here().expect("a seat");
+        let is_asleep = |queue: &Queue| queue.asleep.0.who.load(SeqCst) == 1;
+        let thread = std::thread::spawn(move || {
+            let wait = || {
+                (0..1_000_000)
+                    .find(|_| {
+                        std::thread::yield_now();
+                        is_asleep(&announcer)
+                    })
+                    .expect("it sleeps")
+            };
+            wait();
+            announcer.announce();
+            wait();
+            announcer.announce();
+            assert!(is_asleep(&announcer), "one record is not enough for it");
+            announcer.nudge();
+        });
+        assert!(queue.sleep_until_pushed(me, 1, LONG));
+        assert!(!queue.sleep_until_pushed(me, 2, LONG));
+        thread.join().expect("announcer");
+        // Nobody sleeps: it is no news later.
+        queue.announce();
+        assert!(!queue.sleep_until_pushed(me, 1, Some(std::time::Duration::from_millis(1))));
     }
 
     #[test]

@@ -39,6 +39,9 @@ const STACK: usize = 512 * 1024;
 /// What is younger may be lost when the machine loses power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
+/// A change that was announced comes within this time: HAProxy only has its log line to write before.
+const ANNOUNCED: Duration = Duration::from_micros(500);
+
 /// How long a stop waits for threads that have nothing to deliver.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -223,9 +226,12 @@ impl Service {
         pushed
     }
 
-    /// A change may come `within` this time: a relay should be ready for its mail. Any thread; never blocks, never allocates.
+    /// A change may come `within` this time: a relay should be ready for its mail. Zero: it comes now. Any thread; never blocks, never
+    /// allocates.
     pub fn expect(&self, within: Duration) {
-        if self.shared.expectation.expect(within) {
+        if within.is_zero() {
+            self.shared.queue.announce();
+        } else if self.shared.expectation.expect(within) {
             self.shared.queue.nudge();
         }
     }
@@ -417,7 +423,12 @@ impl Crew {
             self.queue.make_ready(map::bring);
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let time = [rest.time, due].into_iter().flatten().min();
-            self.queue.sleep_until_pushed(me, rest.records, time);
+            if self.queue.sleep_until_pushed(me, rest.records, time) {
+                if let Some(mut mailer) = self.idle_mailer() {
+                    mailer.look_out();
+                }
+                self.queue.look_out(rest.records, ANNOUNCED);
+            }
         }
     }
 

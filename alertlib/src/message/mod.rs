@@ -121,17 +121,11 @@ impl Composer {
 /// A part as it is where mail can carry that (RFC 5322, 2.1.1; RFC 2045, 2.7): who looks at a mail with `grep` or in a file
 /// finds HAProxy's sentence whole. Anything else is encoded.
 fn part(kind: ContentType, text: &str) -> SinglePart {
-    let mut plain = Vec::with_capacity(text.len() + text.len() / 16);
-    let mut fits = text.is_ascii();
-    for line in text.as_bytes().split_inclusive(|byte| *byte == b'\n') {
-        let words = line.strip_suffix(b"\n").unwrap_or(line);
-        fits &= words.len() <= LINE && !words.contains(&b'\r') && !words.contains(&0);
-        plain.extend_from_slice(words);
-        plain.extend_from_slice(if words.len() < line.len() { b"\r\n" } else { b"" });
-    }
+    let fits =
+        text.is_ascii() && !text.contains(['\r', '\0']) && text.split('\n').all(|line| line.len() <= LINE);
     let part = SinglePart::builder().header(kind);
     match fits {
-        true => part.body(Body::dangerous_pre_encoded(plain, SevenBit)),
+        true => part.body(Body::dangerous_pre_encoded(text.replace('\n', "\r\n").into_bytes(), SevenBit)),
         false => part.body(text.to_owned()),
     }
 }

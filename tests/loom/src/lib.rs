@@ -111,6 +111,27 @@ mod tests {
         }
     }
 
+    /// Who was woken too early for a record is awake when it comes, or is woken again.
+    #[test]
+    fn a_record_that_was_announced_is_not_slept_through() {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(PREEMPTIONS);
+        model.check(|| {
+            let queue = Arc::new(Queue::new(1));
+            let pusher = queue.clone();
+            let pushing = loom::thread::spawn(move || {
+                pusher.announce();
+                pusher.push(|writer| _ = writer.words([1])).expect("room");
+            });
+            let me = queue.collect_here().expect("a seat");
+            let mut record = Vec::new();
+            while queue.front(0, &mut record).is_none() {
+                queue.sleep_until_pushed(me, 1, None);
+            }
+            pushing.join().expect("a pusher");
+        });
+    }
+
     /// Whoever collects sees what was there before the nudge, however sleepy it is.
     #[test]
     fn a_nudge_is_not_slept_through() {

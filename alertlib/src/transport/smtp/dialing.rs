@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A connection that is being made. It is begun without waiting: the relay wakes up and greets while its mail is made.
 
+use super::session::hears_soon;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, connect, socket};
@@ -46,6 +47,11 @@ impl Dialing {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Is there a connection, and did the relay greet, or does it soon?
+    pub fn is_greeted_soon(&self) -> bool {
+        hears_soon(&self.stream)
     }
 
     /// The connection, whose operations wait from now on.

@@ -11,7 +11,7 @@ pub mod login;
 mod session;
 pub mod tls;
 
-use super::{Letter, Transport, Trouble, Verdict};
+use super::{Letter, Transport, Trouble, Verdict, Waits};
 use crate::files;
 use crate::helper::client::SharedHelper;
 use crate::service::User;
@@ -61,9 +61,6 @@ const TAKES_SMALL: usize = 1024 * 1024;
 
 /// A socket that has nothing else to send takes so many bytes without waiting for the relay.
 const SHORT: usize = 8 * 1024;
-
-/// A relay that answers within this time is not waited for.
-const SOON: Duration = Duration::from_millis(1);
 
 /// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
 const UNASKED: usize = 64 * 1024;
@@ -258,10 +255,20 @@ impl Smtp {
     }
 
     /// A session in which mails can be sent.
-    fn connect(&mut self, sender: &Address) -> Result<Greeted, Trouble> {
+    fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, Trouble> {
+        // With TLS it is the relay that waits.
+        let is_greeted = match self.protection {
+            Protection::None | Protection::StartTls(_) => {
+                self.dialing.as_ref().is_some_and(Dialing::is_greeted_soon)
+            }
+            Protection::Tls(_) => false,
+        };
+        if !is_greeted {
+            waits();
+        }
         let connected = self.addresses.connect(self.dialing.take(), self.timeout);
         let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
-        match self.introduce(&mut session, sender) {
+        match self.introduce(&mut session, sender, waits) {
             Ok((mut extensions, account)) => {
                 extensions.chunking &= !self.is_asked;
                 Ok(Greeted { session, extensions, account, begun: None })
@@ -273,28 +280,42 @@ impl Smtp {
         }
     }
 
+    /// There is no mail, after all, for a relay that may have greeted already: one that is left without a word may take us for an
+    /// attacker.
+    fn decline(&self, dialing: Dialing) {
+        if matches!(self.protection, Protection::Tls(_)) {
+            return;
+        }
+        let timeout = QUIT_TIMEOUT.min(self.timeout);
+        if let Ok(mut session) = Session::connect(&[dialing.address], Some(dialing), timeout) {
+            // Whatever it answers.
+            let _ = session.reply(&|| ()).and_then(|_| session.command(Quit, &|| ()));
+        }
+    }
+
     /// Everything that comes before the first mail: what the relay offers, and whose the session is.
     fn introduce(
         &self,
         session: &mut Session,
         sender: &Address,
+        waits: Waits,
     ) -> Result<(Extensions, Option<String>), Trouble> {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.judge("greeting", session.reply()).map_err(Failure::trouble)?;
-        let mut extensions = self.greet(session)?;
+        self.judge("greeting", session.reply(waits)).map_err(Failure::trouble)?;
+        let mut extensions = self.greet(session, waits)?;
         if let Protection::StartTls(client) = &self.protection {
-            self.start_tls(session, &extensions, client)?;
+            self.start_tls(session, &extensions, client, waits)?;
             // What was said before it may be a lie (RFC 3207, 4.2).
-            extensions = self.greet(session)?;
+            extensions = self.greet(session, waits)?;
         }
         let account = match &self.login {
             None => None,
             Some(login) => {
                 let account = login.account(sender.as_ref());
                 login
-                    .authenticate(session, &extensions.auth, account)
+                    .authenticate(session, &extensions.auth, account, waits)
                     .map_err(|refusal| self.trouble(&refusal.step, &refusal.words))?;
                 Some(account.to_owned())
             }
@@ -302,12 +323,12 @@ impl Smtp {
         Ok((extensions, account))
     }
 
-    fn greet(&self, session: &mut Session) -> Result<Extensions, Trouble> {
-        match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()))) {
+    fn greet(&self, session: &mut Session, waits: Waits) -> Result<Extensions, Trouble> {
+        match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()), waits)) {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
             Err(Failure::Refused { permanent: true, .. }) => {
                 let helo = format!("HELO {}\r\n", self.hello);
-                self.judge("HELO", session.command(helo)).map_err(Failure::trouble)?;
+                self.judge("HELO", session.command(helo, waits)).map_err(Failure::trouble)?;
                 Ok(Extensions::default())
             }
             greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(Failure::trouble),
@@ -319,15 +340,17 @@ impl Smtp {
         session: &mut Session,
         offered: &Extensions,
         client: &tls::Client,
+        waits: Waits,
     ) -> Result<(), Trouble> {
         if !offered.starttls {
             // Or somebody on the way has taken it out: never without.
             return Err(self.trouble("STARTTLS", "the relay does not offer it"));
         }
-        let reply = self.judge("STARTTLS", session.command(Starttls)).map_err(Failure::trouble)?;
+        let reply = self.judge("STARTTLS", session.command(Starttls, waits)).map_err(Failure::trouble)?;
         if reply.code != READY {
             return Err(self.trouble("STARTTLS", &reply.to_string()));
         }
+        waits();
         self.handshake(session, client)
     }
 
@@ -399,10 +422,7 @@ impl Smtp {
             (letter.waits)();
         }
         session.send_ahead(&ahead);
-        if !session.hears_within(SOON) {
-            (letter.waits)();
-        }
-        self.step_by_step(session, to, &commands, &content)
+        self.step_by_step(session, to, &commands, &content, letter.waits)
     }
 
     /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
@@ -412,9 +432,11 @@ impl Smtp {
         to: &[&Recipient],
         commands: &[String],
         content: &[u8],
+        waits: Waits,
     ) -> Result<Vec<Verdict>, Trouble> {
         let mut commands = commands.iter();
-        let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
+        let mut next =
+            |session: &mut Session| session.command(commands.next().map_or("", String::as_str), waits);
         if let Err(failure) = self.judge(MAIL, next(session)) {
             return Ok(vec![failure.verdict()?; to.len()]);
         }
@@ -430,9 +452,9 @@ impl Smtp {
         }
         let sent = match commands.next() {
             Some(data) => self
-                .judge(DATA, session.command(data))
-                .and_then(|_| self.judge("end of DATA", self.send_content(session, content))),
-            None => self.judge(BDAT, self.send_content(session, content)),
+                .judge(DATA, session.command(data, waits))
+                .and_then(|_| self.judge("end of DATA", self.send_content(session, content, waits))),
+            None => self.judge(BDAT, self.send_content(session, content, waits)),
         };
         if let Err(failure) = sent {
             let refused = failure.verdict()?;
@@ -444,9 +466,12 @@ impl Smtp {
     }
 
     /// Sends the mail itself, unless it was sent ahead.
-    fn send_content(&self, session: &mut Session, content: &[u8]) -> Result<Reply, String> {
+    fn send_content(&self, session: &mut Session, content: &[u8], waits: Waits) -> Result<Reply, String> {
+        if content.len() > SHORT {
+            waits();
+        }
         session.set_timeout(self.timeout * PATIENCE);
-        let outcome = session.exchange(&[content]);
+        let outcome = session.exchange(&[content], waits);
         session.set_timeout(self.timeout);
         outcome
     }
@@ -516,10 +541,7 @@ impl Transport for Smtp {
         let was_kept = kept.is_some();
         let mut greeted = match kept {
             Some(greeted) => greeted,
-            None => {
-                (letter.waits)();
-                self.connect(letter.from)?
-            }
+            None => self.connect(letter.from, letter.waits)?,
         };
         let mut outcome = self.converse(&mut greeted, letter);
         let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
@@ -530,15 +552,15 @@ impl Transport for Smtp {
         if has_no_bdat || was_closed {
             // Some relays take one session at a time.
             drop(greeted);
-            greeted = self.connect(letter.from)?;
+            greeted = self.connect(letter.from, letter.waits)?;
             outcome = self.converse(&mut greeted, letter);
         }
         let is_clean = match &outcome {
             Ok(verdicts) if verdicts.contains(&Verdict::Delivered) => true,
             // Whether it can be used again changes nothing in what the relay has said of this mail.
             Ok(_) => {
-                greeted.session.catch_up().is_ok()
-                    && greeted.session.command(Rset).is_ok_and(|reply| reply.is_done())
+                greeted.session.catch_up(letter.waits).is_ok()
+                    && greeted.session.command(Rset, letter.waits).is_ok_and(|reply| reply.is_done())
             }
             Err(_) => false,
         };
@@ -556,7 +578,7 @@ impl Transport for Smtp {
 
     fn open(&mut self, sender: &Address) -> Result<(), Trouble> {
         if self.session.is_none() {
-            self.session = Some(self.connect(sender)?);
+            self.session = Some(self.connect(sender, &|| ())?);
         }
         Ok(())
     }
@@ -587,11 +609,13 @@ impl Transport for Smtp {
     }
 
     fn rest(&mut self) {
-        self.dialing = None;
+        if let Some(dialing) = self.dialing.take() {
+            self.decline(dialing);
+        }
         if let Some(Greeted { mut session, .. }) = self.session.take_if(|kept| kept.begun.is_none()) {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
-            let _ = session.command(Quit);
+            let _ = session.command(Quit, &|| ());
             session.end();
         }
         self.session = None;

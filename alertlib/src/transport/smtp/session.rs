@@ -7,6 +7,7 @@
 //! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
 //! line of spaces. Its commands are used.
 
+use super::super::Waits;
 use super::dialing::Dialing;
 use super::tls;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,6 +23,9 @@ use zeroize::Zeroizing;
 const REPLY: usize = 16 * 1024;
 /// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
 const REPLY_LINE: usize = 2048;
+
+/// A relay that answers within this time is not waited for.
+const SOON: Duration = Duration::from_millis(1);
 
 /// The relay waits for a mail (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
@@ -153,22 +157,22 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn catch_up(&mut self) -> Result<(), String> {
+    pub fn catch_up(&mut self, waits: Waits) -> Result<(), String> {
         while self.ahead > 0 {
-            if self.command("")?.code == START_MAIL {
-                self.command(".\r\n")?;
+            if self.command("", waits)?.code == START_MAIL {
+                self.command(".\r\n", waits)?;
             }
         }
         Ok(())
     }
 
-    /// Sends a command, unless it was sent ahead, and reads the reply.
+    /// Sends a command, unless it was sent ahead, and reads the reply. `waits` is called before a reply that does not come at once.
     ///
     /// # Errors
     ///
     /// The session is broken: the system's words, or what the relay did.
-    pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
-        self.exchange(&[command.to_string().as_bytes()])
+    pub fn command(&mut self, command: impl Display, waits: Waits) -> Result<Reply, String> {
+        self.exchange(&[command.to_string().as_bytes()], waits)
     }
 
     /// The same with bytes that are not copied if they are in one part, and may be secret.
@@ -176,10 +180,10 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
+    pub fn exchange(&mut self, parts: &[&[u8]], waits: Waits) -> Result<Reply, String> {
         if let Some(ahead) = self.ahead.checked_sub(1) {
             self.ahead = ahead;
-            return self.reply();
+            return self.reply(waits);
         }
         if let Some(words) = &self.broken {
             return Err(words.clone());
@@ -194,7 +198,7 @@ impl Session {
             }
         };
         self.write(whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
-        self.reply_until(deadline)
+        self.reply_until(deadline, waits)
     }
 
     /// Reads a reply, such as the greeting.
@@ -202,15 +206,13 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn reply(&mut self) -> Result<Reply, String> {
-        self.reply_until(Instant::now() + self.timeout)
+    pub fn reply(&mut self, waits: Waits) -> Result<Reply, String> {
+        self.reply_until(Instant::now() + self.timeout, waits)
     }
 
-    /// Has the relay something to say, or does it within this time?
-    pub fn hears_within(&self, time: Duration) -> bool {
-        let mut sockets = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
-        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
-        !self.read.is_empty() || poll(&mut sockets, time).is_ok_and(|count| count > 0)
+    /// Is there something to read, or soon?
+    fn hears_soon(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| !tls.wants_read()) || hears_soon(&self.stream)
     }
 
     /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may
@@ -250,13 +252,13 @@ impl Session {
         }
     }
 
-    fn reply_until(&mut self, deadline: Instant) -> Result<Reply, String> {
+    fn reply_until(&mut self, deadline: Instant, waits: Waits) -> Result<Reply, String> {
         self.waits = false;
         let mut code = None;
         let mut lines: Vec<String> = Vec::new();
         let mut size = 0;
         loop {
-            let line = self.line(deadline)?;
+            let line = self.line(deadline, waits)?;
             size += line.len();
             if size > REPLY {
                 return Err(format!("the relay's reply is longer than {REPLY} bytes"));
@@ -275,7 +277,7 @@ impl Session {
     }
 
     /// One line, without its end.
-    fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
+    fn line(&mut self, deadline: Instant, waits: Waits) -> Result<Vec<u8>, String> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let mut line: Vec<u8> = self.read.drain(..=end).collect();
@@ -287,6 +289,9 @@ impl Session {
             if self.read.len() > REPLY_LINE {
                 return Err(format!("the relay sent a line of more than {REPLY_LINE} bytes"));
             }
+            if !self.hears_soon() {
+                waits();
+            }
             let mut buffer = [0; 1024];
             match self.read(&mut buffer, deadline) {
                 Ok(0) => return Err(CLOSED.to_owned()),
@@ -295,6 +300,13 @@ impl Session {
             }
         }
     }
+}
+
+/// Is there something to read, or soon?
+pub fn hears_soon(socket: impl AsFd) -> bool {
+    let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    let soon = PollTimeout::try_from(SOON).unwrap_or(PollTimeout::ZERO);
+    poll(&mut sockets, soon).is_ok_and(|_| sockets[0].revents() == Some(PollFlags::POLLIN))
 }
 
 /// A socket whose every operation ends at the deadline, however many there are.
@@ -394,7 +406,7 @@ mod tests {
                     let _ = stream.write_all(piece);
                 }
             });
-            Session::connect(&[address], None, Duration::from_secs(10)).expect("connected").reply()
+            Session::connect(&[address], None, Duration::from_secs(10)).expect("connected").reply(&|| ())
         })
     }
 
@@ -446,8 +458,9 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            let reply =
-                Session::connect(&[address], None, Duration::from_millis(300)).expect("connected").reply();
+            let reply = Session::connect(&[address], None, Duration::from_millis(300))
+                .expect("connected")
+                .reply(&|| ());
             assert_eq!(reply, Err("no answer within 300ms".to_owned()));
         });
         assert!(start.elapsed() < Duration::from_secs(20));

@@ -3,8 +3,8 @@
 
 use super::*;
 use crate::message::Message;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 
 #[test]
 fn what_a_relay_offers_is_read_in_any_case_and_order() {
@@ -58,6 +58,7 @@ fn with_relay<T>(
         let relay = scope.spawn(|| sessions.iter().flat_map(talk).collect());
         let relay_line = settings::Smtp::plain("127.0.0.1", port);
         let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
+        smtp.resolve().expect("an address");
         smtp.get_ready();
         let outcome = client(&mut smtp);
         smtp.rest();
@@ -276,33 +277,82 @@ fn dots_are_doubled_and_the_last_one_stands_alone() {
     );
 }
 
-/// While somebody waits for a relay, somebody else collects: so who waits has to say so before.
+/// While somebody waits for a relay, somebody else collects: so who waits has to say so before, whatever it waits for.
 #[test]
 fn it_says_so_before_it_waits() {
+    let all_at_once =
+        ["250-x.org\r\n250-PIPELINING\r\n250 CHUNKING\r\n", "250 1\r\n", "250 2\r\n", "250 3\r\n"];
+    let step_by_step = ["250 x.org\r\n", "250 1\r\n", "250 2\r\n", "354 3\r\n", "250 4\r\n"];
+    for replies in [&all_at_once[..], &step_by_step] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let is_told_of = |reply: &str| {
+                    let told = told.recv_timeout(Duration::from_secs(5));
+                    told.unwrap_or_else(|_| panic!("it waits for {reply:?} without a word"));
+                };
+                is_told_of("a connection");
+                let (mut stream, _) = listener.accept().expect("a session");
+                let (introduction, mail) = replies.split_at(1);
+                for reply in ["220 x.org\r\n"].iter().chain(introduction).chain(mail).chain(mail) {
+                    is_told_of(reply);
+                    stream.write_all(reply.as_bytes()).expect("somebody who reads it");
+                }
+            });
+            let relay_line = settings::Smtp::plain("127.0.0.1", port);
+            let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
+            let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
+            let waits = || _ = tell.send(());
+            let letter =
+                Letter { from: &from(), to: &[recipient("a@x.org")], message: &message, waits: &waits };
+            for _mail in 1..=2 {
+                assert_eq!(smtp.send(&letter), Ok(vec![Verdict::Delivered]));
+            }
+        });
+    }
+}
+
+/// One that greets, and answers, at once is not worth another thread's wake-up.
+#[test]
+fn it_does_not_say_so_where_it_does_not_wait() {
+    let waits = std::cell::Cell::new(0);
+    let to = [recipient("a@x.org")];
+    let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
+    let replies = ["250 1\r\n250 2\r\n250 3\r\n"];
+    // What else the machine does may take its time.
+    let is_prompt = (0..100).any(|_| {
+        waits.set(0);
+        let (outcome, _) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
+            let letter =
+                Letter { from: &from(), to: &to, message: &message, waits: &|| waits.set(waits.get() + 1) };
+            smtp.send(&letter)
+        });
+        assert_eq!(outcome, Ok(vec![Verdict::Delivered]));
+        waits.get() == 0
+    });
+    assert!(is_prompt, "it always says so");
+}
+
+/// A connection that was begun for a mail which did not come is ended as is proper.
+#[test]
+fn a_relay_that_was_called_in_vain_hears_goodbye() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("its address").port();
-    let (tell, told) = std::sync::mpsc::channel();
-    let is_told_of = move |mail: u32| while told.recv().expect("it waits without a word") < mail {};
-    let relay = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a session");
-        let hear = |stream: &mut TcpStream| stream.read(&mut [0; 1024]).expect("something");
-        is_told_of(1);
-        stream.write_all(b"220 x.org\r\n").expect("a banner");
-        hear(&mut stream);
-        stream.write_all(b"250-x.org\r\n250-PIPELINING\r\n250 CHUNKING\r\n").expect("an answer");
-        for mail in 1..=2 {
-            hear(&mut stream);
-            is_told_of(mail);
-            stream.write_all(b"250 1\r\n250 2\r\n250 3\r\n").expect("an answer");
-        }
+    std::thread::scope(|scope| {
+        let relay = scope.spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a session");
+            stream.write_all(b"220 x.org\r\n").expect("somebody who reads it");
+            let mut heard = String::new();
+            BufReader::new(&stream).read_line(&mut heard).expect("a line");
+            heard
+        });
+        let relay_line = settings::Smtp::plain("127.0.0.1", port);
+        let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
+        smtp.resolve().expect("an address");
+        smtp.get_ready();
+        smtp.rest();
+        assert_eq!(relay.join().expect("the relay"), "QUIT\r\n");
     });
-    let relay_line = settings::Smtp::plain("127.0.0.1", port);
-    let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
-    let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-    for mail in 1..=2 {
-        let waits = || tell.send(mail).expect("a relay");
-        let letter = Letter { from: &from(), to: &[recipient("a@x.org")], message: &message, waits: &waits };
-        assert_eq!(smtp.send(&letter), Ok(vec![Verdict::Delivered]));
-    }
-    relay.join().expect("the relay");
 }

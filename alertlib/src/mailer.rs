@@ -14,7 +14,7 @@ use crate::message::{Composer, Message};
 use crate::outbox::{Entry, Next, Outbox};
 use crate::settings::{Plan, Recipient};
 use crate::spool::{Stored, Unreadable};
-use crate::transport::{Letter, Transport, Trouble, Verdict};
+use crate::transport::{Letter, Transport, Trouble, Verdict, Waits};
 use lettre::Address;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -158,7 +158,7 @@ impl Mailer {
 
     /// Does `task`, which [`Mailer::next_task`] gave, and what is to be done after it, until there is nothing but to wait. False:
     /// it is the end. `waits` is called before anything is waited for.
-    pub fn work(&mut self, mut task: Task, waits: &dyn Fn()) -> bool {
+    pub fn work(&mut self, mut task: Task, waits: Waits) -> bool {
         loop {
             match task {
                 Task::Send(entry) => {
@@ -198,10 +198,10 @@ impl Mailer {
     }
 
     /// A change comes, and maybe a mail: begins to connect, unless that was in vain lately. Waits for nothing.
-    pub fn look_out(&mut self) {
+    pub fn get_ready_early(&mut self) {
         // With a session, or while one may come.
         if self.keep_until.is_none() && !self.expectation.rests() {
-            self.comes_maybe_in_vain(Duration::ZERO);
+            self.asks_maybe_in_vain(Duration::ZERO);
             self.get_ready();
         }
     }
@@ -235,7 +235,7 @@ impl Mailer {
     /// should the mail come, it need not find that out again.
     fn open(&mut self, until: Instant) {
         let now = Instant::now();
-        self.comes_maybe_in_vain(until - now);
+        self.asks_maybe_in_vain(until - now);
         let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
         let (Some(sender), Some(station)) = (sender, self.next_station(now)) else { return };
         match station.transport.open(&sender) {
@@ -248,7 +248,7 @@ impl Mailer {
     }
 
     /// A relay is asked for a mail that should come within this time; if it does not, it is not asked again soon.
-    fn comes_maybe_in_vain(&mut self, time: Duration) {
+    fn asks_maybe_in_vain(&mut self, time: Duration) {
         self.in_vain = self.in_vain.saturating_add(1);
         self.expectation.rest(time + expectation::pause(self.in_vain));
     }
@@ -260,7 +260,7 @@ impl Mailer {
         }
     }
 
-    fn attempt(&mut self, mut entry: Entry, waits: &dyn Fn()) {
+    fn attempt(&mut self, mut entry: Entry, waits: Waits) {
         self.in_hand = Some(InHand { stored: entry.stored.clone(), copies: 1 });
         let (mail, left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
@@ -311,7 +311,7 @@ impl Mailer {
         mail: &Outgoing,
         mut left: Vec<Recipient>,
         message: &Message,
-        waits: &dyn Fn(),
+        waits: Waits,
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;

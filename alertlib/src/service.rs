@@ -39,7 +39,7 @@ const STACK: usize = 512 * 1024;
 /// What is younger may be lost when the machine loses power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
-/// A change that was announced comes within this time: HAProxy only has its log line to write before.
+/// A change that was announced comes within this time: HAProxy has to apply it and to write its log line before.
 const ANNOUNCED: Duration = Duration::from_micros(500);
 
 /// How long a stop waits for threads that have nothing to deliver.
@@ -425,7 +425,7 @@ impl Crew {
             let time = [rest.time, due].into_iter().flatten().min();
             if self.queue.sleep_until_pushed(me, rest.records, time) {
                 if let Some(mut mailer) = self.idle_mailer() {
-                    mailer.look_out();
+                    mailer.get_ready_early();
                 }
                 self.queue.look_out(rest.records, ANNOUNCED);
             }

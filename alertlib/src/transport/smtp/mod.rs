@@ -7,6 +7,7 @@
 
 mod addresses;
 mod dialing;
+mod extensions;
 pub mod login;
 mod session;
 pub mod tls;
@@ -18,11 +19,12 @@ use crate::service::User;
 use crate::settings::{self, Recipient, Security, Trust};
 use addresses::Addresses;
 use dialing::Dialing;
+use extensions::Extensions;
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use login::Login;
-use session::{Reply, Session};
+use session::{Reply, SHORT, Session};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -59,9 +61,6 @@ const PATIENCE: u32 = 6;
 /// bounded.
 const TAKES_SMALL: usize = 1024 * 1024;
 
-/// A socket that has nothing else to send takes so many bytes without waiting for the relay.
-const SHORT: usize = 8 * 1024;
-
 /// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
 const UNASKED: usize = 64 * 1024;
 
@@ -96,56 +95,6 @@ struct Greeted {
     account: Option<String>,
     /// What was sent ahead of a mail that was not there yet.
     begun: Option<Vec<String>>,
-}
-
-/// What a relay has to offer (RFC 5321, 4.1.1.1).
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Extensions {
-    starttls: bool,
-    smtputf8: bool,
-    /// Several commands at once (RFC 2920).
-    pipelining: bool,
-    /// Mails whose length is said before them (RFC 3030).
-    chunking: bool,
-    /// The largest mail, in bytes; `Some(0)`: no limit that it would tell (RFC 1870, 4).
-    size: Option<usize>,
-    /// Mechanisms of AUTH.
-    auth: Vec<String>,
-}
-
-impl Extensions {
-    /// The first line of the reply has the relay's name.
-    fn of(reply: &Reply) -> Self {
-        let mut extensions = Extensions::default();
-        for line in reply.lines.iter().skip(1) {
-            let mut words = line.split_ascii_whitespace();
-            match words.next().unwrap_or_default().to_ascii_uppercase().as_str() {
-                "STARTTLS" => extensions.starttls = true,
-                "SMTPUTF8" => extensions.smtputf8 = true,
-                "PIPELINING" => extensions.pipelining = true,
-                "CHUNKING" => extensions.chunking = true,
-                "SIZE" => {
-                    extensions.size = Some(words.next().and_then(|size| size.parse().ok()).unwrap_or(0))
-                }
-                "AUTH" => extensions.auth.extend(words.map(str::to_owned)),
-                _ => {}
-            }
-        }
-        extensions
-    }
-
-    /// A mail needs no invitation, so that it can be sent together with what comes before it.
-    fn takes_mails_unasked(&self) -> bool {
-        self.pipelining && self.chunking
-    }
-
-    fn takes(&self, recipient: &Recipient) -> bool {
-        self.smtputf8 || !recipient.is_international()
-    }
-
-    fn taken<'a>(&self, to: &'a [Recipient]) -> Vec<&'a Recipient> {
-        to.iter().filter(|recipient| self.takes(recipient)).collect()
-    }
 }
 
 /// What comes before a mail to these: MAIL, a RCPT for each, DATA if the relay has to be asked. `size`: of the mail, if that is known.
@@ -257,13 +206,8 @@ impl Smtp {
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, Trouble> {
         // With TLS it is the relay that waits.
-        let is_greeted = match self.protection {
-            Protection::None | Protection::StartTls(_) => {
-                self.dialing.as_ref().is_some_and(Dialing::is_greeted_soon)
-            }
-            Protection::Tls(_) => false,
-        };
-        if !is_greeted {
+        let greets = !matches!(self.protection, Protection::Tls(_));
+        if !(greets && self.dialing.as_ref().is_some_and(Dialing::is_greeted_soon)) {
             waits();
         }
         let connected = self.addresses.connect(self.dialing.take(), self.timeout);
@@ -288,8 +232,9 @@ impl Smtp {
         }
         let timeout = QUIT_TIMEOUT.min(self.timeout);
         if let Ok(mut session) = Session::connect(&[dialing.address], Some(dialing), timeout) {
-            // Whatever it answers.
-            let _ = session.reply(&|| ()).and_then(|_| session.command(Quit, &|| ()));
+            // One that does not greet is not told either.
+            let _ = session.reply(&|| ());
+            session.leave();
         }
     }
 
@@ -418,10 +363,7 @@ impl Smtp {
         if is_unasked && bytes.len() <= UNASKED {
             ahead.push(&content);
         }
-        if ahead.iter().map(|part| part.len()).sum::<usize>() > SHORT {
-            (letter.waits)();
-        }
-        session.send_ahead(&ahead);
+        session.send_ahead(&ahead, letter.waits);
         self.step_by_step(session, to, &commands, &content, letter.waits)
     }
 
@@ -467,9 +409,6 @@ impl Smtp {
 
     /// Sends the mail itself, unless it was sent ahead.
     fn send_content(&self, session: &mut Session, content: &[u8], waits: Waits) -> Result<Reply, String> {
-        if content.len() > SHORT {
-            waits();
-        }
         session.set_timeout(self.timeout * PATIENCE);
         let outcome = session.exchange(&[content], waits);
         session.set_timeout(self.timeout);
@@ -601,7 +540,7 @@ impl Transport for Smtp {
             let commands = commands(&kept.extensions, from, &taken, None);
             if commands.iter().map(String::len).sum::<usize>() <= SHORT {
                 let ahead: Vec<&[u8]> = commands.iter().map(String::as_bytes).collect();
-                kept.session.send_ahead(&ahead);
+                kept.session.send_ahead(&ahead, &|| ());
                 kept.begun = Some(commands);
             }
         }

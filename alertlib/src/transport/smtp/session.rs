@@ -27,6 +27,9 @@ const REPLY_LINE: usize = 2048;
 /// A relay that answers within this time is not waited for.
 const SOON: Duration = Duration::from_millis(1);
 
+/// A socket that has nothing else to send takes so many bytes without waiting for the relay.
+pub const SHORT: usize = 8 * 1024;
+
 /// The relay waits for a mail (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
 
@@ -141,12 +144,12 @@ impl Session {
 
     /// Sends the commands (or a mail) that will come next all at once, for a relay that takes them so (RFC 2920): one round trip
     /// instead of many. What fails is told when their turn comes: until then the relay's replies to others can be read.
-    pub fn send_ahead(&mut self, commands: &[&[u8]]) {
+    pub fn send_ahead(&mut self, commands: &[&[u8]], waits: Waits) {
         if commands.is_empty() || self.broken.is_some() {
             return;
         }
         self.waits = false;
-        match self.write(&commands.concat(), Instant::now() + self.timeout) {
+        match self.send(&commands.concat(), Instant::now() + self.timeout, waits) {
             Ok(()) => self.ahead += commands.len(),
             Err(error) => self.broken = Some(words_of(&error, self.timeout)),
         }
@@ -166,7 +169,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a command, unless it was sent ahead, and reads the reply. `waits` is called before a reply that does not come at once.
+    /// Sends a command, unless it was sent ahead, and reads the reply. `waits` is called before the relay is
+    /// waited for, which is not so if it answers at once.
     ///
     /// # Errors
     ///
@@ -197,7 +201,7 @@ impl Session {
                 joined.as_slice()
             }
         };
-        self.write(whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
+        self.send(whole, deadline, waits).map_err(|error| words_of(&error, self.timeout))?;
         self.reply_until(deadline, waits)
     }
 
@@ -231,6 +235,14 @@ impl Session {
             // The relay has said goodbye, and may be gone.
             let _ = tls.write_tls(&mut wire);
         }
+    }
+
+    /// The relay may have to take some of it before there is room for the rest.
+    fn send(&mut self, bytes: &[u8], deadline: Instant, waits: Waits) -> io::Result<()> {
+        if bytes.len() > SHORT {
+            waits();
+        }
+        self.write(bytes, deadline)
     }
 
     fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {

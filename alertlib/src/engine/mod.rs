@@ -133,13 +133,7 @@ impl Engine {
     pub fn tick(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
         let over = self.silences.over(now);
         self.has_new_silences |= !over.is_empty();
-        self.each(id, now, |desk, silences, stamp| {
-            let mut mails = desk.tick(silences, stamp);
-            for silence in &over {
-                mails.extend(desk.end_silence(silence, silences, mails.len(), stamp));
-            }
-            mails
-        })
+        self.each(id, now, |desk, silences, stamp| desk.tick(silences, &over, stamp))
     }
 
     /// What waits for the next mail: nothing must be held any longer.

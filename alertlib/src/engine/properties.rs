@@ -195,6 +195,28 @@ fn a_server_that_flaps_for_a_minute_is_few_mails_and_one_when_it_is_stable() {
     assert_eq!(last.references, [world.mails[0].message_id.clone()]);
 }
 
+/// What is told at the end of a silence is told, even if the process is killed while something else waits for a digest.
+#[test]
+fn the_end_of_a_silence_is_not_told_again_after_a_kill() {
+    let mut world = World::new(USUAL);
+    let steps = [
+        Step::Silence(0, SECOND * 4),
+        Step::Event(1, 0, Kind::Down),
+        Step::Event(1, 0, Kind::Up),
+        Step::Event(0, 0, Kind::Up),
+        Step::Wait(SECOND * 9 / 2),
+        Step::Kill,
+        Step::Wait(SECOND * 10),
+    ];
+    run(&mut world, &steps);
+    let told = |proxy: &str| {
+        let items = world.mails.iter().flat_map(|mail| &mail.items);
+        items.filter(|item| item.event.proxy == proxy).map(|item| item.event.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(told("b0"), [Kind::Up], "{:#?}", world.mails);
+    assert_eq!(told("b1"), [Kind::Down, Kind::Up]);
+}
+
 #[test]
 fn the_mails_of_an_incident_are_one_thread() {
     let mut world = World::new(USUAL);

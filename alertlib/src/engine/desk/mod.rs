@@ -244,12 +244,20 @@ impl Desk {
         [digest, self.calm, self.remind, settle].into_iter().flatten().min()
     }
 
-    /// What the time brings.
-    pub fn tick(&mut self, silences: &Silences, stamp: Stamp) -> Vec<Outgoing> {
+    /// What the time brings. `over`: silences that have ended, and are none of `silences` any more.
+    pub fn tick(&mut self, silences: &Silences, over: &[Silence], stamp: Stamp) -> Vec<Outgoing> {
         self.calm_down(silences, stamp.now);
-        let mut mails = self.mails(false, stamp);
+        let ended: Vec<(&Silence, Vec<Item>)> =
+            over.iter().map(|silence| (silence, self.end_silence(silence, silences))).collect();
+        // Then nothing is left for the next mail: while something is, the next process does not get to know what is told.
+        let all = ended.iter().any(|(_, items)| !items.is_empty());
+        let mut mails = self.mails(all, stamp);
         let items = self.reminders(silences, stamp.now);
         mails.extend(self.mail(About::Reminder, items, mails.len(), stamp));
+        for (silence, items) in ended {
+            let (pattern, reason) = (silence.pattern.to_string(), silence.reason.clone());
+            mails.extend(self.mail(About::Silence { pattern, reason }, items, mails.len(), stamp));
+        }
         mails
     }
 
@@ -276,13 +284,7 @@ impl Desk {
     }
 
     /// A silence is over: what waited for its end, unless another one goes on.
-    pub fn end_silence(
-        &mut self,
-        silence: &Silence,
-        others: &Silences,
-        n: usize,
-        stamp: Stamp,
-    ) -> Option<Outgoing> {
+    fn end_silence(&mut self, silence: &Silence, others: &Silences) -> Vec<Item> {
         let mut items = Vec::new();
         for (name, subject) in &mut self.subjects {
             let fits = silence.pattern.fits(&name.proxy, name.server.as_deref()) && !others.cover(name);
@@ -290,8 +292,7 @@ impl Desk {
             items.extend(waiting.map(|waiting| waiting.item));
         }
         mail::sort(&mut items);
-        let (pattern, reason) = (silence.pattern.to_string(), silence.reason.clone());
-        self.mail(About::Silence { pattern, reason }, items, n, stamp)
+        items
     }
 
     /// Everything that waits, whatever for: there will be no other chance.

@@ -9,10 +9,10 @@ TREE    =
 HAPROXY_TREES =
 
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# changes with the C ABI, as in alertlib/build.rs
+# changes with the C ABI, as in alertlib/capi/build.rs
 ABI     := 1
 LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
-COMPANION = $(or $(CARGO_TARGET_DIR),target)/companion/haproxy-email-alert
+COMPANION = $(or $(CARGO_TARGET_DIR),target)/release/haproxy-email-alert
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 BIN      = $(DESTDIR)$(PREFIX)/bin

@@ -57,15 +57,14 @@ run_cargo() {
 
 # Builds the library as users get it; prints its path.
 build_library() {
-    # As a cdylib alone: with an rlib beside it, cargo leaves the optimisation of the whole out.
-    run_cargo rustc --release --quiet -p haproxy-email-alert --lib --crate-type cdylib >&2
+    run_cargo build --release --quiet -p haproxy-email-alert-capi >&2
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
 }
 
 # Builds the companion program; prints its path.
 build_companion() {
-    run_cargo build --profile companion --quiet -p haproxy-email-alert-cli >&2
-    printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/companion/haproxy-email-alert"
+    run_cargo build --release --quiet -p haproxy-email-alert-cli >&2
+    printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/haproxy-email-alert"
 }
 
 # Builds the library with AddressSanitizer and all checks; prints its path. The runtime is the one that the C compiler brings for the
@@ -74,7 +73,7 @@ build_sanitized_library() {
     local host target=${CARGO_TARGET_DIR:-$root/target}/sanitized
     host=$(rustc -vV | sed -n 's/^host: //p')
     RUSTC_BOOTSTRAP=1 RUSTFLAGS='-Zsanitizer=address' CARGO_PROFILE_FUZZ_DEBUG=line-tables-only CARGO_PROFILE_FUZZ_STRIP=none \
-        run_cargo build --profile fuzz --quiet -p haproxy-email-alert --target "$host" --target-dir "$target" >&2
+        run_cargo build --profile fuzz --quiet -p haproxy-email-alert-capi --target "$host" --target-dir "$target" >&2
     printf '%s\n' "$target/$host/fuzz/libhaproxy_email_alert.so"
 }
 

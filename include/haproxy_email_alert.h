@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0
  *
- * Made by `make header` from alertlib/src/ffi/mod.rs: edit that file, not this one.
+ * Made by `make header` from alertlib/capi/src/lib.rs: edit that file, not this one.
  */
 
 #ifndef HAPROXY_EMAIL_ALERT_H
@@ -20,121 +20,121 @@
 /**
  * A server is down (HAProxy's SRV_ST_STOPPED).
  */
-#define HAPROXY_EMAIL_ALERT_STOPPED 0
+#define HAPROXY_EMAIL_ALERT_ST_STOPPED 0
 
 /**
  * A server is up, in its slow start (SRV_ST_STARTING).
  */
-#define HAPROXY_EMAIL_ALERT_STARTING 1
+#define HAPROXY_EMAIL_ALERT_ST_STARTING 1
 
 /**
  * A server is up (SRV_ST_RUNNING).
  */
-#define HAPROXY_EMAIL_ALERT_RUNNING 2
+#define HAPROXY_EMAIL_ALERT_ST_RUNNING 2
 
 /**
  * A server takes no new clients (SRV_ST_STOPPING).
  */
-#define HAPROXY_EMAIL_ALERT_STOPPING 3
+#define HAPROXY_EMAIL_ALERT_ST_STOPPING 3
 
 /**
  * Maintenance forced by an administrator (SRV_ADMF_FMAINT).
  */
-#define HAPROXY_EMAIL_ALERT_FMAINT 1
+#define HAPROXY_EMAIL_ALERT_ADM_FMAINT 1
 
 /**
  * Maintenance inherited from a tracked server (SRV_ADMF_IMAINT).
  */
-#define HAPROXY_EMAIL_ALERT_IMAINT 2
+#define HAPROXY_EMAIL_ALERT_ADM_IMAINT 2
 
 /**
- * Maintenance from the configuration (SRV_ADMF_CMAINT); comes with FMAINT.
+ * Maintenance from the configuration (SRV_ADMF_CMAINT); comes with ADM_FMAINT.
  */
-#define HAPROXY_EMAIL_ALERT_CMAINT 4
+#define HAPROXY_EMAIL_ALERT_ADM_CMAINT 4
 
 /**
  * Drain forced by an administrator (SRV_ADMF_FDRAIN).
  */
-#define HAPROXY_EMAIL_ALERT_FDRAIN 8
+#define HAPROXY_EMAIL_ALERT_ADM_FDRAIN 8
 
 /**
  * Drain inherited from a tracked server (SRV_ADMF_IDRAIN).
  */
-#define HAPROXY_EMAIL_ALERT_IDRAIN 16
+#define HAPROXY_EMAIL_ALERT_ADM_IDRAIN 16
 
 /**
  * Maintenance because the server's name does not resolve (SRV_ADMF_RMAINT).
  */
-#define HAPROXY_EMAIL_ALERT_RMAINT 32
+#define HAPROXY_EMAIL_ALERT_ADM_RMAINT 32
 
 /**
  * Maintenance until the server's name was set (SRV_ADMF_HMAINT).
  */
-#define HAPROXY_EMAIL_ALERT_HMAINT 64
+#define HAPROXY_EMAIL_ALERT_ADM_HMAINT 64
 
 /**
  * Event flag: a check, an agent or the CLI's "health" and "agent" commands decided; else an administrator.
  */
-#define HAPROXY_EMAIL_ALERT_OPERATIONAL 1
+#define HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL 1
 
 /**
  * Event flag: the server line has "backup".
  */
-#define HAPROXY_EMAIL_ALERT_BACKUP 2
+#define HAPROXY_EMAIL_ALERT_EVF_BACKUP 2
 
 /**
  * Event flag: the check_* fields are set.
  */
-#define HAPROXY_EMAIL_ALERT_CHECK 4
+#define HAPROXY_EMAIL_ALERT_EVF_CHECK 4
 
 /**
  * Event flag: that check is the agent check.
  */
-#define HAPROXY_EMAIL_ALERT_AGENT 8
+#define HAPROXY_EMAIL_ALERT_EVF_AGENT 8
 
 /**
  * Event flag: the proxy is a "listen" section, which HAProxy calls "proxy" in its messages.
  */
-#define HAPROXY_EMAIL_ALERT_LISTEN 16
+#define HAPROXY_EMAIL_ALERT_EVF_LISTEN 16
 
 /**
- * Event flag: nothing has changed. It answers haproxy_email_alert_question(): what the server is now or, without a
+ * Event flag: nothing has changed. It answers haproxy_email_alert_next_unconfirmed(): what the server is now or, without a
  * server's name, the backend.
  */
-#define HAPROXY_EMAIL_ALERT_PRESENT 32
+#define HAPROXY_EMAIL_ALERT_EVF_STATE_REPORT 32
 
 /**
  * Event flag: the same, and it is not there any more. No other field is needed than the names.
  */
-#define HAPROXY_EMAIL_ALERT_GONE 64
+#define HAPROXY_EMAIL_ALERT_EVF_REMOVED 64
 
 /**
  * Event flag: the server's weight is 0. HAProxy then says "DRAIN" of a check where it else says "UP".
  */
-#define HAPROXY_EMAIL_ALERT_WEIGHTLESS 128
+#define HAPROXY_EMAIL_ALERT_EVF_ZERO_WEIGHT 128
 
 /**
  * Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
  */
-#define HAPROXY_EMAIL_ALERT_SINCE_2_8 256
+#define HAPROXY_EMAIL_ALERT_EVF_SINCE_2_8 256
 
 /**
  * The event's check_result: the check failed.
  */
-#define HAPROXY_EMAIL_ALERT_CHECK_FAILED 1
+#define HAPROXY_EMAIL_ALERT_CHK_FAILED 1
 
 /**
  * The event's check_result: it passed.
  */
-#define HAPROXY_EMAIL_ALERT_CHECK_PASSED 2
+#define HAPROXY_EMAIL_ALERT_CHK_PASSED 2
 
 /**
  * The event's check_result: it passed conditionally ("http-check disable-on-404").
  */
-#define HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL 3
+#define HAPROXY_EMAIL_ALERT_CHK_CONDITIONAL 3
 
 /**
- * What haproxy_email_alert_native() says: the administrator wants it, or does not.
+ * What haproxy_email_alert_native_mode() says: the administrator wants it, or does not.
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_SAID 1
 
@@ -159,19 +159,19 @@ enum haproxy_email_alert_result {
         /**
          * The event was dropped, and counted: the queue is full.
          */
-        HAPROXY_EMAIL_ALERT_QUEUE_FULL = 7001,
+        HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL = 7001,
         /**
          * Called in the wrong order.
          */
-        HAPROXY_EMAIL_ALERT_NOT_RUNNING = 7002,
+        HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING = 7002,
         /**
          * NULL, a bad size or a bad value.
          */
-        HAPROXY_EMAIL_ALERT_INVALID = 7003,
+        HAPROXY_EMAIL_ALERT_ERR_INVALID = 7003,
         /**
          * The configuration is wrong: the message says what.
          */
-        HAPROXY_EMAIL_ALERT_CONFIG = 7004,
+        HAPROXY_EMAIL_ALERT_ERR_CONFIG = 7004,
         /**
          * Done, but the administrator should see the message.
          */
@@ -179,19 +179,19 @@ enum haproxy_email_alert_result {
         /**
          * There is nothing to return.
          */
-        HAPROXY_EMAIL_ALERT_EMPTY = 7006,
+        HAPROXY_EMAIL_ALERT_ERR_EMPTY = 7006,
         /**
          * The time was over before everything was delivered.
          */
-        HAPROXY_EMAIL_ALERT_PENDING = 7007,
+        HAPROXY_EMAIL_ALERT_ERR_PENDING = 7007,
         /**
          * The system refused something: the message or the log says what.
          */
-        HAPROXY_EMAIL_ALERT_SYSTEM = 7008,
+        HAPROXY_EMAIL_ALERT_ERR_SYSTEM = 7008,
         /**
          * A bug in the library was caught.
          */
-        HAPROXY_EMAIL_ALERT_PANIC = 7099,
+        HAPROXY_EMAIL_ALERT_ERR_PANIC = 7099,
 };
 
 /**
@@ -253,7 +253,7 @@ struct haproxy_email_alert_event {
          */
         uint32_t server_id;
         /**
-         * HAPROXY_EMAIL_ALERT_STOPPED to _STOPPING: before the change.
+         * HAPROXY_EMAIL_ALERT_ST_STOPPED to _STOPPING: before the change.
          */
         uint32_t old_state;
         /**
@@ -261,7 +261,7 @@ struct haproxy_email_alert_event {
          */
         uint32_t new_state;
         /**
-         * HAPROXY_EMAIL_ALERT_FMAINT etc.: before the change.
+         * HAPROXY_EMAIL_ALERT_ADM_FMAINT etc.: before the change.
          */
         uint32_t old_admin;
         /**
@@ -269,7 +269,7 @@ struct haproxy_email_alert_event {
          */
         uint32_t new_admin;
         /**
-         * HAPROXY_EMAIL_ALERT_OPERATIONAL etc.
+         * HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL etc.
          */
         uint32_t flags;
         /**
@@ -345,7 +345,7 @@ struct haproxy_email_alert_event {
          */
         struct haproxy_email_alert_text address;
         /**
-         * HAPROXY_EMAIL_ALERT_CHECK_FAILED etc.: the event is a single check's result, with the flag CHECK, and no change;
+         * HAPROXY_EMAIL_ALERT_CHK_FAILED etc.: the event is a single check's result, with the flag EVF_CHECK, and no change;
          * what was before and what is now does not matter. 0: it is a change.
          */
         uint32_t check_result;
@@ -415,8 +415,8 @@ uint32_t haproxy_email_alert_abi(void);
  * Adds one directive. <words> are the <count> words of the line, each ended by NUL, <words[0]> the keyword; nothing of them
  * is kept. One thread, before haproxy_email_alert_check().
  *
- * Returns OK, or CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
- * wanted), or INVALID for NULL, or NOT_RUNNING once checked. Nothing is opened or started.
+ * Returns OK, or ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
+ * wanted), or ERR_INVALID for NULL, or ERR_NOT_RUNNING once checked. Nothing is opened or started.
  */
 enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *words,
                                                           size_t count,
@@ -434,17 +434,17 @@ bool haproxy_email_alert_configured(void);
 bool haproxy_email_alert_wants_checks(void);
 
 /**
- * What "email_alert.native" says of HAProxy's own "email-alert" and "mailer" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
+ * What "email_alert.native" says of HAProxy's own "email-alert" and "dispatcher" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
  * thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
  */
-uint32_t haproxy_email_alert_native(void);
+uint32_t haproxy_email_alert_native_mode(void);
 
 /**
  * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
  * for "haproxy -c" too. One thread.
  *
  * Returns OK (also without any directive, and after one that was refused: its error is enough), WARNING (it works, and the
- * administrator should know the risk) or CONFIG with a message (see haproxy_email_alert_parse()), or INVALID.
+ * administrator should know the risk) or ERR_CONFIG with a message (see haproxy_email_alert_parse()), or ERR_INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert_check(const struct haproxy_email_alert_process *process,
                                                           char *message,
@@ -455,8 +455,8 @@ enum haproxy_email_alert_result haproxy_email_alert_check(const struct haproxy_e
  * HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
  * haproxy_email_alert_check().
  *
- * Returns OK, WARNING or SYSTEM with a message (see haproxy_email_alert_parse()), NOT_RUNNING without a checked
- * configuration, or INVALID. After SYSTEM it may be called again.
+ * Returns OK, WARNING or ERR_SYSTEM with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING without a checked
+ * configuration, or ERR_INVALID. After ERR_SYSTEM it may be called again.
  */
 enum haproxy_email_alert_result haproxy_email_alert_prepare(const struct haproxy_email_alert_process *process,
                                                             char *message,
@@ -470,7 +470,7 @@ uint32_t haproxy_email_alert_descriptors(void);
 /**
  * Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
  *
- * Returns OK, SYSTEM (the log says why), or NOT_RUNNING if it is not prepared.
+ * Returns OK, ERR_SYSTEM (the log says why), or ERR_NOT_RUNNING if it is not prepared.
  */
 enum haproxy_email_alert_result haproxy_email_alert_start(void);
 
@@ -478,7 +478,7 @@ enum haproxy_email_alert_result haproxy_email_alert_start(void);
  * Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
  * (a wake-up) at most. The caller keeps <event> and its texts.
  *
- * Returns OK, QUEUE_FULL (the event is counted as dropped), NOT_RUNNING before the start and after the stop, or INVALID.
+ * Returns OK, ERR_QUEUE_FULL (the event is counted as dropped), ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_alert_event *event);
 
@@ -490,31 +490,31 @@ enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_a
  * condition. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at
  * most.
  *
- * Returns OK, or NOT_RUNNING before the start and after the stop.
+ * Returns OK, or ERR_NOT_RUNNING before the start and after the stop.
  */
-enum haproxy_email_alert_result haproxy_email_alert_expect(uint32_t within_ms);
+enum haproxy_email_alert_result haproxy_email_alert_prewarm(uint32_t within_ms);
 
 /**
  * Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
  * of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
  * get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by
- * haproxy_email_alert() with the flag PRESENT as soon as its first check is through, or with GONE; until the answer has
+ * haproxy_email_alert() with the flag EVF_STATE_REPORT as soon as its first check is through, or with EVF_REMOVED; until the answer has
  * been processed, it is asked again. Any thread; never blocks.
  *
- * Returns OK, EMPTY: there are not so many, NOT_RUNNING before the start, or INVALID for NULL.
+ * Returns OK, ERR_EMPTY: there are not so many, ERR_NOT_RUNNING before the start, or ERR_INVALID for NULL.
  */
-enum haproxy_email_alert_result haproxy_email_alert_question(size_t n,
-                                                             char *proxy,
-                                                             char *server,
-                                                             size_t size);
+enum haproxy_email_alert_result haproxy_email_alert_next_unconfirmed(size_t n,
+                                                                     char *proxy,
+                                                                     char *server,
+                                                                     size_t size);
 
 /**
  * From now on, for <length_ms> milliseconds (30 days at most), nothing is mailed of what <pattern> is for: "web" is a backend
  * and its servers, "web/s1" one of them, and "*" stands for any characters. What has changed meanwhile is mailed at the
  * end, with <reason>. The same pattern again: a new end. Any thread; never blocks.
  *
- * Returns OK, CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, QUEUE_FULL if there are too
- * many at once, NOT_RUNNING before the start and after the stop, or INVALID for NULL.
+ * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, ERR_QUEUE_FULL if there are too
+ * many at once, ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
  */
 enum haproxy_email_alert_result haproxy_email_alert_silence(const char *pattern,
                                                             uint64_t length_ms,
@@ -526,7 +526,7 @@ enum haproxy_email_alert_result haproxy_email_alert_silence(const char *pattern,
  * Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog
  * severity in <level>. Any thread; never blocks.
  *
- * Returns OK, EMPTY, or INVALID for NULL.
+ * Returns OK, ERR_EMPTY, or ERR_INVALID for NULL.
  */
 enum haproxy_email_alert_result haproxy_email_alert_next_log(int *level,
                                                              char *line,
@@ -535,7 +535,7 @@ enum haproxy_email_alert_result haproxy_email_alert_next_log(int *level,
 /**
  * Fills in <counters>, whose <size> the caller has set. Any thread; never blocks.
  *
- * Returns OK, NOT_RUNNING before the start, or INVALID.
+ * Returns OK, ERR_NOT_RUNNING before the start, or ERR_INVALID.
  */
 enum haproxy_email_alert_result haproxy_email_alert_get_counters(struct haproxy_email_alert_counters *counters);
 
@@ -543,7 +543,7 @@ enum haproxy_email_alert_result haproxy_email_alert_get_counters(struct haproxy_
  * A soft stop has begun: what is there is delivered now, or tried once more if it waits for a better time. Any thread; never
  * blocks.
  *
- * Returns OK, or NOT_RUNNING before the start.
+ * Returns OK, or ERR_NOT_RUNNING before the start.
  */
 enum haproxy_email_alert_result haproxy_email_alert_drain(void);
 
@@ -557,7 +557,7 @@ uint64_t haproxy_email_alert_pending(void);
  * Waits for what is pending, for at most <bound_ms> milliseconds, and ends the threads; one that hangs in a relay is left behind.
  * One thread, when no event comes any more. The log says what was not delivered.
  *
- * Returns OK, PENDING, or NOT_RUNNING before the start.
+ * Returns OK, ERR_PENDING, or ERR_NOT_RUNNING before the start.
  */
 enum haproxy_email_alert_result haproxy_email_alert_stop(uint32_t bound_ms);
 

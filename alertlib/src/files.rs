@@ -3,10 +3,13 @@
 //!
 //! Errors are the end of a sentence that begins with the file's name.
 
-use crate::helper::words_of;
-use nix::unistd::getgid;
+use crate::sys::error_text;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::FileStat;
+use nix::unistd::{AccessFlags, faccessat, getgid};
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -93,6 +96,18 @@ pub fn is_usable_for(data: &Metadata, uid: u32, gid: u32) -> bool {
     data.mode() >> shift & bit == bit
 }
 
+/// May this user make files in the directory? An access check by root says nothing of the unprivileged worker, so the mode
+/// decides for every other user.
+pub fn may_write(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
+    let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
+    match (uid, gid) {
+        (0, _) => faccessat(directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
+        (uid, _) if uid == data.st_uid => may(6),
+        (_, gid) if gid == data.st_gid => may(3),
+        _ => may(0),
+    }
+}
+
 /// # Errors
 ///
 /// It is not there, or may not be looked at.
@@ -104,7 +119,7 @@ pub fn data_of(path: &Path) -> Result<Metadata, String> {
 pub fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "does not exist".to_owned(),
-        _ => format!("cannot be read: {}", words_of(error)),
+        _ => format!("cannot be read: {}", error_text(error)),
     }
 }
 

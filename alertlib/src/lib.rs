@@ -4,34 +4,33 @@
 //! The way of an alert, and the module that owns each step:
 //!
 //! ```text
-//!  HAProxy thread          collector                     mailer
-//!  ffi → queue ──────────▶ event → engine → outbox ────▶ message → transport (smtp | command | file)
+//!  HAProxy thread        collector                                        dispatcher
+//!  capi ─▶ ring ───────▶ event ─▶ engine ─▶ queue (store, schedule) ────▶ message ─▶ transport (smtp | command | file)
 //! ```
 //!
-//! HAProxy hands over flat events through [`ffi`]; [`queue`] is the only thing that its threads touch. [`service`] owns the
-//! threads, which are [`collector`] and [`mailer`] by turns, [`directive`] and [`settings`] the configuration, [`logging`] the way back to HAProxy's log.
+//! The C ABI is a crate of its own, `haproxy-email-alert-capi`. [`ring`] is the only part that HAProxy's threads touch.
+//! [`service`] owns the threads: [`service::collector`] and [`service::dispatcher`]. Modules are listed from bottom to top: each
+//! uses those above it in this list only, which a test enforces.
 
 #![deny(unsafe_code)]
 
-mod collector;
 pub mod counters;
+pub mod credentials;
 pub mod directive;
 pub mod engine;
 pub mod event;
-mod expectation;
-#[allow(unsafe_code)] // the C boundary: the one place for it
-pub mod ffi;
 pub mod files;
+pub mod format;
 pub mod helper;
 pub mod logging;
-pub mod mailer;
 pub mod message;
-pub mod outbox;
+pub mod notification;
 pub mod queue;
-mod rehearsal;
+pub mod ring;
 pub mod service;
 pub mod settings;
 pub mod spool;
+pub mod sys;
 pub mod text;
 pub mod transport;
 

@@ -25,15 +25,15 @@ pub struct LogLine {
     pub text: String,
 }
 
-struct Ring {
+struct LogRing {
     lines: (Sender<LogLine>, Receiver<LogLine>),
     lost: AtomicU64,
 }
 
-static RING: Lazy<Ring> =
-    Lazy::new(|| Ring { lines: crossbeam_channel::bounded(LINES), lost: AtomicU64::new(0) });
+static RING: Lazy<LogRing> =
+    Lazy::new(|| LogRing { lines: crossbeam_channel::bounded(LINES), lost: AtomicU64::new(0) });
 
-impl Log for Ring {
+impl Log for LogRing {
     fn enabled(&self, metadata: &Metadata) -> bool {
         // Other crates' words are for their developers.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))

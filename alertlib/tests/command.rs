@@ -3,12 +3,12 @@
 //! runs in a thread here; `helper_process.rs` has the real process.
 
 use haproxy_email_alert::helper::client::Helper;
-use haproxy_email_alert::helper::frame::{Answer, Outcome, Request, read_frame, write_frame};
+use haproxy_email_alert::helper::frame::{ExecRequest, ExecResult, ExecStatus, read_frame, write_frame};
 use haproxy_email_alert::helper::serve;
 use haproxy_email_alert::message::Message;
-use haproxy_email_alert::settings::{Flavour, Recipient};
+use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Letter, Transport, Trouble, Verdict};
+use haproxy_email_alert::transport::{Delivery, DeliveryError, Outcome, Transport};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -79,17 +79,17 @@ fn helper() -> (UnixStream, JoinHandle<io::Result<()>>) {
     (mine, thread::spawn(move || serve(&theirs)))
 }
 
-fn request(program: &str, arguments: &[&str], input: &[u8], deadline: Duration) -> Request {
+fn request(program: &str, arguments: &[&str], input: &[u8], deadline: Duration) -> ExecRequest {
     let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-    Request { program: program.into(), arguments, input: input.to_vec(), deadline }
+    ExecRequest { program: program.into(), arguments, input: input.to_vec(), deadline }
 }
 
-fn ask(socket: &UnixStream, request: &Request) -> Answer {
+fn ask(socket: &UnixStream, request: &ExecRequest) -> ExecResult {
     write_frame(socket, &request.encode().unwrap(), None).unwrap();
-    Answer::decode(&read_frame(socket, None).unwrap().unwrap()).unwrap()
+    ExecResult::decode(&read_frame(socket, None).unwrap().unwrap()).unwrap()
 }
 
-fn run(request: &Request) -> Answer {
+fn run(request: &ExecRequest) -> ExecResult {
     let (socket, helper) = helper();
     let answer = ask(&socket, request);
     drop(socket);
@@ -97,25 +97,25 @@ fn run(request: &Request) -> Answer {
     answer
 }
 
-fn shell(script: &str, input: &[u8], deadline: Duration) -> Answer {
+fn shell(script: &str, input: &[u8], deadline: Duration) -> ExecResult {
     run(&request("/bin/sh", &["-c", script], input, deadline))
 }
 
-fn text(answer: &Answer) -> &str {
+fn text(answer: &ExecResult) -> &str {
     std::str::from_utf8(&answer.output).unwrap()
 }
 
 #[test]
 fn a_command_ends_with_its_status_and_its_words() {
     for (script, outcome, words) in [
-        ("exit 0", Outcome::Exit(0), ""),
-        ("echo out; echo err >&2; exit 75", Outcome::Exit(75), "out\nerr\n"),
-        ("exit 255", Outcome::Exit(255), ""),
-        ("echo last; kill -9 $$", Outcome::Signal(9), "last\n"),
-        ("kill -TERM $$", Outcome::Signal(15), ""),
-        ("cat", Outcome::Exit(0), "the input"),
+        ("exit 0", ExecStatus::Exit(0), ""),
+        ("echo out; echo err >&2; exit 75", ExecStatus::Exit(75), "out\nerr\n"),
+        ("exit 255", ExecStatus::Exit(255), ""),
+        ("echo last; kill -9 $$", ExecStatus::Signal(9), "last\n"),
+        ("kill -TERM $$", ExecStatus::Signal(15), ""),
+        ("cat", ExecStatus::Exit(0), "the input"),
         // No output any more, but not the end.
-        ("exec >&- 2>&-; cat; exit 3", Outcome::Exit(3), ""),
+        ("exec >&- 2>&-; cat; exit 3", ExecStatus::Exit(3), ""),
     ] {
         let answer = shell(script, b"the input", LONG);
         assert_eq!((&answer.outcome, text(&answer)), (&outcome, words), "{script}");
@@ -127,7 +127,7 @@ fn one_helper_runs_one_command_after_the_other() {
     let (socket, helper) = helper();
     for number in 0..20 {
         let answer = ask(&socket, &request("/bin/sh", &["-c", &format!("exit {number}")], b"", LONG));
-        assert_eq!(answer.outcome, Outcome::Exit(number));
+        assert_eq!(answer.outcome, ExecStatus::Exit(number));
     }
     drop(socket);
     helper.join().unwrap().unwrap();
@@ -169,7 +169,7 @@ fn the_deadline_ends_the_command_and_its_children() {
     );
     let start = Instant::now();
     let answer = shell(&script, b"", SHORT);
-    assert_eq!((&answer.outcome, text(&answer)), (&Outcome::Deadline, "started\n"));
+    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Deadline, "started\n"));
     drop(both);
     // The end comes when the last of them is dead.
     assert_eq!(alive.read(&mut [0]).unwrap(), 0);
@@ -179,22 +179,22 @@ fn the_deadline_ends_the_command_and_its_children() {
 #[test]
 fn a_flood_of_output_stops_nothing() {
     let answer = shell("head -c 20000000 /dev/zero | tr '\\0' x; exit 3", b"", LONG);
-    assert_eq!((answer.outcome, answer.output), (Outcome::Exit(3), vec![b'x'; 1024]));
+    assert_eq!((answer.outcome, answer.output), (ExecStatus::Exit(3), vec![b'x'; 1024]));
     let answer = run(&request("/usr/bin/yes", &[], b"", SHORT));
-    assert_eq!((&answer.outcome, text(&answer)), (&Outcome::Deadline, "y\n".repeat(512).as_str()));
+    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Deadline, "y\n".repeat(512).as_str()));
 }
 
 #[test]
 fn input_that_is_not_read_is_no_failure() {
     let input = vec![b'x'; 1 << 20];
     for (script, outcome) in [
-        ("exit 0", Outcome::Exit(0)),
-        ("exec <&-; exit 7", Outcome::Exit(7)),
-        ("head -c 10 >/dev/null", Outcome::Exit(0)),
+        ("exit 0", ExecStatus::Exit(0)),
+        ("exec <&-; exit 7", ExecStatus::Exit(7)),
+        ("head -c 10 >/dev/null", ExecStatus::Exit(0)),
     ] {
         assert_eq!(shell(script, &input, LONG).outcome, outcome, "{script}");
     }
-    assert_eq!(run(&request("/bin/sleep", &["60"], &input, SHORT)).outcome, Outcome::Deadline);
+    assert_eq!(run(&request("/bin/sleep", &["60"], &input, SHORT)).outcome, ExecStatus::Deadline);
 }
 
 #[test]
@@ -202,7 +202,10 @@ fn much_input_arrives_whole_while_output_flows() {
     let input = vec![b'x'; 8 << 20];
     assert_eq!(text(&shell("wc -c", &input, LONG)), "8388608\n");
     // `cat` blocks on its output unless we read it while we write.
-    assert_eq!(shell("cat", &input, LONG), Answer { outcome: Outcome::Exit(0), output: vec![b'x'; 1024] });
+    assert_eq!(
+        shell("cat", &input, LONG),
+        ExecResult { outcome: ExecStatus::Exit(0), output: vec![b'x'; 1024] }
+    );
 }
 
 #[test]
@@ -213,7 +216,7 @@ fn a_grandchild_that_holds_the_pipe_is_not_waited_for() {
     let script = format!("cat '{}' & echo done", scratch.path("leash").display());
     let start = Instant::now();
     let answer = shell(&script, b"", LONG);
-    assert_eq!((&answer.outcome, text(&answer)), (&Outcome::Exit(0), "done\n"));
+    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Exit(0), "done\n"));
     assert!(start.elapsed() < LONG / 2);
     drop(leash);
 }
@@ -230,7 +233,7 @@ fn what_cannot_start_says_why() {
         ("/bin/true", vec!["a\0b"], "nul byte found in provided data"),
     ] {
         let answer = run(&request(program, &arguments, b"input", LONG));
-        assert_eq!(answer.outcome, Outcome::NotStarted(why.into()), "{program}");
+        assert_eq!(answer.outcome, ExecStatus::NotStarted(why.into()), "{program}");
     }
 }
 
@@ -269,9 +272,9 @@ fn the_worker_s_end_lets_a_running_command_finish_and_starts_no_other() {
 
 // ---- the transport
 
-fn relay(flavour: Flavour, program: &Path, timeout: Duration) -> Command {
+fn relay(program: MailProgram, path: &Path, timeout: Duration) -> Command {
     let (socket, _) = helper();
-    Command::new(flavour, program, timeout, Arc::new(Mutex::new(Helper::new(socket))))
+    Command::new(program, path, timeout, Arc::new(Mutex::new(Helper::new(socket))))
 }
 
 fn recipient(address: &str) -> Recipient {
@@ -281,14 +284,14 @@ fn recipient(address: &str) -> Recipient {
     }
 }
 
-fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Verdict>, Trouble> {
+fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Outcome>, DeliveryError> {
     let message = Message {
         subject: "DOWN Zürich/s1".into(),
         text: "Server Zürich/s1 is DOWN.\n~!id\n.\nend\n".into(),
         bytes: b"Subject: x\r\n\r\n.\r\nbody\r\n".to_vec(),
     };
     let to: Vec<Recipient> = to.iter().map(|address| recipient(address)).collect();
-    relay.send(&Letter {
+    relay.send(&Delivery {
         from: &"lb1@example.com".parse().unwrap(),
         to: &to,
         message: &message,
@@ -303,8 +306,9 @@ const RECORD: &str = "{ for word; do echo \"[$word]\"; done; cat; } >> seen";
 fn sendmail_gets_the_envelope_and_the_whole_mail() {
     let scratch = Scratch::new();
     let program = scratch.script("sendmail", RECORD);
-    let verdicts = send(&mut relay(Flavour::Sendmail, &program, LONG), &["ops@example.com", "root"]).unwrap();
-    assert_eq!(verdicts, [Verdict::Delivered, Verdict::Delivered]);
+    let outcomes =
+        send(&mut relay(MailProgram::Sendmail, &program, LONG), &["ops@example.com", "root"]).unwrap();
+    assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered]);
     let seen = "[-i]\n[-f]\n[lb1@example.com]\n[--]\n[ops@example.com]\n[root]\nSubject: x\n\n.\nbody\n";
     assert_eq!(scratch.read("seen"), seen);
 }
@@ -313,8 +317,9 @@ fn sendmail_gets_the_envelope_and_the_whole_mail() {
 fn mailx_gets_subject_sender_and_a_harmless_text() {
     let scratch = Scratch::new();
     let program = scratch.script("mailx", RECORD);
-    let verdicts = send(&mut relay(Flavour::Mailx, &program, LONG), &["ops@example.com", "root"]).unwrap();
-    assert_eq!(verdicts, [Verdict::Delivered, Verdict::Delivered]);
+    let outcomes =
+        send(&mut relay(MailProgram::Mailx, &program, LONG), &["ops@example.com", "root"]).unwrap();
+    assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered]);
     let seen = "[-s]\n[=?UTF-8?Q?DOWN_Z=C3=BCrich/s1?=]\n[-r]\n[lb1@example.com]\n[ops@example.com]\n[root]\n\
                 Server Zürich/s1 is DOWN.\n ~!id\n .\nend\n";
     assert_eq!(scratch.read("seen"), seen);
@@ -324,20 +329,20 @@ fn mailx_gets_subject_sender_and_a_harmless_text() {
 fn mailx_gets_no_address_that_it_would_take_for_something_else() {
     let scratch = Scratch::new();
     let program = scratch.script("mailx", RECORD);
-    let mut mailx = relay(Flavour::Mailx, &program, LONG);
-    let verdicts =
+    let mut mailx = relay(MailProgram::Mailx, &program, LONG);
+    let outcomes =
         send(&mut mailx, &["/tmp/x@example.com", "a+b@example.com", "|id@example.com", "+f@example.com"]);
     let refused = |address: &str| {
         let why = format!("would not take '{address}' for an address; sendmail or SMTP do");
-        Verdict::Unable(Trouble::new(program.to_str().unwrap(), why))
+        Outcome::Unsupported(DeliveryError::new(program.to_str().unwrap(), why))
     };
     let expected = [
         refused("/tmp/x@example.com"),
-        Verdict::Delivered,
+        Outcome::Delivered,
         refused("|id@example.com"),
         refused("+f@example.com"),
     ];
-    assert_eq!(verdicts.unwrap(), expected);
+    assert_eq!(outcomes.unwrap(), expected);
     assert!(scratch.read("seen").contains("[lb1@example.com]\n[a+b@example.com]\nServer"));
     // With nobody left it is not run at all.
     fs::remove_file(scratch.path("seen")).unwrap();
@@ -350,24 +355,24 @@ fn the_exit_status_is_the_verdict() {
     let scratch = Scratch::new();
     let program =
         scratch.script("sendmail", "cat >/dev/null; echo 'sendmail: why' >&2; echo more >&2; . ./ending");
-    let mut sendmail = relay(Flavour::Sendmail, &program, LONG);
+    let mut sendmail = relay(MailProgram::Sendmail, &program, LONG);
     let name = program.to_str().unwrap();
-    let trouble = |words: &str| Trouble::new(name, format!("{words}: sendmail: why; more"));
+    let trouble = |words: &str| DeliveryError::new(name, format!("{words}: sendmail: why; more"));
     for (ending, expected) in [
-        ("exit 0", Ok(Verdict::Delivered)),
+        ("exit 0", Ok(Outcome::Delivered)),
         ("exit 64", Err(trouble("exit status 64"))),
-        ("exit 65", Ok(Verdict::Never(trouble("exit status 65")))),
-        ("exit 67", Ok(Verdict::Never(trouble("exit status 67")))),
-        ("exit 68", Ok(Verdict::Later(trouble("exit status 68")))),
-        ("exit 69", Ok(Verdict::Later(trouble("exit status 69")))),
-        ("exit 75", Ok(Verdict::Later(trouble("exit status 75")))),
-        ("exit 1", Ok(Verdict::Later(trouble("exit status 1")))),
-        ("kill -9 $$", Ok(Verdict::Later(trouble("killed by signal 9")))),
+        ("exit 65", Ok(Outcome::Permanent(trouble("exit status 65")))),
+        ("exit 67", Ok(Outcome::Permanent(trouble("exit status 67")))),
+        ("exit 68", Ok(Outcome::Transient(trouble("exit status 68")))),
+        ("exit 69", Ok(Outcome::Transient(trouble("exit status 69")))),
+        ("exit 75", Ok(Outcome::Transient(trouble("exit status 75")))),
+        ("exit 1", Ok(Outcome::Transient(trouble("exit status 1")))),
+        ("kill -9 $$", Ok(Outcome::Transient(trouble("killed by signal 9")))),
     ] {
         fs::write(scratch.path("ending"), ending).unwrap();
         assert_eq!(
             send(&mut sendmail, &["ops@example.com"]),
-            expected.map(|verdict| vec![verdict]),
+            expected.map(|outcome| vec![outcome]),
             "{ending}"
         );
     }
@@ -378,12 +383,12 @@ fn a_refused_recipient_takes_the_alert_from_nobody_else() {
     let scratch = Scratch::new();
     let script = "echo \"$*\" >> seen; case \"$*\" in *nobody*) echo unknown; exit 67;; *busy*) exit 75;; esac; exit 0";
     let program = scratch.script("sendmail", script);
-    let mut sendmail = relay(Flavour::Sendmail, &program, LONG);
+    let mut sendmail = relay(MailProgram::Sendmail, &program, LONG);
     let name = program.to_str().unwrap();
-    let never = Verdict::Never(Trouble::new(name, "exit status 67: unknown"));
-    let later = Verdict::Later(Trouble::new(name, "exit status 75"));
-    let verdicts = send(&mut sendmail, &["ops@example.com", "nobody@example.com", "busy"]).unwrap();
-    assert_eq!(verdicts, [Verdict::Delivered, never, later.clone()]);
+    let never = Outcome::Permanent(DeliveryError::new(name, "exit status 67: unknown"));
+    let later = Outcome::Transient(DeliveryError::new(name, "exit status 75"));
+    let outcomes = send(&mut sendmail, &["ops@example.com", "nobody@example.com", "busy"]).unwrap();
+    assert_eq!(outcomes, [Outcome::Delivered, never, later.clone()]);
     assert_eq!(scratch.read("seen").lines().count(), 4);
     // "Not now" is about the machine: no need to ask again for each.
     assert_eq!(send(&mut sendmail, &["ops@example.com", "busy"]).unwrap(), [later.clone(), later]);
@@ -394,16 +399,17 @@ fn a_refused_recipient_takes_the_alert_from_nobody_else() {
 fn a_program_that_hangs_is_killed_and_tried_later() {
     let scratch = Scratch::new();
     let program = scratch.script("sendmail", "echo waiting; exec sleep 60");
-    let verdicts =
-        send(&mut relay(Flavour::Sendmail, &program, SHORT), &["ops@example.com", "root"]).unwrap();
-    let later = Verdict::Later(Trouble::new(program.to_str().unwrap(), "killed after 1s: waiting"));
-    assert_eq!(verdicts, [later.clone(), later]);
+    let outcomes =
+        send(&mut relay(MailProgram::Sendmail, &program, SHORT), &["ops@example.com", "root"]).unwrap();
+    let later = Outcome::Transient(DeliveryError::new(program.to_str().unwrap(), "killed after 1s: waiting"));
+    assert_eq!(outcomes, [later.clone(), later]);
 }
 
 #[test]
 fn a_missing_program_makes_the_relay_unusable() {
     let trouble =
-        send(&mut relay(Flavour::Sendmail, Path::new("/nonexistent/sendmail"), LONG), &["root"]).unwrap_err();
+        send(&mut relay(MailProgram::Sendmail, Path::new("/nonexistent/sendmail"), LONG), &["root"])
+            .unwrap_err();
     assert_eq!(trouble.to_string(), "start /nonexistent/sendmail: No such file or directory");
 }
 
@@ -412,14 +418,14 @@ fn a_helper_that_is_gone_is_told_each_time_in_the_same_words() {
     let gone = "/bin/true: the helper process is gone; reload HAProxy to start a new one";
     let (socket, theirs) = UnixStream::pair().unwrap();
     drop(theirs);
-    let mut relay = Command::new(Flavour::Sendmail, Path::new("/bin/true"), LONG, shared(socket));
+    let mut relay = Command::new(MailProgram::Sendmail, Path::new("/bin/true"), LONG, shared(socket));
     for _ in 0..3 {
         assert_eq!(send(&mut relay, &["root"]).unwrap_err().to_string(), gone);
     }
     // It ends while a command runs.
     let (socket, theirs) = UnixStream::pair().unwrap();
     let dying = thread::spawn(move || read_frame(&theirs, None));
-    let mut relay = Command::new(Flavour::Sendmail, Path::new("/bin/true"), LONG, shared(socket));
+    let mut relay = Command::new(MailProgram::Sendmail, Path::new("/bin/true"), LONG, shared(socket));
     assert_eq!(send(&mut relay, &["root"]).unwrap_err().to_string(), gone);
     assert!(dying.join().unwrap().is_ok());
 }
@@ -434,7 +440,7 @@ fn a_helper_that_is_stuck_or_talks_nonsense_is_given_up() {
     write_frame(&theirs, b"nonsense", None).unwrap();
     for socket in [silent, nonsense] {
         let timeout = Duration::from_millis(1);
-        let mut relay = Command::new(Flavour::Sendmail, Path::new("/bin/true"), timeout, shared(socket));
+        let mut relay = Command::new(MailProgram::Sendmail, Path::new("/bin/true"), timeout, shared(socket));
         assert_eq!(send(&mut relay, &["root"]).unwrap_err().to_string(), stuck);
         assert_eq!(send(&mut relay, &["root"]).unwrap_err().to_string(), gone);
     }

@@ -5,9 +5,9 @@
 use haproxy_email_alert::helper;
 use haproxy_email_alert::helper::client::{Helper, SharedHelper};
 use haproxy_email_alert::message::Message;
-use haproxy_email_alert::settings::{Flavour, Recipient};
+use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Letter, Transport, Verdict};
+use haproxy_email_alert::transport::{Delivery, Outcome, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -56,12 +56,13 @@ impl Scratch {
         std::fs::write(&program, format!("#!/bin/sh\ncd '{}' && {{ {script}; }} >out\n", self.0.display()))
             .unwrap();
         std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
-        let mut relay = Command::new(Flavour::Sendmail, &program, Duration::from_secs(60), helper.clone());
+        let mut relay =
+            Command::new(MailProgram::Sendmail, &program, Duration::from_secs(60), helper.clone());
         let message = Message { subject: String::new(), text: String::new(), bytes: Vec::new() };
         let to = [Recipient { address: "ops@example.com".parse().unwrap(), is_local: false }];
-        let letter =
-            Letter { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message, waits: &|| () };
-        assert_eq!(relay.send(&letter), Ok(vec![Verdict::Delivered]));
+        let delivery =
+            Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message, waits: &|| () };
+        assert_eq!(relay.send(&delivery), Ok(vec![Outcome::Delivered]));
         let out = std::fs::read_to_string(self.0.join("out")).unwrap();
         std::fs::remove_file(self.0.join("out")).unwrap();
         out

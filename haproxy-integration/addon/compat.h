@@ -90,7 +90,7 @@ static inline const struct check *email_alert_logged_check(const struct server *
 #if EMAIL_ALERT_HAPROXY < 208
 #define EMAIL_ALERT_WORDING           0
 #else
-#define EMAIL_ALERT_WORDING           HAPROXY_EMAIL_ALERT_SINCE_2_8
+#define EMAIL_ALERT_WORDING           HAPROXY_EMAIL_ALERT_EVF_SINCE_2_8
 #endif
 
 #if EMAIL_ALERT_HAPROXY < 208

@@ -77,9 +77,9 @@ static inline struct haproxy_email_alert_text email_alert_text(const char *strin
  */
 static void email_alert_set_check(struct haproxy_email_alert_event *event, const struct check *check)
 {
-	event->flags |= HAPROXY_EMAIL_ALERT_CHECK;
+	event->flags |= HAPROXY_EMAIL_ALERT_EVF_CHECK;
 	if (check->state & CHK_ST_AGENT)
-		event->flags |= HAPROXY_EMAIL_ALERT_AGENT;
+		event->flags |= HAPROXY_EMAIL_ALERT_EVF_AGENT;
 	event->check_status = email_alert_text(get_check_status_info(check->status));
 	event->check_reason = email_alert_text(get_check_status_description(check->status));
 	event->check_info   = email_alert_text(check->desc);
@@ -91,23 +91,23 @@ static void email_alert_set_check(struct haproxy_email_alert_event *event, const
 /* Returns the administrative flags <admin> in the library's terms */
 static uint32_t email_alert_admin(enum srv_admin admin)
 {
-	return ((admin & SRV_ADMF_FMAINT) ? HAPROXY_EMAIL_ALERT_FMAINT : 0) |
-	       ((admin & SRV_ADMF_IMAINT) ? HAPROXY_EMAIL_ALERT_IMAINT : 0) |
-	       ((admin & SRV_ADMF_CMAINT) ? HAPROXY_EMAIL_ALERT_CMAINT : 0) |
-	       ((admin & SRV_ADMF_FDRAIN) ? HAPROXY_EMAIL_ALERT_FDRAIN : 0) |
-	       ((admin & SRV_ADMF_IDRAIN) ? HAPROXY_EMAIL_ALERT_IDRAIN : 0) |
-	       ((admin & SRV_ADMF_RMAINT) ? HAPROXY_EMAIL_ALERT_RMAINT : 0) |
-	       ((admin & EMAIL_ALERT_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_HMAINT : 0);
+	return ((admin & SRV_ADMF_FMAINT) ? HAPROXY_EMAIL_ALERT_ADM_FMAINT : 0) |
+	       ((admin & SRV_ADMF_IMAINT) ? HAPROXY_EMAIL_ALERT_ADM_IMAINT : 0) |
+	       ((admin & SRV_ADMF_CMAINT) ? HAPROXY_EMAIL_ALERT_ADM_CMAINT : 0) |
+	       ((admin & SRV_ADMF_FDRAIN) ? HAPROXY_EMAIL_ALERT_ADM_FDRAIN : 0) |
+	       ((admin & SRV_ADMF_IDRAIN) ? HAPROXY_EMAIL_ALERT_ADM_IDRAIN : 0) |
+	       ((admin & SRV_ADMF_RMAINT) ? HAPROXY_EMAIL_ALERT_ADM_RMAINT : 0) |
+	       ((admin & EMAIL_ALERT_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_ADM_HMAINT : 0);
 }
 
 /* Returns the operational state <state> in the library's terms */
 static uint32_t email_alert_state(enum srv_state state)
 {
 	switch (state) {
-	case SRV_ST_STARTING: return HAPROXY_EMAIL_ALERT_STARTING;
-	case SRV_ST_RUNNING:  return HAPROXY_EMAIL_ALERT_RUNNING;
-	case SRV_ST_STOPPING: return HAPROXY_EMAIL_ALERT_STOPPING;
-	default:              return HAPROXY_EMAIL_ALERT_STOPPED;
+	case SRV_ST_STARTING: return HAPROXY_EMAIL_ALERT_ST_STARTING;
+	case SRV_ST_RUNNING:  return HAPROXY_EMAIL_ALERT_ST_RUNNING;
+	case SRV_ST_STOPPING: return HAPROXY_EMAIL_ALERT_ST_STOPPING;
+	default:              return HAPROXY_EMAIL_ALERT_ST_STOPPED;
 	}
 }
 
@@ -142,7 +142,7 @@ static void email_alert_describe_proxy(struct haproxy_email_alert_event *event, 
 	event->check_code        = -1;
 	event->check_duration_ms = -1;
 	if ((px->cap & PR_CAP_LISTEN) == PR_CAP_LISTEN)
-		event->flags |= HAPROXY_EMAIL_ALERT_LISTEN;
+		event->flags |= HAPROXY_EMAIL_ALERT_EVF_LISTEN;
 }
 
 /* Sets in <event> what server <s> is now. <address> of <size> bytes has to stay
@@ -167,7 +167,7 @@ static void email_alert_describe_server(struct haproxy_email_alert_event *event,
 	}
 	event->flags |= EMAIL_ALERT_WORDING;
 	if (s->flags & SRV_F_BACKUP)
-		event->flags |= HAPROXY_EMAIL_ALERT_BACKUP;
+		event->flags |= HAPROXY_EMAIL_ALERT_EVF_BACKUP;
 }
 
 /* Returns non-zero if what happens now is nobody's business: what an old process
@@ -201,7 +201,7 @@ static void email_alert_report_server(struct server *s, const struct email_alert
 	event.requeued  = change->requeued;
 	event.cause     = email_alert_text(change->cause);
 	if (change->operational)
-		event.flags |= HAPROXY_EMAIL_ALERT_OPERATIONAL;
+		event.flags |= HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL;
 	if (change->check)
 		email_alert_set_check(&event, change->check);
 
@@ -218,10 +218,10 @@ static inline void email_alert_expect(const struct server *s, const struct check
 	int is_up = s->next_state != SRV_ST_STOPPED;
 
 	if (failed ? is_up && !check->health : !is_up && check->health >= check->rise)
-		haproxy_email_alert_expect(0);
+		haproxy_email_alert_prewarm(0);
 	/* "rise" successes less one that are left, or missing */
 	else if (check->health && check->health == (failed ? check->rise : check->rise - 1))
-		haproxy_email_alert_expect(srv_getinter(check) + check->inter);
+		haproxy_email_alert_prewarm(srv_getinter(check) + check->inter);
 }
 
 /* Tells the library of a result of <check>, one of server <s>, if HAProxy logs it,
@@ -244,14 +244,14 @@ static void email_alert_report_check(struct server *s, const struct check *check
 	email_alert_describe_proxy(&event, s->proxy);
 	email_alert_describe_server(&event, s, address, sizeof(address));
 	email_alert_set_check(&event, check);
-	event.check_result = check->result < CHK_RES_PASSED ? HAPROXY_EMAIL_ALERT_CHECK_FAILED :
-	                     check->result == CHK_RES_CONDPASS ? HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL :
-	                                                         HAPROXY_EMAIL_ALERT_CHECK_PASSED;
+	event.check_result = check->result < CHK_RES_PASSED ? HAPROXY_EMAIL_ALERT_CHK_FAILED :
+	                     check->result == CHK_RES_CONDPASS ? HAPROXY_EMAIL_ALERT_CHK_CONDITIONAL :
+	                                                         HAPROXY_EMAIL_ALERT_CHK_PASSED;
 	event.check_health = check->health;
 	event.check_rise   = check->rise;
 	event.check_fall   = check->fall;
 	if (!s->uweight)
-		event.flags |= HAPROXY_EMAIL_ALERT_WEIGHTLESS;
+		event.flags |= HAPROXY_EMAIL_ALERT_EVF_ZERO_WEIGHT;
 
 	haproxy_email_alert(&event);
 }
@@ -305,7 +305,7 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 	if (!s) {
 		memset(&event, 0, sizeof(event));
 		event.size   = sizeof(event);
-		event.flags  = HAPROXY_EMAIL_ALERT_GONE;
+		event.flags  = HAPROXY_EMAIL_ALERT_EVF_REMOVED;
 		event.proxy  = email_alert_text(proxy_name);
 		event.server = email_alert_text(server_name);
 		haproxy_email_alert(&event);
@@ -313,7 +313,7 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 	}
 
 	email_alert_describe_proxy(&event, px);
-	event.flags |= HAPROXY_EMAIL_ALERT_PRESENT;
+	event.flags |= HAPROXY_EMAIL_ALERT_EVF_STATE_REPORT;
 
 	if (!*server_name) {
 		for (; s; s = email_alert_next_server(s))
@@ -347,7 +347,7 @@ static void email_alert_answer_questions()
 	int count;
 
 	for (count = 0; count < EMAIL_ALERT_QUESTIONS; count++) {
-		if (haproxy_email_alert_question(next, proxy, server, sizeof(proxy)) != HAPROXY_EMAIL_ALERT_OK) {
+		if (haproxy_email_alert_next_unconfirmed(next, proxy, server, sizeof(proxy)) != HAPROXY_EMAIL_ALERT_OK) {
 			next = 0;
 			return;
 		}

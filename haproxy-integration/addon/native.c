@@ -160,7 +160,7 @@ static int email_alert_seen_before(const struct mailers *section, const struct p
 
 int email_alert_take_over_native()
 {
-	uint32_t wanted = haproxy_email_alert_native();
+	uint32_t wanted = haproxy_email_alert_native_mode();
 	struct mailers *section;
 	struct proxy *px;
 	int err_code = ERR_NONE;

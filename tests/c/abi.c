@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 #define OK HAPROXY_EMAIL_ALERT_OK
-#define QUEUE_FULL HAPROXY_EMAIL_ALERT_QUEUE_FULL
-#define NOT_RUNNING HAPROXY_EMAIL_ALERT_NOT_RUNNING
-#define INVALID HAPROXY_EMAIL_ALERT_INVALID
-#define CONFIG HAPROXY_EMAIL_ALERT_CONFIG
-#define EMPTY HAPROXY_EMAIL_ALERT_EMPTY
-#define PENDING HAPROXY_EMAIL_ALERT_PENDING
-#define SYSTEM HAPROXY_EMAIL_ALERT_SYSTEM
-#define PANIC HAPROXY_EMAIL_ALERT_PANIC
+#define ERR_QUEUE_FULL HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL
+#define ERR_NOT_RUNNING HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING
+#define ERR_INVALID HAPROXY_EMAIL_ALERT_ERR_INVALID
+#define ERR_CONFIG HAPROXY_EMAIL_ALERT_ERR_CONFIG
+#define ERR_EMPTY HAPROXY_EMAIL_ALERT_ERR_EMPTY
+#define ERR_PENDING HAPROXY_EMAIL_ALERT_ERR_PENDING
+#define ERR_SYSTEM HAPROXY_EMAIL_ALERT_ERR_SYSTEM
+#define ERR_PANIC HAPROXY_EMAIL_ALERT_ERR_PANIC
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 
@@ -65,13 +65,13 @@ static void expect_no_threads(void)
 	struct haproxy_email_alert_counters counters;
 
 	counters.size = sizeof(counters);
-	EXPECT(haproxy_email_alert(&event), NOT_RUNNING);
-	EXPECT(haproxy_email_alert(NULL), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_expect(1000), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_get_counters(&counters), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_drain(), NOT_RUNNING);
+	EXPECT(haproxy_email_alert(&event), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert(NULL), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prewarm(1000), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_get_counters(&counters), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_drain(), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_pending(), 0);
-	EXPECT(haproxy_email_alert_stop(0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_stop(0), ERR_NOT_RUNNING);
 }
 
 /* Every function at every time. */
@@ -89,10 +89,10 @@ static void order(const char *directory)
 	/* nothing was parsed: nothing to check, to prepare, to start */
 	EXPECT(haproxy_email_alert_configured(), false);
 	EXPECT(haproxy_email_alert_check(&self, NULL, 0), OK);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_descriptors(), 0);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_next_log(&level, line, sizeof(line)), EMPTY);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_next_log(&level, line, sizeof(line)), ERR_EMPTY);
 	expect_no_threads();
 
 	/* parsed */
@@ -101,41 +101,41 @@ static void order(const char *directory)
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), OK);
 	EXPECT(parse("email_alert.host-name lb1.example.com", NULL, 0), OK);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
 	expect_no_threads();
 
 	/* checked, twice */
 	EXPECT(haproxy_email_alert_check(&self, NULL, 0), OK);
 	EXPECT(haproxy_email_alert_check(&self, NULL, 0), OK);
-	EXPECT(parse("email_alert too-late@example.com", NULL, 0), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
+	EXPECT(parse("email_alert too-late@example.com", NULL, 0), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
 	expect_no_threads();
 
 	/* the directory is gone, and comes back */
 	EXPECT(rmdir(directory), 0);
-	EXPECT(haproxy_email_alert_prepare(&self, line, sizeof(line)), SYSTEM);
+	EXPECT(haproxy_email_alert_prepare(&self, line, sizeof(line)), ERR_SYSTEM);
 	EXPECT(strstr(line, directory) != NULL, true);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
 	EXPECT(mkdir(directory, 0700), 0);
 
 	/* prepared */
 	EXPECT(haproxy_email_alert_prepare(&self, line, sizeof(line)), OK);
 	EXPECT(*line, '\0');
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_descriptors() > 0, true);
-	EXPECT(parse("email_alert too-late@example.com", NULL, 0), NOT_RUNNING);
+	EXPECT(parse("email_alert too-late@example.com", NULL, 0), ERR_NOT_RUNNING);
 	expect_no_threads();
 
 	/* started */
 	EXPECT(haproxy_email_alert_start(), OK);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
-	EXPECT(parse("email_alert too-late@example.com", NULL, 0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
+	EXPECT(parse("email_alert too-late@example.com", NULL, 0), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_configured(), true);
-	EXPECT(haproxy_email_alert_expect(0), OK);
-	EXPECT(haproxy_email_alert_expect(1000), OK);
-	EXPECT(haproxy_email_alert_expect(UINT32_MAX), OK);
+	EXPECT(haproxy_email_alert_prewarm(0), OK);
+	EXPECT(haproxy_email_alert_prewarm(1000), OK);
+	EXPECT(haproxy_email_alert_prewarm(UINT32_MAX), OK);
 	EXPECT(haproxy_email_alert(&event), OK);
 
 	/* draining: events are still taken */
@@ -147,19 +147,19 @@ static void order(const char *directory)
 	/* stopped, twice */
 	EXPECT(haproxy_email_alert_stop(20000), OK);
 	EXPECT(haproxy_email_alert_stop(20000), OK);
-	EXPECT(haproxy_email_alert(&event), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_expect(1000), NOT_RUNNING);
+	EXPECT(haproxy_email_alert(&event), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prewarm(1000), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_drain(), OK);
 	EXPECT(haproxy_email_alert_pending(), 0);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
-	EXPECT(parse("email_alert too-late@example.com", NULL, 0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
+	EXPECT(parse("email_alert too-late@example.com", NULL, 0), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_configured(), true);
 	counters.size = sizeof(counters);
 	EXPECT(haproxy_email_alert_get_counters(&counters), OK);
 	EXPECT(counters.accepted, 2);
 	EXPECT(counters.delivered, 2);
-	EXPECT(haproxy_email_alert_next_log(&level, line, sizeof(line)), EMPTY);
+	EXPECT(haproxy_email_alert_next_log(&level, line, sizeof(line)), ERR_EMPTY);
 }
 
 /* Directives that are wrong, as a whole or in their words. */
@@ -170,21 +170,21 @@ static void directives(const char *directory)
 	char message[512];
 
 	(void)directory;
-	EXPECT(haproxy_email_alert_parse(NULL, 0, message, sizeof(message)), CONFIG);
-	EXPECT(haproxy_email_alert_parse(words, 0, message, sizeof(message)), CONFIG);
-	EXPECT(haproxy_email_alert_parse(words, 2, message, sizeof(message)), CONFIG);
+	EXPECT(haproxy_email_alert_parse(NULL, 0, message, sizeof(message)), ERR_CONFIG);
+	EXPECT(haproxy_email_alert_parse(words, 0, message, sizeof(message)), ERR_CONFIG);
+	EXPECT(haproxy_email_alert_parse(words, 2, message, sizeof(message)), ERR_CONFIG);
 	EXPECT(strstr(message, "is not UTF-8") != NULL, true);
-	EXPECT(haproxy_email_alert_parse(words, 3, message, sizeof(message)), INVALID);
-	EXPECT(parse("", message, sizeof(message)), CONFIG);
-	EXPECT(parse("email_alert \x1b[2J\r\n", message, sizeof(message)), CONFIG);
+	EXPECT(haproxy_email_alert_parse(words, 3, message, sizeof(message)), ERR_INVALID);
+	EXPECT(parse("", message, sizeof(message)), ERR_CONFIG);
+	EXPECT(parse("email_alert \x1b[2J\r\n", message, sizeof(message)), ERR_CONFIG);
 	EXPECT(strpbrk(message, "\x1b\r\n") == NULL, true);
 
 	/* its own error was enough: the check says nothing, and nothing is started */
 	EXPECT(parse("email_alert ops@example.com", NULL, 0), OK);
 	EXPECT(haproxy_email_alert_configured(), true);
 	EXPECT(haproxy_email_alert_check(&self, message, sizeof(message)), OK);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
-	EXPECT(haproxy_email_alert_start(), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
 	expect_no_threads();
 }
 
@@ -196,9 +196,9 @@ static void whole(const char *directory)
 
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), OK);
-	EXPECT(haproxy_email_alert_check(&self, message, sizeof(message)), CONFIG);
+	EXPECT(haproxy_email_alert_check(&self, message, sizeof(message)), ERR_CONFIG);
 	EXPECT(strstr(message, "email_alert") != NULL, true);
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), NOT_RUNNING);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);
 	EXPECT(parse("email_alert ops@example.com", NULL, 0), OK);
 	EXPECT(parse("email_alert.host-name lb1.example.com", NULL, 0), OK);
 	EXPECT(haproxy_email_alert_check(&self, message, sizeof(message)), OK);
@@ -227,23 +227,23 @@ static void pointers(const char *directory)
 		abort();
 
 	/* before the start: words and process */
-	EXPECT(haproxy_email_alert_parse(NULL, 1, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_parse(words, 2, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_parse(words, SIZE_MAX, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_parse(words, SIZE_MAX / sizeof(*words) + 1, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_parse(misaligned(words, sizeof(words)), 1, line, sizeof(line)), INVALID);
+	EXPECT(haproxy_email_alert_parse(NULL, 1, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_parse(words, 2, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_parse(words, SIZE_MAX, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_parse(words, SIZE_MAX / sizeof(*words) + 1, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_parse(misaligned(words, sizeof(words)), 1, line, sizeof(line)), ERR_INVALID);
 	EXPECT(haproxy_email_alert_configured(), false);
-	EXPECT(haproxy_email_alert_check(NULL, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_prepare(NULL, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_check(misaligned(&self, sizeof(self)), line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_prepare(misaligned(&self, sizeof(self)), line, sizeof(line)), INVALID);
+	EXPECT(haproxy_email_alert_check(NULL, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_prepare(NULL, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_check(misaligned(&self, sizeof(self)), line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_prepare(misaligned(&self, sizeof(self)), line, sizeof(line)), ERR_INVALID);
 	sizes[0] = 0;
 	sizes[1] = 1;
 	sizes[2] = offsetof(struct haproxy_email_alert_process, stats_url) - 1;
 	for (n = 0; n < COUNT(sizes); n++) {
 		*lone_size = sizes[n];
-		EXPECT(haproxy_email_alert_check((void *)lone_size, line, sizeof(line)), INVALID);
-		EXPECT(haproxy_email_alert_prepare((void *)lone_size, line, sizeof(line)), INVALID);
+		EXPECT(haproxy_email_alert_check((void *)lone_size, line, sizeof(line)), ERR_INVALID);
+		EXPECT(haproxy_email_alert_prepare((void *)lone_size, line, sizeof(line)), ERR_INVALID);
 	}
 
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
@@ -269,12 +269,12 @@ static void pointers(const char *directory)
 	EXPECT(haproxy_email_alert_start(), OK);
 
 	/* events */
-	EXPECT(haproxy_email_alert(NULL), INVALID);
-	EXPECT(haproxy_email_alert(misaligned(&event, sizeof(event))), INVALID);
+	EXPECT(haproxy_email_alert(NULL), ERR_INVALID);
+	EXPECT(haproxy_email_alert(misaligned(&event, sizeof(event))), ERR_INVALID);
 	sizes[2] = offsetof(struct haproxy_email_alert_event, address) - 1;
 	for (n = 0; n < COUNT(sizes); n++) {
 		*lone_size = sizes[n];
-		EXPECT(haproxy_email_alert((void *)lone_size), INVALID);
+		EXPECT(haproxy_email_alert((void *)lone_size), ERR_INVALID);
 	}
 	/* an older caller's: a byte behind its end that is read or written shows under valgrind */
 	older_event = malloc(offsetof(struct haproxy_email_alert_event, address));
@@ -299,10 +299,10 @@ static void pointers(const char *directory)
 	for (n = 0; n < 2; n++) {
 		uint32_t *state = n ? &event.new_state : &event.old_state, before = *state;
 
-		*state = HAPROXY_EMAIL_ALERT_STOPPING + 1;
-		EXPECT(haproxy_email_alert(&event), INVALID);
+		*state = HAPROXY_EMAIL_ALERT_ST_STOPPING + 1;
+		EXPECT(haproxy_email_alert(&event), ERR_INVALID);
 		*state = UINT32_MAX;
-		EXPECT(haproxy_email_alert(&event), INVALID);
+		EXPECT(haproxy_email_alert(&event), ERR_INVALID);
 		*state = before;
 	}
 
@@ -310,7 +310,7 @@ static void pointers(const char *directory)
 	event.proxy_id = event.server_id = event.sessions = event.queued = UINT32_MAX;
 	event.usable_before = event.active = event.backup = event.flags = UINT32_MAX;
 	/* but for what asks for something else */
-	event.flags &= ~(HAPROXY_EMAIL_ALERT_PRESENT | HAPROXY_EMAIL_ALERT_GONE);
+	event.flags &= ~(HAPROXY_EMAIL_ALERT_EVF_STATE_REPORT | HAPROXY_EMAIL_ALERT_EVF_REMOVED);
 	event.server = text("numbers");
 	event.old_admin = 0;
 	event.new_admin = UINT32_MAX;
@@ -319,7 +319,7 @@ static void pointers(const char *directory)
 	EXPECT(haproxy_email_alert(&event), OK);
 	event.requeued = event.check_code = INT32_MIN;
 	event.check_duration_ms = INT64_MIN;
-	event.flags &= ~HAPROXY_EMAIL_ALERT_OPERATIONAL;
+	event.flags &= ~HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL;
 	EXPECT(haproxy_email_alert(&event), OK);
 	accepted += 2;
 
@@ -334,28 +334,28 @@ static void pointers(const char *directory)
 		text = text_of(&event, n);
 		text->data = NULL;
 		text->length = 1;
-		EXPECT(haproxy_email_alert(&event), INVALID);
+		EXPECT(haproxy_email_alert(&event), ERR_INVALID);
 		text->length = 0;
 		EXPECT(haproxy_email_alert(&event), OK);
 		text->data = "";
-		event.new_state = HAPROXY_EMAIL_ALERT_RUNNING;
-		event.old_state = HAPROXY_EMAIL_ALERT_STOPPED;
+		event.new_state = HAPROXY_EMAIL_ALERT_ST_RUNNING;
+		event.old_state = HAPROXY_EMAIL_ALERT_ST_STOPPED;
 		EXPECT(haproxy_email_alert(&event), OK);
 		text->length = SIZE_MAX;
-		EXPECT(haproxy_email_alert(&event), INVALID);
+		EXPECT(haproxy_email_alert(&event), ERR_INVALID);
 		text->length = SIZE_MAX / 2 + 1;
-		EXPECT(haproxy_email_alert(&event), INVALID);
+		EXPECT(haproxy_email_alert(&event), ERR_INVALID);
 		accepted += 2;
 	}
 
 	/* counters */
-	EXPECT(haproxy_email_alert_get_counters(NULL), INVALID);
+	EXPECT(haproxy_email_alert_get_counters(NULL), ERR_INVALID);
 	counters.size = sizeof(counters);
-	EXPECT(haproxy_email_alert_get_counters(misaligned(&counters, sizeof(counters))), INVALID);
+	EXPECT(haproxy_email_alert_get_counters(misaligned(&counters, sizeof(counters))), ERR_INVALID);
 	sizes[2] = sizeof(counters) - 1;
 	for (n = 0; n < COUNT(sizes); n++) {
 		*lone_size = sizes[n];
-		EXPECT(haproxy_email_alert_get_counters((void *)lone_size), INVALID);
+		EXPECT(haproxy_email_alert_get_counters((void *)lone_size), ERR_INVALID);
 	}
 	memcpy(newer_counters.newer, dots, sizeof(dots));
 	newer_counters.known.size = sizeof(newer_counters);
@@ -364,10 +364,10 @@ static void pointers(const char *directory)
 	EXPECT(memcmp(newer_counters.newer, dots, sizeof(dots)), 0);
 
 	/* log */
-	EXPECT(haproxy_email_alert_next_log(NULL, line, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_next_log(level, NULL, sizeof(line)), INVALID);
-	EXPECT(haproxy_email_alert_next_log(level, line, 0), INVALID);
-	EXPECT(haproxy_email_alert_next_log((void *)((char *)level + 1), line, sizeof(line)), INVALID);
+	EXPECT(haproxy_email_alert_next_log(NULL, line, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_next_log(level, NULL, sizeof(line)), ERR_INVALID);
+	EXPECT(haproxy_email_alert_next_log(level, line, 0), ERR_INVALID);
+	EXPECT(haproxy_email_alert_next_log((void *)((char *)level + 1), line, sizeof(line)), ERR_INVALID);
 
 	EXPECT(haproxy_email_alert_stop(20000), OK);
 	EXPECT(haproxy_email_alert_get_counters(&counters), OK);
@@ -414,9 +414,9 @@ static void buffers(const char *directory)
 	/* the check's message: there is a relay, and nobody who gets mails */
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), OK);
-	EXPECT(haproxy_email_alert_check(&self, whole, sizeof(whole)), CONFIG);
+	EXPECT(haproxy_email_alert_check(&self, whole, sizeof(whole)), ERR_CONFIG);
 	for (size = 0; size < strlen(whole) + 3; size++) {
-		EXPECT(haproxy_email_alert_check(&self, fenced(room, size), size), CONFIG);
+		EXPECT(haproxy_email_alert_check(&self, fenced(room, size), size), ERR_CONFIG);
 		EXPECT(intact(room, size, whole), true);
 	}
 	EXPECT(parse("email_alert ops@example.com lb1@example.com", NULL, 0), OK);
@@ -426,12 +426,12 @@ static void buffers(const char *directory)
 
 	/* prepare's: the directory is gone */
 	EXPECT(rmdir(directory), 0);
-	EXPECT(haproxy_email_alert_prepare(&self, whole, sizeof(whole)), SYSTEM);
+	EXPECT(haproxy_email_alert_prepare(&self, whole, sizeof(whole)), ERR_SYSTEM);
 	for (size = 0; size < strlen(whole) + 3; size++) {
-		EXPECT(haproxy_email_alert_prepare(&self, fenced(room, size), size), SYSTEM);
+		EXPECT(haproxy_email_alert_prepare(&self, fenced(room, size), size), ERR_SYSTEM);
 		EXPECT(intact(room, size, whole), true);
 	}
-	EXPECT(haproxy_email_alert_prepare(&self, NULL, 1000), SYSTEM);
+	EXPECT(haproxy_email_alert_prepare(&self, NULL, 1000), ERR_SYSTEM);
 	EXPECT(mkdir(directory, 0700), 0);
 	EXPECT(haproxy_email_alert_prepare(&self, fenced(room, 5), 5), OK);
 	EXPECT(intact(room, 5, ""), true);
@@ -440,7 +440,7 @@ static void buffers(const char *directory)
 	EXPECT(haproxy_email_alert_start(), OK);
 	EXPECT(rmdir(directory), 0);
 	EXPECT(haproxy_email_alert(&event), OK);
-	EXPECT(haproxy_email_alert_stop(3000), PENDING);
+	EXPECT(haproxy_email_alert_stop(3000), ERR_PENDING);
 	exact = malloc(5);
 	if (!exact)
 		abort();
@@ -450,7 +450,7 @@ static void buffers(const char *directory)
 	EXPECT(haproxy_email_alert_next_log(&level, fenced(room, 1), 1), OK);
 	EXPECT(intact(room, 1, ""), true);
 	EXPECT(level, 3);
-	EXPECT(haproxy_email_alert_next_log(&level, fenced(room, 1), 1), EMPTY);
+	EXPECT(haproxy_email_alert_next_log(&level, fenced(room, 1), 1), ERR_EMPTY);
 	free(exact);
 	EXPECT(mkdir(directory, 0700), 0);
 }
@@ -463,21 +463,21 @@ static void messages(const char *directory)
 	size_t size, n;
 
 	(void)directory;
-	EXPECT(parse(wrong, whole, sizeof(whole)), CONFIG);
+	EXPECT(parse(wrong, whole, sizeof(whole)), ERR_CONFIG);
 	EXPECT(strstr(whole, "\xc3\xa4\xc3\xb6\xc3\xbc") != NULL, true);
 	for (size = 0; size < strlen(whole) + 3; size++) {
-		EXPECT(parse(wrong, fenced(room, size), size), CONFIG);
+		EXPECT(parse(wrong, fenced(room, size), size), ERR_CONFIG);
 		EXPECT(intact(room, size, whole), true);
 		for (n = 0; size && room[16 + n]; n++)
 			EXPECT((unsigned char)room[16 + n] == 0xc3 && !room[16 + n + 1], false);
 
 		/* a byte too many in a buffer of its own shows under the sanitizer and valgrind */
 		exact = malloc(size);
-		EXPECT(parse(wrong, exact, size), CONFIG);
+		EXPECT(parse(wrong, exact, size), ERR_CONFIG);
 		free(exact);
 	}
-	EXPECT(parse(wrong, NULL, 0), CONFIG);
-	EXPECT(parse(wrong, NULL, SIZE_MAX), CONFIG);
+	EXPECT(parse(wrong, NULL, 0), ERR_CONFIG);
+	EXPECT(parse(wrong, NULL, SIZE_MAX), ERR_CONFIG);
 }
 
 /* Texts that would like to be more than texts. */
@@ -532,12 +532,12 @@ static size_t push_everywhere(struct haproxy_email_alert_text text)
 		event.server.length = snprintf(server, sizeof(server), "s%u", servers++);
 		if (texts[n] >= offsetof(struct haproxy_email_alert_event, via_proxy) &&
 		    texts[n] <= offsetof(struct haproxy_email_alert_event, cause))
-			event.flags &= ~HAPROXY_EMAIL_ALERT_CHECK;
+			event.flags &= ~HAPROXY_EMAIL_ALERT_EVF_CHECK;
 		if (texts[n] == offsetof(struct haproxy_email_alert_event, hostname)) {
 			/* said only of names that are resolved */
 			event.flags = 0;
-			event.old_admin = HAPROXY_EMAIL_ALERT_RMAINT;
-			event.new_state = HAPROXY_EMAIL_ALERT_RUNNING;
+			event.old_admin = HAPROXY_EMAIL_ALERT_ADM_RMAINT;
+			event.new_state = HAPROXY_EMAIL_ALERT_ST_RUNNING;
 		}
 		event.via_server = event.via_proxy = (struct haproxy_email_alert_text){ "tracked", 7 };
 		*text_of(&event, n) = text;
@@ -619,7 +619,7 @@ static void hanging_relay(const char *directory)
 	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), OK);
 	EXPECT(haproxy_email_alert_start(), OK);
 	EXPECT(haproxy_email_alert(&event), OK);
-	EXPECT(haproxy_email_alert_stop(200), PENDING);
+	EXPECT(haproxy_email_alert_stop(200), ERR_PENDING);
 	EXPECT(haproxy_email_alert_pending(), 1);
 }
 
@@ -630,14 +630,14 @@ static void panic(const char *directory)
 
 	start(directory, "down");
 	event.server = text("panic-in-the-call");
-	EXPECT(haproxy_email_alert(&event), PANIC);
+	EXPECT(haproxy_email_alert(&event), ERR_PANIC);
 	event.server = text("after-the-call");
 	EXPECT(haproxy_email_alert(&event), OK);
 	event.server = text("panic-in-the-collector");
 	EXPECT(haproxy_email_alert(&event), OK);
 	event.server = text("after-the-collector");
 	EXPECT(haproxy_email_alert(&event), OK);
-	event.server = text("panic-in-the-mailer");
+	event.server = text("panic-in-the-dispatcher");
 	EXPECT(haproxy_email_alert(&event), OK);
 	event.server = text("after-the-mailer");
 	EXPECT(haproxy_email_alert(&event), OK);

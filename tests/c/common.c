@@ -38,9 +38,9 @@ struct haproxy_email_alert_event down(void)
 	event.size = sizeof(event);
 	event.proxy_id = 3;
 	event.server_id = 2;
-	event.old_state = HAPROXY_EMAIL_ALERT_RUNNING;
-	event.new_state = HAPROXY_EMAIL_ALERT_STOPPED;
-	event.flags = HAPROXY_EMAIL_ALERT_OPERATIONAL | HAPROXY_EMAIL_ALERT_CHECK;
+	event.old_state = HAPROXY_EMAIL_ALERT_ST_RUNNING;
+	event.new_state = HAPROXY_EMAIL_ALERT_ST_STOPPED;
+	event.flags = HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL | HAPROXY_EMAIL_ALERT_EVF_CHECK;
 	event.usable_before = 4;
 	event.active = 2;
 	event.backup = 1;

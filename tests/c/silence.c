@@ -33,13 +33,13 @@ int main(int argc, char **argv)
 	limit_time();
 	if (argc != 4)
 		return 2;
-	EXPECT(haproxy_email_alert_silence("a/b", 1, "", NULL, 0), HAPROXY_EMAIL_ALERT_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_silence("a/b", 1, "", NULL, 0), HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING);
 	snprintf(line, sizeof(line), "email_alert.spool %s", argv[2]);
 	EXPECT(parse(line, NULL, 0), HAPROXY_EMAIL_ALERT_OK);
 	start(argv[3], "down,up");
 	if (strcmp(argv[1], "begins") == 0) {
-		EXPECT(haproxy_email_alert_silence(NULL, 1, "", NULL, 0), HAPROXY_EMAIL_ALERT_INVALID);
-		EXPECT(haproxy_email_alert_silence("a/b/c", 1, "", message, sizeof(message)), HAPROXY_EMAIL_ALERT_CONFIG);
+		EXPECT(haproxy_email_alert_silence(NULL, 1, "", NULL, 0), HAPROXY_EMAIL_ALERT_ERR_INVALID);
+		EXPECT(haproxy_email_alert_silence("a/b/c", 1, "", message, sizeof(message)), HAPROXY_EMAIL_ALERT_ERR_CONFIG);
 		EXPECT(strncmp(message, "'a/b/c' is not", 14), 0);
 		EXPECT(haproxy_email_alert_silence("application-*", 3600000, "release 1.2", NULL, 0),
 		       HAPROXY_EMAIL_ALERT_OK);

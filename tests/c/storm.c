@@ -46,7 +46,7 @@ static void *push(void *argument)
 	unsigned long n;
 
 	maint_event.flags = 0;
-	maint_event.new_admin = HAPROXY_EMAIL_ALERT_FMAINT;
+	maint_event.new_admin = HAPROXY_EMAIL_ALERT_ADM_FMAINT;
 
 	__atomic_store_n(&pusher->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&go, __ATOMIC_ACQUIRE))
@@ -58,7 +58,7 @@ static void *push(void *argument)
 			pusher->accepted++;
 			pusher->mails += event == &maint_event;
 			break;
-		case HAPROXY_EMAIL_ALERT_QUEUE_FULL:
+		case HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL:
 			pusher->dropped++;
 			/* on few processors the collector would hardly get one */
 			sched_yield();
@@ -164,7 +164,7 @@ static void frozen(const char *directory)
 	EXPECT(accepted, QUEUE);
 	EXPECT(dropped, EVENTS - QUEUE);
 	EXPECT(haproxy_email_alert_pending() >= QUEUE, true);
-	EXPECT(haproxy_email_alert_stop(50), HAPROXY_EMAIL_ALERT_PENDING);
+	EXPECT(haproxy_email_alert_stop(50), HAPROXY_EMAIL_ALERT_ERR_PENDING);
 	close(release[0]);
 	close(release[1]);
 	EXPECT(waitpid(debugger, &status, 0), debugger);

@@ -15,13 +15,13 @@ pub fn path() -> PathBuf {
 
 /// The header as the source wants it.
 pub fn generate() -> String {
-    let library = project().join("alertlib");
+    let library = project().join("alertlib/capi");
     let config = cbindgen::Config::from_file(library.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut header = Vec::new();
     cbindgen::Builder::new()
         .with_config(config)
-        .with_src(library.join("src/ffi/abi.rs"))
-        .with_src(library.join("src/ffi/mod.rs"))
+        .with_src(library.join("src/abi.rs"))
+        .with_src(library.join("src/lib.rs"))
         .generate()
         .expect("cbindgen")
         .write(&mut header);

@@ -24,8 +24,8 @@ fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // As ci/library does it.
-    command.args(["rustc", "--quiet", "--locked", "--package", "haproxy-email-alert", "--lib"]);
-    command.args(["--crate-type", "cdylib", "--target-dir"]).arg(&target).args(arguments);
+    command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert-capi"]);
+    command.arg("--target-dir").arg(&target).args(arguments);
     succeed(command.current_dir(project()));
     target.join(profile).join("libhaproxy_email_alert.so")
 }

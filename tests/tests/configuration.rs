@@ -533,7 +533,7 @@ const WRONG: &[(&str, &str)] = &[
     ),
 ];
 
-/// Slips of one letter or word, and the word that was meant.
+/// Slips of one delivery or word, and the word that was meant.
 const SLIPS: &[(&str, &str)] = &[
     ("email_alrt ops@example.com", "email_alert"),
     ("email_alert.rely mx1 localhost", "email_alert.relay"),

@@ -33,7 +33,7 @@ struct Lab {
 
 /// How a row is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+enum RelayKind {
     /// There is no other relay.
     Alone,
     /// The same, and several commands may come at once.
@@ -47,7 +47,7 @@ enum Way {
 /// A HAProxy, a server that fails, the relay of the row, and the one behind it.
 struct Scene<'a> {
     fault: &'a Fault,
-    way: Way,
+    way: RelayKind,
     server: Backend,
     relay: Relay,
     other: Option<Relay>,
@@ -67,7 +67,7 @@ fn whatever_a_relay_does_the_mail_and_the_log_are_as_the_table_says() {
         (files.public("ca.pem", &authority.pem()), files.secret("password", PASSWORD));
     let lab = Lab { authority, ca_file, password_file, healthy: Backend::tcp(), _files: files };
     let table = faults::table();
-    let runs: Vec<(&Fault, Way)> =
+    let runs: Vec<(&Fault, RelayKind)> =
         table.iter().flat_map(|fault| ways_of(fault).into_iter().map(move |way| (fault, way))).collect();
     let (next, failed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
@@ -87,45 +87,45 @@ fn whatever_a_relay_does_the_mail_and_the_log_are_as_the_table_says() {
     assert!(failed.is_empty(), "{} of {} runs failed: {failed:#?}", failed.len(), runs.len());
 }
 
-fn ways_of(fault: &Fault) -> Vec<Way> {
+fn ways_of(fault: &Fault) -> Vec<RelayKind> {
     // Which commands come together makes no difference before the first of them.
     let before_mail = matches!(fault.step, Some(Step::Banner | Step::Ehlo));
-    let mut ways = vec![Way::Alone, Way::WithAnother];
+    let mut ways = vec![RelayKind::Alone, RelayKind::WithAnother];
     if fault.kind == Kind::Plain && !before_mail {
-        ways.push(Way::AloneWithPipelining);
+        ways.push(RelayKind::AloneWithPipelining);
         if !fault.needs_data() {
-            ways.push(Way::AloneWithChunking);
+            ways.push(RelayKind::AloneWithChunking);
         }
     }
     ways
 }
 
 impl Lab {
-    fn try_out(&self, fault: &Fault, way: Way) {
+    fn try_out(&self, fault: &Fault, way: RelayKind) {
         let scene = self.scene(fault, way);
         (fault.begins)(&scene.relay, &self.authority);
         scene.server.goes_down();
         match way {
-            Way::Alone | Way::AloneWithPipelining | Way::AloneWithChunking => {
+            RelayKind::Alone | RelayKind::AloneWithPipelining | RelayKind::AloneWithChunking => {
                 scene.expect_what_happens_alone()
             }
-            Way::WithAnother => scene.expect_the_other_to_help(),
+            RelayKind::WithAnother => scene.expect_the_other_to_help(),
         }
     }
 
-    fn scene<'a>(&self, fault: &'a Fault, way: Way) -> Scene<'a> {
+    fn scene<'a>(&self, fault: &'a Fault, way: RelayKind) -> Scene<'a> {
         let (server, relay) = (Backend::tcp(), Relay::with(fault.kind.manners(&self.authority)));
         match way {
-            Way::Alone => {}
-            Way::AloneWithPipelining | Way::WithAnother => relay.takes_commands_at_once(),
-            Way::AloneWithChunking => relay.takes_mails_unasked(),
+            RelayKind::Alone => {}
+            RelayKind::AloneWithPipelining | RelayKind::WithAnother => relay.takes_commands_at_once(),
+            RelayKind::AloneWithChunking => relay.takes_mails_unasked(),
         }
         let words = fault.kind.words(&self.ca_file, &self.password_file);
         let (address, timeout) = (relay.address(), &fault.timeout);
         let mut setup = Setup::with_alerts()
             .to(&fault.recipients().join(","))
             .global(&format!("email_alert.relay mx1 {address} timeout {timeout} {words}"));
-        let other = (way == Way::WithAnother).then(Relay::start);
+        let other = (way == RelayKind::WithAnother).then(Relay::start);
         if let Some(other) = &other {
             setup = setup.relay("mx2", other.address());
         }
@@ -217,7 +217,7 @@ impl Scene<'_> {
         let sentence = until("the event", || {
             self.haproxy.log().lines().into_iter().find(|line| line.text.starts_with(is_down))
         });
-        let by_bdat = self.way == Way::AloneWithChunking;
+        let by_bdat = self.way == RelayKind::AloneWithChunking;
         self.fault.log_line(self.relay.address(), &sentence.text, by_bdat).into_iter().collect()
     }
 

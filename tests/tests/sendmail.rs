@@ -35,8 +35,8 @@ fn site(setup: Setup) -> (Haproxy, Backend, Backend) {
     (haproxy, first, second)
 }
 
-fn through(flavour: &str, path: &Path, options: &str) -> Setup {
-    Setup::with_alerts().global(&format!("email_alert.relay local {flavour} {} {options}", path.display()))
+fn through(program: &str, path: &Path, options: &str) -> Setup {
+    Setup::with_alerts().global(&format!("email_alert.relay local {program} {} {options}", path.display()))
 }
 
 /// The processes that run commands for HAProxy.

@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// What these lines mean on the machine `lb1`.
-    fn planned(lines: &[&str]) -> Result<Plan, String> {
+    fn planned(lines: &[&str]) -> Result<Config, String> {
         let mut settings = Settings::default();
         for line in lines {
             parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(plan.routes[0].to[0].address.to_string(), "ops@example.com");
         assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1");
         assert_eq!(plan.routes[0].kinds, Kinds::usual());
-        assert_eq!(plan.relays[0].way, Way::Smtp(Smtp::plain("localhost", 25)));
+        assert_eq!(plan.relays[0].way, RelayKind::Smtp(Smtp::plain("localhost", 25)));
     }
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
             ("::1", "::1", 25),
         ] {
             let settings = parsed(&format!("email_alert.relay mx {place}")).expect(place);
-            assert_eq!(settings.relays[0].way, Way::Smtp(Smtp::plain(host, port)), "{place}");
+            assert_eq!(settings.relays[0].way, RelayKind::Smtp(Smtp::plain(host, port)), "{place}");
         }
     }
 
@@ -193,12 +193,12 @@ mod tests {
     fn ports_follow_the_protection() {
         for (words, port) in [("", 25), (" starttls", 587), (" tls", 465), (" insecure-plaintext", 25)] {
             let settings = parsed(&format!("email_alert.relay mx localhost{words}")).expect(words);
-            let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("{words}") };
+            let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("{words}") };
             assert_eq!(smtp.port, port, "{words}");
         }
         let settings =
             parsed("email_alert.relay mx mx1.example.com:25 starttls sni mx.example.com").expect("good");
-        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
         let tls = Tls { trust: Trust::System, identity: None, name: Some("mx.example.com".into()) };
         assert_eq!((smtp.port, &smtp.security), (25, &Security::StartTls(tls)));
     }
@@ -212,15 +212,15 @@ mod tests {
             .iter()
             .chain(&settings.routes[0].from)
             .map(|name| match name {
-                Name::Address(address) => address.to_string(),
-                Name::Local(user) => user.clone(),
+                WrittenAddress::Address(address) => address.to_string(),
+                WrittenAddress::Local(user) => user.clone(),
             })
             .collect();
         let ascii = ["ops@xn--mller-kva.example", "jörg@example.com", "bot@xn--mller-kva.example"];
         assert_eq!(addresses, ascii);
         parsed("email_alert ops@example.com jörg@example.com").expect_err("a sender in every header");
         let settings = parsed("email_alert.relay mx smtp.müller.example tls").expect("good");
-        let Way::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
         assert_eq!(smtp.host, "smtp.xn--mller-kva.example");
     }
 

@@ -3,10 +3,10 @@
 
 use super::line::{Line, did_you_mean};
 use super::value::{duration, in_ascii, is_host_name};
+use crate::credentials;
 use crate::files::closed_to_others;
 use crate::settings::*;
 use crate::text::visible;
-use crate::transport::smtp::{login, tls};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,8 +50,8 @@ pub fn relay(mut line: Line) -> Result<Relay, String> {
             Err(line
                 .error(format!("relay '{name}' has no place; expected {SMTP}, or sendmail, mailx or file")))
         }
-        Some("sendmail") => command(line, name, Flavour::Sendmail),
-        Some("mailx") => command(line, name, Flavour::Mailx),
+        Some("sendmail") => command(line, name, MailProgram::Sendmail),
+        Some("mailx") => command(line, name, MailProgram::Mailx),
         Some("file") => file(line, name),
         Some(place) => smtp(line, name, place),
     }
@@ -170,17 +170,17 @@ impl<'a> SmtpWords<'a> {
             judged.map_err(|why| format!("'{word}' file '{}' {why}", visible(path)))
         };
         if let Some(path) = self.ca_file {
-            about("ca-file", path, tls::roots(path.as_ref()).map(drop))?;
+            about("ca-file", path, credentials::roots(path.as_ref()).map(drop))?;
         }
         if let Some(path) = self.crt {
-            let judged = tls::identity(path.as_ref()).and_then(|_| closed_to_others(path.as_ref()));
+            let judged = credentials::identity(path.as_ref()).and_then(|_| closed_to_others(path.as_ref()));
             about("crt", path, judged)?;
         }
         if let Some(path) = self.password_file {
-            about("password-file", path, login::check(&SecretFile::Password(path.into())))?;
+            about("password-file", path, credentials::check(&SecretFile::Password(path.into())))?;
         }
         if let Some(path) = self.oauth_token_file {
-            about("oauth-token-file", path, login::check(&SecretFile::Token(path.into())))?;
+            about("oauth-token-file", path, credentials::check(&SecretFile::Token(path.into())))?;
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ fn smtp(line: Line, name: &str, place: &str) -> Result<Relay, String> {
     };
     Ok(Relay {
         name: name.to_owned(),
-        way: Way::Smtp(Smtp {
+        way: RelayKind::Smtp(Smtp {
             host,
             port: port.unwrap_or(default_port),
             security: words.security(),
@@ -276,7 +276,7 @@ fn host_and_port(line: Line, place: &str) -> Result<(String, Option<u16>), Strin
     }
 }
 
-fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String> {
+fn command(mut line: Line, name: &str, program: MailProgram) -> Result<Relay, String> {
     let known = ["timeout"];
     let (mut path, mut timeout) = (None, None);
     while let Some(word) = line.next() {
@@ -285,7 +285,7 @@ fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String
             _ if word.starts_with('/') && path.is_none() => path = Some(PathBuf::from(word)),
             _ if SMTP_WORDS.contains(&word) => {
                 return Err(
-                    line.error(format!("'{word}' has no meaning for {}; expected {COMMAND}", flavour.word()))
+                    line.error(format!("'{word}' has no meaning for {}; expected {COMMAND}", program.word()))
                 );
             }
             _ if word.contains('/') && path.is_none() => {
@@ -296,13 +296,13 @@ fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String
             _ => return Err(line.unknown(word, &known, COMMAND)),
         }
     }
-    let path = match path.or_else(|| flavour.find()) {
+    let path = match path.or_else(|| program.find()) {
         Some(path) => path,
         None => {
             return Err(line.error(format!(
                 "relay '{name}': this machine has no {} (looked for {}); install one, or give its path",
-                flavour.word(),
-                flavour.usual_paths().join(", ")
+                program.word(),
+                program.usual_paths().join(", ")
             )));
         }
     };
@@ -310,12 +310,12 @@ fn command(mut line: Line, name: &str, flavour: Flavour) -> Result<Relay, String
         let shown = visible(&path.to_string_lossy());
         return Err(line.error(format!(
             "relay '{name}': '{shown}' is not a program; expected the path of a {}",
-            flavour.word()
+            program.word()
         )));
     }
     Ok(Relay {
         name: name.to_owned(),
-        way: Way::Command { flavour, path },
+        way: RelayKind::Command { program, path },
         timeout: timeout.unwrap_or(COMMAND_TIMEOUT),
     })
 }
@@ -333,7 +333,7 @@ fn file(mut line: Line, name: &str) -> Result<Relay, String> {
     if let Some(word) = line.next() {
         return Err(line.unknown(word, &[], FILE));
     }
-    Ok(Relay { name: name.to_owned(), way: Way::File { directory }, timeout: SMTP_TIMEOUT })
+    Ok(Relay { name: name.to_owned(), way: RelayKind::File { directory }, timeout: SMTP_TIMEOUT })
 }
 
 fn set_timeout(timeout: &mut Option<Duration>, line: &mut Line) -> Result<(), String> {

@@ -21,7 +21,7 @@ pub fn route(mut line: Line) -> Result<Route, String> {
     let Some(list) = line.next().filter(|list| !list.is_empty()) else {
         return Err(line.error(format!("expects at least one recipient: {ROUTE}")));
     };
-    let mut to: Vec<Name> = Vec::new();
+    let mut to: Vec<WrittenAddress> = Vec::new();
     for word in list.split(',') {
         let name = address(line, word, RECIPIENT)?;
         if !to.contains(&name) {
@@ -96,7 +96,7 @@ fn kinds(line: &mut Line) -> Result<Kinds, String> {
 }
 
 /// An address or a local name, safe in an envelope, a header and the arguments of a command.
-fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
+fn address(line: Line, word: &str, role: &str) -> Result<WrittenAddress, String> {
     let wrong = |why: &str| {
         let shown = visible(word);
         Err(line.error(format!(
@@ -114,7 +114,7 @@ fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
     }
     let Some((user, domain)) = word.rsplit_once('@') else {
         return match Address::new(word, "localhost") {
-            Ok(_) if word.is_ascii() => Ok(Name::Local(word.to_owned())),
+            Ok(_) if word.is_ascii() => Ok(WrittenAddress::Local(word.to_owned())),
             _ => wrong("is not a mail address"),
         };
     };
@@ -129,7 +129,7 @@ fn address(line: Line, word: &str, role: &str) -> Result<Name, String> {
         return wrong("has a character outside ASCII before the '@'");
     }
     match in_ascii(domain).map(|domain| Address::new(user, domain)) {
-        Some(Ok(address)) if address.domain().len() <= DOMAIN_LENGTH => Ok(Name::Address(address)),
+        Some(Ok(address)) if address.domain().len() <= DOMAIN_LENGTH => Ok(WrittenAddress::Address(address)),
         _ => wrong("is not a mail address"),
     }
 }

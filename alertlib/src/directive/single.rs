@@ -3,7 +3,6 @@
 
 use super::line::{Line, did_you_mean};
 use super::value::{duration, is_host_name, size};
-use crate::message;
 use crate::settings::*;
 use crate::text::visible;
 use lettre::Address;
@@ -134,9 +133,9 @@ pub fn native(line: Line) -> Result<bool, String> {
 }
 
 /// `off` is somebody else's.
-pub fn statistics(line: Line) -> Result<message::Link, String> {
+pub fn statistics(line: Line) -> Result<Link, String> {
     let word = line.only("a URL", STATISTICS)?;
-    message::Link::new(word, "").map_err(|why| {
+    Link::new(word, "").map_err(|why| {
         let shown = visible(word);
         line.error(format!(
             "'{shown}' {why}; expected a URL, such as http://lb1.example.com:8404/stats, or 'off'"
@@ -144,7 +143,7 @@ pub fn statistics(line: Line) -> Result<message::Link, String> {
     })
 }
 
-pub fn subject(mut line: Line) -> Result<message::Format, String> {
+pub fn subject(mut line: Line) -> Result<SubjectFormat, String> {
     const EXAMPLE: &str = "such as \"[%[state]] %[topic] on %[host]\"";
     let Some(format) = line.next() else {
         return Err(line.error(format!("expects a format, {EXAMPLE}: {SUBJECT}")));
@@ -156,12 +155,10 @@ pub fn subject(mut line: Line) -> Result<message::Format, String> {
         )));
     }
     let shown = visible(format);
-    message::Format::parse(format).map_err(|fault| match fault {
-        message::SubjectFault::Form(why) => {
-            line.error(format!("'{shown}' {why}; expected a format, {EXAMPLE}"))
-        }
-        message::SubjectFault::Unknown(name) => {
-            let known = message::variables();
+    SubjectFormat::parse(format).map_err(|fault| match fault {
+        SubjectError::Form(why) => line.error(format!("'{shown}' {why}; expected a format, {EXAMPLE}")),
+        SubjectError::Unknown(name) => {
+            let known = variables();
             let hint = did_you_mean(&name, &known);
             line.error(format!("unknown variable '{name}'{hint}; expected one of {}", known.join(" ")))
         }

@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events in, mails out: who is told what, and when. Pure: no I/O, no threads, the clock comes in.
 //!
-//! An event goes through these rooms: [`route`] says which audiences it is for; each has a [`desk`], which tracks its servers
-//! and backends as [`subject`]s (trouble, flapping, thread). What is told is news that waits for the next mail ([`digest`]);
-//! what somebody wants to be quiet about ([`silence`]), and what flaps, waits for the end of that. [`memory`] is what the next
+//! An event goes through these rooms: [`route`] says which audiences it is for; each has a [`group`], which tracks its servers
+//! and backends as [`target`]s (incident, flapping, thread). What is told is news that waits for the next mail ([`digest`]);
+//! what somebody wants to be quiet about ([`silence`]), and what is_flapping, waits for the end of that. [`snapshot`] is what the next
 //! process has to know.
 
-mod desk;
-mod digest;
-mod memory;
-mod outgoing;
+mod group;
+mod group_timer;
 #[cfg(test)]
 mod properties;
 mod route;
 mod silence;
-mod subject;
+mod snapshot;
+mod target;
 
-pub use memory::{Known, Memory};
-pub use outgoing::{About, Cause, Group, Incident, Item, MOST_REFERENCES, Note, Outgoing, groups};
 pub use silence::{LONGEST as LONGEST_SILENCE, Silence};
-pub use subject::{Flapping, Name, Room, Thread, Trouble, Waiting};
+pub use snapshot::{Snapshot, TargetSnapshot};
+pub use target::{Flapping, Held, HeldBy, OpenIncident, TargetId, Thread};
 
 use crate::event::Event;
-use crate::settings::{PlannedRoute, Policy, Recipient};
-use desk::{Desk, Stamp};
+use crate::notification::Notification;
+use crate::settings::{Policy, Recipient, ResolvedRoute};
+use group::{GroupState, MailContext};
 use route::Audience;
 use silence::Silences;
 use std::sync::Arc;
@@ -31,7 +30,7 @@ use std::time::SystemTime;
 
 /// Decides which events become which mails.
 pub struct Engine {
-    desks: Vec<Desk>,
+    groups: Vec<GroupState>,
     host: String,
     silences: Silences,
     /// The next process does not know them yet.
@@ -40,10 +39,10 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for these routes. `host`: this machine's name, for Message-IDs.
-    pub fn new(routes: &[PlannedRoute], policy: Policy, host: &str) -> Self {
-        let desk = |audience| Desk::new(audience, policy);
+    pub fn new(routes: &[ResolvedRoute], policy: Policy, host: &str) -> Self {
+        let group = |audience| GroupState::new(audience, policy);
         Engine {
-            desks: Audience::all_of(routes).into_iter().map(desk).collect(),
+            groups: Audience::all_of(routes).into_iter().map(group).collect(),
             host: host.to_owned(),
             silences: Silences::default(),
             has_new_silences: false,
@@ -52,32 +51,32 @@ impl Engine {
 
     /// Who is told together, by number.
     pub fn audiences(&self) -> Vec<Vec<Recipient>> {
-        self.desks.iter().map(|desk| desk.audience().to.clone()).collect()
+        self.groups.iter().map(|group| group.audience().to.clone()).collect()
     }
 
     /// Of each audience: does nothing wait to be told that would be lost with this process?
-    pub fn told(&self) -> impl Iterator<Item = bool> {
-        self.desks.iter().map(|desk| !desk.has_news() && desk.is_settled())
+    pub fn is_flushed(&self) -> impl Iterator<Item = bool> {
+        self.groups.iter().map(|group| !group.has_pending() && group.is_clean())
     }
 
     /// Until when whatever comes now waits for a digest, if it is not urgent; `None`: something may be mailed at once.
-    pub fn closed_until(&self, now: SystemTime) -> Option<SystemTime> {
-        let all: Option<Vec<SystemTime>> = self.desks.iter().map(|desk| desk.closed_until(now)).collect();
+    pub fn next_send_at(&self, now: SystemTime) -> Option<SystemTime> {
+        let all: Option<Vec<SystemTime>> = self.groups.iter().map(|group| group.next_send_at(now)).collect();
         all?.into_iter().min()
     }
 
     /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
     ///
     /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has.
-    pub fn take(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Outgoing> {
+    pub fn handle(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Notification> {
         for event in events.into_iter().map(Arc::new) {
-            self.desks.iter_mut().for_each(|desk| desk.take(&event, &self.silences, now));
+            self.groups.iter_mut().for_each(|group| group.handle(&event, &self.silences, now));
         }
-        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
+        self.each(id, now, |group, _, context| group.mails(false, context))
     }
 
     /// The same for what the process `from` had accepted, and for the audiences that it had not told. What has become of it
-    /// meanwhile is to be found out: see [`Engine::questions`].
+    /// meanwhile is to be found out: see [`Engine::unconfirmed_targets`].
     pub fn take_over(
         &mut self,
         from: &str,
@@ -85,36 +84,36 @@ impl Engine {
         events: Vec<Event>,
         id: &str,
         now: SystemTime,
-    ) -> Vec<Outgoing> {
+    ) -> Vec<Notification> {
         let from: Arc<str> = from.into();
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        for desk in self.desks.iter_mut().filter(|desk| is_for(&desk.audience().to)) {
+        for group in self.groups.iter_mut().filter(|group| is_for(&group.audience().to)) {
             for event in &events {
-                desk.take(event, &self.silences, now);
-                desk.doubt(&Name::of(event), &from);
+                group.handle(event, &self.silences, now);
+                group.mark_unconfirmed(&TargetId::of(event), &from);
             }
         }
-        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
+        self.each(id, now, |group, _, context| group.mails(false, context))
     }
 
-    /// The same for what answers one of [`Engine::questions`].
-    pub fn answer(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        let (name, event) = (Name::of(&event), Arc::new(event));
-        for desk in &mut self.desks {
-            if desk.doubts(&name) {
-                desk.take(&event, &self.silences, now);
+    /// The same for what answers one of [`Engine::unconfirmed_targets`].
+    pub fn confirm(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Notification> {
+        let (name, event) = (TargetId::of(&event), Arc::new(event));
+        for group in &mut self.groups {
+            if group.is_unconfirmed(&name) {
+                group.handle(&event, &self.silences, now);
             }
         }
-        self.each(id, now, |desk, _, stamp| desk.mails(false, stamp))
+        self.each(id, now, |group, _, context| group.mails(false, context))
     }
 
     /// Tells in the next mail that `count` more events were dropped.
     pub fn dropped(&mut self, count: u64) {
-        self.desks.iter_mut().for_each(|desk| desk.dropped(count));
+        self.groups.iter_mut().for_each(|group| group.dropped(count));
     }
 
     /// Tells in the next mail that this one was dropped, and what it was to tell of others.
-    pub fn lost(&mut self, mail: &Outgoing) {
+    pub fn lost(&mut self, mail: &Notification) {
         self.dropped(mail.dropped.saturating_add(1));
     }
 
@@ -124,32 +123,32 @@ impl Engine {
         self.silences.add(silence)
     }
 
-    /// When [`Engine::tick`] is to be called, at the latest.
+    /// When [`Engine::on_timer`] is to be called, at the latest.
     pub fn due(&self) -> Option<SystemTime> {
-        self.desks.iter().filter_map(Desk::due).chain(self.silences.end()).min()
+        self.groups.iter().filter_map(GroupState::due).chain(self.silences.end()).min()
     }
 
-    /// The mails that the time brings: digests, ends of flapping and of silences, reminders. `id`: as for [`Engine::take`].
-    pub fn tick(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
+    /// The mails that the time brings: digests, ends of flapping and of silences, reminders. `id`: as for [`Engine::handle`].
+    pub fn on_timer(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
         let over = self.silences.over(now);
         self.has_new_silences |= !over.is_empty();
-        self.each(id, now, |desk, silences, stamp| desk.tick(silences, &over, stamp))
+        self.each(id, now, |group, silences, context| group.on_timer(silences, &over, context))
     }
 
     /// What waits for the next mail: nothing must be held any longer.
-    pub fn give(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        self.each(id, now, |desk, _, stamp| {
-            let mails = desk.mails(true, stamp);
-            desk.settle(None);
+    pub fn flush_groups(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
+        self.each(id, now, |group, _, context| {
+            let mails = group.mails(true, context);
+            group.flush_dirty(None);
             mails
         })
     }
 
     /// Everything that waits, whatever for: the process ends, and there will be no other.
-    pub fn flush(&mut self, id: &str, now: SystemTime) -> Vec<Outgoing> {
-        self.each(id, now, |desk, _, stamp| {
-            let mails = desk.flush(stamp);
-            desk.settle(None);
+    pub fn flush_all(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
+        self.each(id, now, |group, _, context| {
+            let mails = group.flush_all(context);
+            group.flush_dirty(None);
             mails
         })
     }
@@ -158,68 +157,71 @@ impl Engine {
         &mut self,
         id: &str,
         now: SystemTime,
-        mut mails: impl FnMut(&mut Desk, &Silences, Stamp) -> Vec<Outgoing>,
-    ) -> Vec<Outgoing> {
+        mut mails: impl FnMut(&mut GroupState, &Silences, MailContext) -> Vec<Notification>,
+    ) -> Vec<Notification> {
         let (host, silences) = (&self.host, &self.silences);
-        let desks = self.desks.iter_mut().enumerate();
-        desks
-            .flat_map(|(number, desk)| {
-                let mails = mails(desk, silences, Stamp { id, desk: number, host, now });
+        let groups = self.groups.iter_mut().enumerate();
+        groups
+            .flat_map(|(number, group)| {
+                let mails = mails(group, silences, MailContext { id, group: number, host, now });
                 // What is told must not come again because something else waits.
-                desk.settle(Some(now).filter(|_| mails.is_empty()));
+                group.flush_dirty(Some(now).filter(|_| mails.is_empty()));
                 mails
             })
             .collect()
     }
 
     /// What the next process has to know, if that is not what it was the last time.
-    pub fn news_for_the_next(&mut self) -> Option<Memory> {
+    pub fn take_snapshot(&mut self) -> Option<Snapshot> {
         // All of them are asked: the answer is given once.
-        let changed = self.desks.iter_mut().filter_map(|desk| desk.has_changed().then_some(())).count() > 0;
+        let changed =
+            self.groups.iter_mut().filter_map(|group| group.has_changed().then_some(())).count() > 0;
         let changed = std::mem::take(&mut self.has_new_silences) || changed;
         changed.then(|| {
-            let addresses = |desk: &Desk| desk.audience().to.iter().map(|to| to.address.clone()).collect();
+            let addresses =
+                |group: &GroupState| group.audience().to.iter().map(|to| to.address.clone()).collect();
             let silences = self.silences.all().to_vec();
-            Memory {
+            Snapshot {
                 silences,
-                audiences: self.desks.iter().map(|desk| (addresses(desk), desk.known())).collect(),
+                audiences: self.groups.iter().map(|group| (addresses(group), group.known())).collect(),
             }
         })
     }
 
-    /// Nobody will ever ask for [`Engine::news_for_the_next`]. To be said before anything else.
-    pub fn has_no_next(&mut self) {
-        self.desks.iter_mut().for_each(Desk::has_no_next);
+    /// Nobody will ever ask for [`Engine::take_snapshot`]. To be said before anything else.
+    pub fn disable_snapshots(&mut self) {
+        self.groups.iter_mut().for_each(GroupState::disable_snapshots);
     }
 
     /// The next process could not be told: later.
-    pub fn remember_again(&mut self) {
-        self.desks.iter_mut().for_each(Desk::remember_again);
+    pub fn retry_snapshot(&mut self) {
+        self.groups.iter_mut().for_each(GroupState::retry_snapshot);
     }
 
-    /// Takes over what the process `from` knew. What became of it meanwhile is to be found out: see [`Engine::questions`].
-    pub fn inherit(&mut self, memory: &Memory, from: &str, now: SystemTime) {
+    /// Takes over what the process `from` knew. What became of it meanwhile is to be found out: see [`Engine::unconfirmed_targets`].
+    pub fn inherit(&mut self, snapshot: &Snapshot, from: &str, now: SystemTime) {
         let from: Arc<str> = from.into();
-        for silence in &memory.silences {
+        for silence in &snapshot.silences {
             // One that is over is told of, too.
             let is_new = !self.silences.all().contains(silence);
             self.has_new_silences |= is_new && self.silences.add(silence.clone());
         }
-        for desk in &mut self.desks {
-            let mine = memory.audiences.iter().filter(|(to, _)| to.iter().any(|to| desk.audience().has(to)));
-            let known: Vec<Known> = mine.flat_map(|(_, known)| known.iter().cloned()).collect();
-            desk.inherit(known, &self.silences, &from, now);
+        for group in &mut self.groups {
+            let mine =
+                snapshot.audiences.iter().filter(|(to, _)| to.iter().any(|to| group.audience().has(to)));
+            let known: Vec<TargetSnapshot> = mine.flat_map(|(_, known)| known.iter().cloned()).collect();
+            group.inherit(known, &self.silences, &from, now);
         }
     }
 
-    /// How many [`Engine::questions`] there are, or fewer: some may be asked for several audiences.
-    pub fn open_questions(&self) -> usize {
-        self.desks.iter().map(Desk::doubts_count).sum()
+    /// How many [`Engine::unconfirmed_targets`] there are, or fewer: some may be asked for several audiences.
+    pub fn unconfirmed_count(&self) -> usize {
+        self.groups.iter().map(GroupState::unconfirmed_count).sum()
     }
 
     /// The servers and backends of which one has to find out what they are now.
-    pub fn questions(&self) -> Vec<Name> {
-        let mut all: Vec<&Name> = self.desks.iter().flat_map(Desk::doubtful).collect();
+    pub fn unconfirmed_targets(&self) -> Vec<TargetId> {
+        let mut all: Vec<&TargetId> = self.groups.iter().flat_map(GroupState::unconfirmed).collect();
         all.sort_unstable();
         all.dedup();
         all.into_iter().cloned().collect()

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::event::{Health, Kind, Kinds, Level, sample};
+use crate::notification::{FlapPhase, Item, Trigger};
 use crate::settings::{DIGEST, FLAP, Flap, REMIND, Recipient};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -15,8 +16,8 @@ fn start() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_442_400)
 }
 
-fn route(to: &str, kinds: Kinds) -> PlannedRoute {
-    PlannedRoute {
+fn route(to: &str, kinds: Kinds) -> ResolvedRoute {
+    ResolvedRoute {
         to: vec![Recipient { address: to.parse().expect("address"), is_local: false }],
         from: "lb@example.com".parse().expect("address"),
         about: Vec::new(),
@@ -30,13 +31,13 @@ struct World {
     engine: Engine,
     now: SystemTime,
     calls: u32,
-    mails: Vec<Outgoing>,
+    mails: Vec<Notification>,
     /// Every event that was no repetition, in its order.
     happened: Vec<Event>,
-    state: HashMap<Name, Kind>,
+    state: HashMap<TargetId, Kind>,
     policy: Policy,
     /// What the next process finds when this one is killed: what it knew, and what it had accepted and not told.
-    memory: Memory,
+    snapshot: Snapshot,
     accepted: Vec<Vec<Event>>,
 }
 
@@ -50,15 +51,15 @@ impl World {
             happened: Vec::new(),
             state: HashMap::new(),
             policy,
-            memory: Memory::default(),
+            snapshot: Snapshot::default(),
             accepted: Vec::new(),
         }
     }
 
     /// What a spool would do.
     fn hand_over(&mut self) {
-        self.memory = self.engine.news_for_the_next().unwrap_or_else(|| std::mem::take(&mut self.memory));
-        if self.engine.told().all(|is_told| is_told) {
+        self.snapshot = self.engine.take_snapshot().unwrap_or_else(|| std::mem::take(&mut self.snapshot));
+        if self.engine.is_flushed().all(|is_told| is_told) {
             self.accepted.clear();
         }
     }
@@ -67,18 +68,18 @@ impl World {
     fn kill(&mut self) {
         self.hand_over();
         self.engine = World::new(self.policy).engine;
-        self.engine.inherit(&self.memory, "old", self.now);
+        self.engine.inherit(&self.snapshot, "old", self.now);
         for events in std::mem::take(&mut self.accepted) {
             let id = self.id();
             self.mails.extend(self.engine.take_over("old", |_| true, events, &id, self.now));
         }
         let id = self.id();
-        self.mails.extend(self.engine.give(&id, self.now));
-        for name in self.engine.questions() {
+        self.mails.extend(self.engine.flush_groups(&id, self.now));
+        for name in self.engine.unconfirmed_targets() {
             let kind = self.state.get(&name).copied().unwrap_or(Kind::Ready);
             let event = self.event(&name.proxy, name.server.as_deref(), kind);
             let id = self.id();
-            self.mails.extend(self.engine.answer(event, &id, self.now));
+            self.mails.extend(self.engine.confirm(event, &id, self.now));
         }
         self.hand_over();
     }
@@ -98,7 +99,7 @@ impl World {
             };
             self.now = self.now.max(due);
             let id = self.id();
-            self.mails.extend(self.engine.tick(&id, self.now));
+            self.mails.extend(self.engine.on_timer(&id, self.now));
             self.hand_over();
         }
         panic!("the engine is never content");
@@ -111,14 +112,14 @@ impl World {
             _ => Health::Up,
         };
         let server = server.map(str::to_owned);
-        let subject = server.clone().unwrap_or_else(|| "the backend".into());
-        let sentence = format!("{proxy} {subject} {}", kind.state());
+        let target = server.clone().unwrap_or_else(|| "the backend".into());
+        let sentence = format!("{proxy} {target} {}", kind.state());
         Event { when: self.now, kind, health, proxy: proxy.into(), server, sentence, ..sample() }
     }
 
     fn take(&mut self, events: Vec<Event>) {
         for event in &events {
-            let before = self.state.insert(Name::of(event), event.kind);
+            let before = self.state.insert(TargetId::of(event), event.kind);
             let is_health = matches!(event.kind, Kind::Down | Kind::Up | Kind::BackendDown | Kind::BackendUp);
             if !is_health || before != Some(event.kind) {
                 self.happened.push(event.clone());
@@ -126,7 +127,7 @@ impl World {
         }
         let id = self.id();
         self.accepted.push(events.clone());
-        self.mails.extend(self.engine.take(events, &id, self.now));
+        self.mails.extend(self.engine.handle(events, &id, self.now));
         self.hand_over();
     }
 
@@ -135,8 +136,8 @@ impl World {
     }
 
     /// The item of the last mail that has one of this server.
-    fn last_item(&self, name: &Name) -> Option<&Item> {
-        self.mails.iter().rev().flat_map(|mail| &mail.items).find(|item| Name::of(&item.event) == *name)
+    fn last_item(&self, name: &TargetId) -> Option<&Item> {
+        self.mails.iter().rev().flat_map(|mail| &mail.items).find(|item| TargetId::of(&item.event) == *name)
     }
 }
 
@@ -186,12 +187,15 @@ fn a_server_that_flaps_for_a_minute_is_few_mails_and_one_when_it_is_stable() {
         world.wait(SECOND * 2 / 5);
     }
     assert_eq!(world.mails.len(), 2, "{:#?}", world.mails);
-    assert_eq!((world.mails[1].items[0].note, world.mails[1].items[0].changes), (Note::Flapping, 13));
+    assert_eq!(
+        (world.mails[1].items[0].flap_phase, world.mails[1].items[0].changes),
+        (FlapPhase::Flapping, 13)
+    );
     world.wait(SECOND * 3600);
     let last = world.mails.last().expect("a mail");
     assert_eq!(world.mails.len(), 3);
     let item = &last.items[0];
-    assert_eq!((item.note, item.changes, item.event.kind), (Note::Stable, 150, Kind::Up));
+    assert_eq!((item.flap_phase, item.changes, item.event.kind), (FlapPhase::Stable, 150, Kind::Up));
     assert_eq!(last.references, [world.mails[0].message_id.clone()]);
 }
 
@@ -223,7 +227,7 @@ fn the_mails_of_an_incident_are_one_thread() {
     world.say("web", Some("s1"), Kind::Down);
     let root = world.mails[0].message_id.clone();
     world.wait(REMIND + SECOND);
-    assert_eq!((world.mails.len(), &world.mails[1].about), (2, &About::Reminder));
+    assert_eq!((world.mails.len(), &world.mails[1].trigger), (2, &Trigger::Reminder));
     world.say("web", Some("s1"), Kind::Up);
     let item = &world.mails[2].items[0];
     let incident = item.incident.as_ref().expect("an incident");
@@ -268,9 +272,9 @@ fn a_silence_is_told_at_its_end() {
     world.say("api", Some("s1"), Kind::Down);
     world.wait(SECOND * 60);
     let mail = &world.mails[2];
-    assert_eq!(mail.about, About::Silence { pattern: "web".into(), reason: "a new release".into() });
+    assert_eq!(mail.trigger, Trigger::Silence { pattern: "web".into(), reason: "a new release".into() });
     let told: Vec<(String, Kind, u32)> =
-        mail.items.iter().map(|item| (item.event.subject(), item.event.kind, item.changes)).collect();
+        mail.items.iter().map(|item| (item.event.target_name(), item.event.kind, item.changes)).collect();
     assert_eq!(told.len(), 3);
     for expected in [("web/s1", Kind::Up, 1), ("web/s2", Kind::Down, 1), ("web/s3", Kind::Up, 2)] {
         assert!(told.contains(&(expected.0.to_owned(), expected.1, expected.2)), "{told:?}");
@@ -291,7 +295,7 @@ fn what_waits_for_the_end_of_a_silence_stays_in_it_when_that_begins_to_flap() {
     }
     world.wait(SECOND * 2);
     let item = &world.mails[0].items[0];
-    assert_eq!((item.note, item.changes, item.first), (Note::Flapping, 4, began));
+    assert_eq!((item.flap_phase, item.changes, item.first), (FlapPhase::Flapping, 4, began));
 }
 
 #[test]
@@ -301,21 +305,25 @@ fn another_process_goes_on_where_this_one_ends() {
         old.say("web", Some(server), Kind::Down);
     }
     let id = old.id();
-    old.mails.extend(old.engine.flush(&id, old.now));
-    let memory = old.engine.news_for_the_next().expect("news");
-    assert_eq!(old.engine.news_for_the_next(), None);
+    old.mails.extend(old.engine.flush_all(&id, old.now));
+    let snapshot = old.engine.take_snapshot().expect("news");
+    assert_eq!(old.engine.take_snapshot(), None);
 
     let mut new = World::new(USUAL);
     new.now = old.now + SECOND * 3;
-    new.engine.inherit(&memory, "old", new.now);
-    assert_eq!(new.engine.questions().len(), 4);
+    new.engine.inherit(&snapshot, "old", new.now);
+    assert_eq!(new.engine.unconfirmed_targets().len(), 4);
     new.say("web", Some("s1"), Kind::Down);
-    assert_eq!((new.mails.len(), new.engine.questions().len()), (0, 3), "a known trouble is no news");
+    assert_eq!(
+        (new.mails.len(), new.engine.unconfirmed_targets().len()),
+        (0, 3),
+        "a known open_incident is no news"
+    );
     for (server, kind) in [("s2", Kind::Up), ("s3", Kind::Gone), ("s4", Kind::Down)] {
         let event = new.event("web", Some(server), kind);
-        let mails = new.engine.answer(event.clone(), server, new.now);
+        let mails = new.engine.confirm(event.clone(), server, new.now);
         new.mails.extend(mails);
-        let again = new.engine.answer(event, &format!("{server}.again"), new.now);
+        let again = new.engine.confirm(event, &format!("{server}.again"), new.now);
         assert_eq!(again, [], "it was asked once");
     }
     new.wait(SECOND * 10);
@@ -328,10 +336,10 @@ fn another_process_goes_on_where_this_one_ends() {
     assert_eq!(told, [(Some("s2"), Kind::Up), (Some("s3"), Kind::Gone)]);
     let roots: Vec<&str> = old.mails.iter().map(|mail| mail.message_id.as_str()).collect();
     assert!(new.mails.iter().all(|mail| roots.contains(&mail.references[0].as_str())), "{:#?}", new.mails);
-    assert_eq!(new.engine.questions(), []);
+    assert_eq!(new.engine.unconfirmed_targets(), []);
     new.wait(REMIND);
     let reminder = new.mails.last().expect("a mail");
-    assert_eq!((&reminder.about, reminder.items.len()), (&About::Reminder, 2));
+    assert_eq!((&reminder.trigger, reminder.items.len()), (&Trigger::Reminder, 2));
 }
 
 /// Both processes of a reload watch the servers for a moment, and the new one looks only now and then at what the old one says.
@@ -343,7 +351,7 @@ fn what_the_old_process_told_the_end_of_is_news_in_the_new_one() {
     }
     old.wait(SECOND * 10);
     new.now = old.now;
-    new.engine.inherit(&old.memory, "old", new.now);
+    new.engine.inherit(&old.snapshot, "old", new.now);
     old.say("web", Some("s1"), Kind::Up);
     for server in ["s1", "s2"] {
         new.say("web", Some(server), Kind::Down);
@@ -351,13 +359,13 @@ fn what_the_old_process_told_the_end_of_is_news_in_the_new_one() {
     assert_eq!(new.mails, [], "that is what the old one has told, as far as the new one knows");
     old.wait(SECOND * 10);
     assert_eq!(
-        old.last_item(&Name::of(&old.event("web", Some("s1"), Kind::Up))).map(|item| item.event.kind),
+        old.last_item(&TargetId::of(&old.event("web", Some("s1"), Kind::Up))).map(|item| item.event.kind),
         Some(Kind::Up)
     );
     let look = |new: &mut World| {
-        new.engine.inherit(&old.memory, "old", new.now);
+        new.engine.inherit(&old.snapshot, "old", new.now);
         let id = new.id();
-        new.mails.extend(new.engine.tick(&id, new.now));
+        new.mails.extend(new.engine.on_timer(&id, new.now));
         new.wait(SECOND * 10);
     };
     look(&mut new);
@@ -369,7 +377,7 @@ fn what_the_old_process_told_the_end_of_is_news_in_the_new_one() {
     assert_eq!(new.mails.len(), 1);
 }
 
-/// The changes of a day in a place with 2,000 servers: single troubles, a release each hour, an outage, some that flap.
+/// The changes of a day in a place with 2,000 servers: single incidents, a release each hour, an outage, some that flap.
 #[test]
 fn a_day_passes_in_a_second() {
     let mut world = World::new(USUAL);
@@ -476,7 +484,7 @@ fn run(world: &mut World, steps: &[Step]) {
             }
             Step::Give => {
                 let id = world.id();
-                world.mails.extend(world.engine.give(&id, world.now));
+                world.mails.extend(world.engine.flush_groups(&id, world.now));
                 world.hand_over();
             }
             Step::Kill => world.kill(),
@@ -497,14 +505,14 @@ proptest! {
         world.wait(Duration::from_secs(24 * 3600));
         let usual = Kinds::usual();
         for (name, last) in world.state.clone() {
-            let of_it = |event: &&Event| Name::of(event) == name;
+            let of_it = |event: &&Event| TargetId::of(event) == name;
             let happened: Vec<&Event> = world.happened.iter().filter(of_it).collect();
             let items: Vec<&Item> = world
                 .mails
                 .iter()
-                .filter(|mail| mail.about != About::Reminder)
+                .filter(|mail| mail.trigger != Trigger::Reminder)
                 .flat_map(|mail| &mail.items)
-                .filter(|item| Name::of(&item.event) == name)
+                .filter(|item| TargetId::of(&item.event) == name)
                 .collect();
             // In a mail, or in the count of one.
             for event in happened.iter().filter(|event| usual.has(event.kind)) {
@@ -524,7 +532,7 @@ proptest! {
             // Never two mails for one state: each tells of something that came after all that the one before told of.
             for pair in items.windows(2) {
                 let is_new = pair[0].event.when <= pair[1].event.when && pair[0].event != pair[1].event;
-                let is_end = pair[1].note == Note::Stable;
+                let is_end = pair[1].flap_phase == FlapPhase::Stable;
                 prop_assert!(is_new || is_end, "{pair:#?}");
             }
         }
@@ -569,9 +577,9 @@ proptest! {
         let most = time.as_secs() as usize + 2 * jumps + steps.len();
         prop_assert!(world.mails.len() <= most, "{} mails", world.mails.len());
         let id = world.id();
-        world.mails.extend(world.engine.flush(&id, world.now));
+        world.mails.extend(world.engine.flush_all(&id, world.now));
         world.hand_over();
-        prop_assert!(world.engine.told().all(|is_told| is_told));
+        prop_assert!(world.engine.is_flushed().all(|is_told| is_told));
         for (name, last) in world.state.clone() {
             if Kinds::usual().has(last) {
                 prop_assert_eq!(world.last_item(&name).map(|item| item.event.kind), Some(last));
@@ -583,12 +591,12 @@ proptest! {
 #[test]
 fn memory_is_bounded_whatever_the_names() {
     let mut world = World::new(USUAL);
-    let all = desk::SUBJECTS as u64 + 5_000;
+    let all = group::TARGETS as u64 + 5_000;
     for n in 0..all {
         world.say("b", Some(&format!("{n}-{}", "x".repeat(300))), Kind::Down);
     }
     world.wait(SECOND * 10);
-    assert_eq!(world.memory.audiences[0].1.len(), desk::SUBJECTS);
+    assert_eq!(world.snapshot.audiences[0].1.len(), group::TARGETS);
     let named: u64 = world.mails.iter().map(|mail| mail.items.len() as u64).sum();
     let counted: u64 = world.mails.iter().map(|mail| mail.unnamed).sum();
     assert_eq!(named + counted, all);
@@ -601,6 +609,6 @@ fn memory_is_bounded_whatever_the_names() {
     world.wait(SECOND * 10);
     world.say("b", Some("new"), Kind::Down);
     world.wait(SECOND * 10);
-    let name = Name { proxy: "b".into(), server: Some("new".into()), checks: false };
+    let name = TargetId { proxy: "b".into(), server: Some("new".into()), checks: false };
     assert_eq!(world.last_item(&name).map(|item| item.event.kind), Some(Kind::Down));
 }

@@ -2,7 +2,7 @@
 //! Who gets what: routes, and the audiences that they make.
 
 use crate::event::{Event, Kind, Level};
-use crate::settings::{Pattern, PlannedRoute, Recipient};
+use crate::settings::{Pattern, Recipient, ResolvedRoute};
 use lettre::Address;
 
 /// Recipients who are in the same routes. They always get the same mails, so one of each is made for all of them.
@@ -11,21 +11,21 @@ pub struct Audience {
     /// Each once.
     pub to: Vec<Recipient>,
     /// Their routes, in the order written, without recipients.
-    routes: Vec<PlannedRoute>,
+    routes: Vec<ResolvedRoute>,
 }
 
 impl Audience {
     /// The audiences of these routes: each recipient is in one.
-    pub fn all_of(routes: &[PlannedRoute]) -> Vec<Audience> {
+    pub fn all_of(routes: &[ResolvedRoute]) -> Vec<Audience> {
         let mut all: Vec<Audience> = Vec::new();
         for recipient in routes.iter().flat_map(|route| &route.to) {
             if all.iter().any(|audience| audience.has(&recipient.address)) {
                 continue;
             }
-            let mut mine: Vec<PlannedRoute> = Vec::new();
+            let mut mine: Vec<ResolvedRoute> = Vec::new();
             for route in routes {
                 if route.to.iter().any(|to| to.address == recipient.address) {
-                    let route = PlannedRoute { to: Vec::new(), ..route.clone() };
+                    let route = ResolvedRoute { to: Vec::new(), ..route.clone() };
                     if !mine.contains(&route) {
                         mine.push(route);
                     }
@@ -49,7 +49,7 @@ impl Audience {
         self.sender_of(event, event.kind, event.level)
     }
 
-    /// Do they want to know when the trouble of this server, or backend, is over?
+    /// Do they want to know when the incident of this server, or backend, is over?
     pub fn wants_end(&self, event: &Event) -> bool {
         let end = if event.server.is_some() { Kind::Up } else { Kind::BackendUp };
         self.sender_of(event, end, Level::Notice).is_some()
@@ -69,12 +69,12 @@ impl Audience {
 
     fn sender_of(&self, event: &Event, kind: Kind, level: Level) -> Option<&Address> {
         let wants =
-            |route: &&PlannedRoute| route.concerns(event) && route.kinds.has(kind) && level <= route.level;
+            |route: &&ResolvedRoute| route.concerns(event) && route.kinds.has(kind) && level <= route.level;
         self.routes.iter().find(wants).map(|route| &route.from)
     }
 }
 
-impl PlannedRoute {
+impl ResolvedRoute {
     /// Is it for this server, or backend?
     fn concerns(&self, event: &Event) -> bool {
         let fits = |pattern: &Pattern| pattern.fits(&event.proxy, event.server.as_deref());
@@ -87,9 +87,9 @@ mod tests {
     use super::*;
     use crate::event::{Kinds, sample};
 
-    fn route(to: &[&str], from: &str, kinds: &[Kind]) -> PlannedRoute {
+    fn route(to: &[&str], from: &str, kinds: &[Kind]) -> ResolvedRoute {
         let recipient = |to: &&str| Recipient { address: to.parse().expect("address"), is_local: false };
-        PlannedRoute {
+        ResolvedRoute {
             to: to.iter().map(recipient).collect(),
             from: from.parse().expect("address"),
             about: Vec::new(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Silences: what somebody does not want to hear of for a time. What happens meanwhile is told at their end.
 
-use super::subject::Name;
+use super::target::TargetId;
 use crate::settings::Pattern;
 use std::time::{Duration, SystemTime};
 
@@ -42,7 +42,7 @@ impl Silences {
     }
 
     /// Does somebody not want to hear of this?
-    pub fn cover(&self, name: &Name) -> bool {
+    pub fn cover(&self, name: &TargetId) -> bool {
         self.0.iter().any(|silence| silence.pattern.fits(&name.proxy, name.server.as_deref()))
     }
 

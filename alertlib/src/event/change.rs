@@ -2,7 +2,6 @@
 //! One commit of a server's status, and which alerts it means.
 
 use super::{Admin, Check, Event, Health, Kind, Level, State};
-use crate::ffi;
 use std::time::SystemTime;
 
 /// One commit of a server's status, as it came out of the queue.
@@ -66,7 +65,7 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckResult {
     /// In one word.
-    pub outcome: Outcome,
+    pub outcome: CheckOutcome,
     /// HAProxy's count of what the latest ones have found: from `rise` on, the server is up.
     pub health: u32,
     /// So many successes bring the server back.
@@ -78,6 +77,13 @@ pub struct CheckResult {
 }
 
 impl CheckResult {
+    /// Number of [`CheckOutcome::Failed`].
+    pub const FAILED: u32 = 1;
+    /// Number of [`CheckOutcome::Passed`].
+    pub const PASSED: u32 = 2;
+    /// Number of [`CheckOutcome::PassedConditionally`].
+    pub const CONDITIONAL: u32 = 3;
+
     /// Bits of each of its counts on the way through the queue. Larger ones are written by nobody.
     const BITS: u32 = 20;
 
@@ -94,7 +100,7 @@ impl CheckResult {
     /// What was packed; `None`: no result.
     pub fn unpack(packed: i64, is_weightless: bool) -> Option<Self> {
         let count = |place: u32| (packed >> (Self::BITS * place)) as u32 & ((1 << Self::BITS) - 1);
-        let outcome = Outcome::from_number((packed >> (Self::BITS * 3)) as u32)?;
+        let outcome = CheckOutcome::from_number((packed >> (Self::BITS * 3)) as u32)?;
         Some(CheckResult { outcome, health: count(0), rise: count(1), fall: count(2), is_weightless })
     }
 }
@@ -102,19 +108,19 @@ impl CheckResult {
 /// HAProxy's `enum chk_result`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // HAProxy's words
-pub enum Outcome {
+pub enum CheckOutcome {
     Failed,
     Passed,
     PassedConditionally,
 }
 
-impl Outcome {
+impl CheckOutcome {
     /// The outcome of that number of `haproxy_email_alert_event`; `None`: it is no check's result.
     pub fn from_number(number: u32) -> Option<Self> {
         match number {
-            ffi::HAPROXY_EMAIL_ALERT_CHECK_FAILED => Some(Outcome::Failed),
-            ffi::HAPROXY_EMAIL_ALERT_CHECK_PASSED => Some(Outcome::Passed),
-            ffi::HAPROXY_EMAIL_ALERT_CHECK_CONDITIONAL => Some(Outcome::PassedConditionally),
+            CheckResult::FAILED => Some(CheckOutcome::Failed),
+            CheckResult::PASSED => Some(CheckOutcome::Passed),
+            CheckResult::CONDITIONAL => Some(CheckOutcome::PassedConditionally),
             _ => None,
         }
     }

@@ -6,12 +6,13 @@
 //! are those of HAProxy's log ([`sentence`]), so that what one reads in the mail can be searched in the log.
 
 mod change;
+pub mod flag;
 mod kind;
 mod record;
 mod sentence;
 mod state;
 
-pub use change::{Change, CheckResult, Outcome, Present};
+pub use change::{Change, CheckOutcome, CheckResult, Present};
 pub use kind::{Health, Kind, Kinds, Level};
 pub use record::{Number, RawChange, Text};
 pub use state::{Admin, State};
@@ -73,7 +74,7 @@ pub struct Event {
 
 impl Event {
     /// `backend/server`, or the backend alone.
-    pub fn subject(&self) -> String {
+    pub fn target_name(&self) -> String {
         match &self.server {
             Some(server) => format!("{}/{server}", self.proxy),
             None => self.proxy.clone(),

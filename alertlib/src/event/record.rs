@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a change goes through the queue: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
+//! How a change goes through the ring: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
 
-use super::{Admin, Change, Check, CheckResult, Present, State};
-use crate::ffi;
-use crate::queue::{RECORD_WORDS, Writer};
+use super::{Admin, Change, Check, CheckResult, Present, State, flag};
+use crate::ring::{RECORD_WORDS, Writer};
 use crate::text::{CUT, visible_bytes};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-/// One commit of a server's status: what was, what is. Borrowed from HAProxy's memory on the way into the queue.
+/// One commit of a server's status: what was, what is. Borrowed from HAProxy's memory on the way into the ring.
 #[derive(Debug, Clone, Copy)]
 pub struct RawChange<'a> {
     /// Numbers, in the order of [`Number`].
@@ -64,7 +63,7 @@ impl Text {
     /// How many there are.
     pub const COUNT: usize = Text::Address as usize + 1;
 
-    /// Most bytes of each that the queue carries. HAProxy's own limits are lower, but for the names, which a line of its
+    /// Most bytes of each that the ring carries. HAProxy's own limits are lower, but for the names, which a line of its
     /// configuration bounds; a longer one is cut and marked.
     const LIMITS: [usize; Text::COUNT] = [320, 320, 160, 160, 256, 128, 16, 64, 256, 64];
 }
@@ -107,7 +106,7 @@ impl RawChange<'_> {
 }
 
 impl Change {
-    /// Reads a record of the queue. `None`: it is not one (its numbers make no sense).
+    /// Reads a record of the ring. `None`: it is not one (its numbers make no sense).
     pub fn read(record: &[u64]) -> Option<Change> {
         let (&nanos, rest) = record.split_first()?;
         let (numbers, rest) = rest.split_at_checked(Number::COUNT)?;
@@ -141,9 +140,9 @@ impl Change {
             new_state: State::from_number(count(Number::NewState))?,
             old_admin: Admin(count(Number::OldAdmin)),
             new_admin: Admin(count(Number::NewAdmin)),
-            operational: flags & ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL != 0,
-            is_backup: flags & ffi::HAPROXY_EMAIL_ALERT_BACKUP != 0,
-            is_listen: flags & ffi::HAPROXY_EMAIL_ALERT_LISTEN != 0,
+            operational: flags & flag::OPERATIONAL != 0,
+            is_backup: flags & flag::BACKUP != 0,
+            is_listen: flags & flag::LISTEN != 0,
             usable_before: count(Number::UsableBefore),
             active: count(Number::Active),
             backup: count(Number::Backup),
@@ -155,23 +154,20 @@ impl Change {
             via: (!via_server.is_empty()).then_some((via_proxy, via_server)),
             hostname,
             cause,
-            check: (flags & ffi::HAPROXY_EMAIL_ALERT_CHECK != 0).then(|| Check {
-                agent: flags & ffi::HAPROXY_EMAIL_ALERT_AGENT != 0,
+            check: (flags & flag::CHECK != 0).then(|| Check {
+                agent: flags & flag::AGENT != 0,
                 status,
                 reason,
                 code: i32::try_from(number(Number::CheckCode)).ok().filter(|code| *code >= 0),
                 info,
                 duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
             }),
-            result: CheckResult::unpack(
-                number(Number::CheckResult),
-                flags & ffi::HAPROXY_EMAIL_ALERT_WEIGHTLESS != 0,
-            ),
+            result: CheckResult::unpack(number(Number::CheckResult), flags & flag::ZERO_WEIGHT != 0),
             address,
-            since_2_8: flags & ffi::HAPROXY_EMAIL_ALERT_SINCE_2_8 != 0,
+            since_2_8: flags & flag::SINCE_2_8 != 0,
             present: match flags {
-                _ if flags & ffi::HAPROXY_EMAIL_ALERT_GONE != 0 => Some(Present::Gone),
-                _ if flags & ffi::HAPROXY_EMAIL_ALERT_PRESENT != 0 => Some(Present::There),
+                _ if flags & flag::REMOVED != 0 => Some(Present::Gone),
+                _ if flags & flag::STATE_REPORT != 0 => Some(Present::There),
                 _ => None,
             },
         })
@@ -194,24 +190,20 @@ fn ascii_encoded(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Outcome;
+    use crate::event::CheckOutcome;
     use crate::event::change::tests::timeout;
-    use crate::queue::Queue;
+    use crate::ring::Ring;
 
     fn through_the_queue(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
-        let (queue, mut record) = (Queue::new(1), Vec::new());
-        queue
-            .push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
-            .expect("room");
-        assert_eq!(queue.front(0, &mut record), Some(0));
+        let (ring, mut record) = (Ring::new(1), Vec::new());
+        ring.push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer)).expect("room");
+        assert_eq!(ring.peek(0, &mut record), Some(0));
         Change::read(&record)
     }
 
     #[test]
     fn a_change_comes_out_of_the_queue_as_it_went_in() {
-        let flags = ffi::HAPROXY_EMAIL_ALERT_OPERATIONAL
-            | ffi::HAPROXY_EMAIL_ALERT_CHECK
-            | ffi::HAPROXY_EMAIL_ALERT_AGENT;
+        let flags = flag::OPERATIONAL | flag::CHECK | flag::AGENT;
         let numbers = [
             11,
             12,
@@ -264,7 +256,7 @@ mod tests {
             cause: "cause".into(),
             check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
             result: Some(CheckResult {
-                outcome: Outcome::Failed,
+                outcome: CheckOutcome::Failed,
                 health: 2,
                 rise: 3,
                 fall: 4,

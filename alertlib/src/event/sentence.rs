@@ -3,7 +3,7 @@
 //!
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
-use super::{Admin, Change, Check, CheckResult, Kind, Outcome, State};
+use super::{Admin, Change, Check, CheckOutcome, CheckResult, Kind, State};
 use crate::text::words;
 use std::fmt::{self, Display};
 
@@ -114,9 +114,9 @@ impl Change {
         let which = if self.check.as_ref().is_some_and(|check| check.agent) { "Agent" } else { "Health" };
         let backup = if self.is_backup { "backup " } else { "" };
         let found = match outcome {
-            Outcome::Failed => "failed",
-            Outcome::Passed => "succeeded",
-            Outcome::PassedConditionally => "conditionally succeeded",
+            CheckOutcome::Failed => "failed",
+            CheckOutcome::Passed => "succeeded",
+            CheckOutcome::PassedConditionally => "conditionally succeeded",
         };
         let check = self.check.as_ref().map(|check| format!(", {check}")).unwrap_or_default();
         let status = match health.checked_sub(rise) {
@@ -222,15 +222,15 @@ mod tests {
             |outcome, health, is_weightless| CheckResult { outcome, health, rise: 2, fall: 3, is_weightless };
         for (result, words) in [
             (
-                result(Outcome::Failed, 3, false),
+                result(CheckOutcome::Failed, 3, false),
                 "failed, reason: Layer4 timeout, check duration: 2001ms, status: 2/3 UP.",
             ),
             (
-                result(Outcome::Failed, 1, false),
+                result(CheckOutcome::Failed, 1, false),
                 "failed, reason: Layer4 timeout, check duration: 2001ms, status: 1/2 DOWN.",
             ),
             (
-                result(Outcome::PassedConditionally, 4, true),
+                result(CheckOutcome::PassedConditionally, 4, true),
                 "conditionally succeeded, reason: Layer4 timeout, check duration: 2001ms, status: 3/3 DRAIN.",
             ),
         ] {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A server's state as HAProxy has it.
 
-use crate::ffi;
-
 /// A server's operational state: HAProxy's `enum srv_state`, same numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
@@ -31,19 +29,19 @@ pub struct Admin(pub u32);
 
 impl Admin {
     /// Maintenance forced by an administrator.
-    pub const FMAINT: u32 = ffi::HAPROXY_EMAIL_ALERT_FMAINT;
+    pub const FMAINT: u32 = 0x01;
     /// Maintenance inherited from a tracked server.
-    pub const IMAINT: u32 = ffi::HAPROXY_EMAIL_ALERT_IMAINT;
+    pub const IMAINT: u32 = 0x02;
     /// Maintenance from the configuration (`disabled`); comes with [`Admin::FMAINT`].
-    pub const CMAINT: u32 = ffi::HAPROXY_EMAIL_ALERT_CMAINT;
+    pub const CMAINT: u32 = 0x04;
     /// Drain forced by an administrator.
-    pub const FDRAIN: u32 = ffi::HAPROXY_EMAIL_ALERT_FDRAIN;
+    pub const FDRAIN: u32 = 0x08;
     /// Drain inherited from a tracked server.
-    pub const IDRAIN: u32 = ffi::HAPROXY_EMAIL_ALERT_IDRAIN;
+    pub const IDRAIN: u32 = 0x10;
     /// Maintenance because the server's name does not resolve.
-    pub const RMAINT: u32 = ffi::HAPROXY_EMAIL_ALERT_RMAINT;
+    pub const RMAINT: u32 = 0x20;
     /// Maintenance until the name was set at run time.
-    pub const HMAINT: u32 = ffi::HAPROXY_EMAIL_ALERT_HMAINT;
+    pub const HMAINT: u32 = 0x40;
 
     /// In maintenance, for whatever reason (HAProxy's `SRV_ADMF_MAINT`).
     pub fn maint(self) -> bool {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The library's end of the helper process.
 
-use super::frame::{Answer, Found, Identity, Lookup, Request, read_frame, write_frame};
-use super::{ENVIRONMENT, words_of};
+use super::ENVIRONMENT;
+use super::frame::{
+    Credentials, ExecRequest, ExecResult, ResolveRequest, ResolveResult, read_frame, write_frame,
+};
+use crate::sys::error_text;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -44,9 +47,9 @@ impl Helper {
                 "cannot start the helper process, which runs sendmail and mailx and resolves names: {why}"
             )
         };
-        let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&words_of(&error)))?;
-        let mut child = spawn(theirs).map_err(|error| failed(&words_of(&error)))?;
-        let greeted = greet(&mine, Identity { uid, gid });
+        let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&error_text(&error)))?;
+        let mut child = spawn(theirs).map_err(|error| failed(&error_text(&error)))?;
+        let greeted = greet(&mine, Credentials { uid, gid });
         if greeted.is_err() {
             // It may be the orphan already, which sees the end of its socket: then there is nobody to kill.
             let _ = child.kill();
@@ -70,8 +73,8 @@ impl Helper {
     /// # Errors
     ///
     /// The request is too large, the helper is gone, or does not answer: what to tell.
-    pub fn run(&mut self, request: &Request) -> Result<Answer, String> {
-        self.ask(&request.encode()?, request.deadline, Answer::decode)
+    pub fn run(&mut self, request: &ExecRequest) -> Result<ExecResult, String> {
+        self.ask(&request.encode()?, request.deadline, ExecResult::decode)
     }
 
     /// Looks a name up, in that time.
@@ -80,8 +83,8 @@ impl Helper {
     ///
     /// The resolver's words, or the helper is gone or does not answer: what to tell.
     pub fn resolve(&mut self, host: &str, time: Duration) -> Result<Vec<IpAddr>, String> {
-        let lookup = Lookup { host: host.to_owned(), deadline: time };
-        self.ask(&lookup.encode(), time, Found::decode)?.0
+        let lookup = ResolveRequest { host: host.to_owned(), deadline: time };
+        self.ask(&lookup.encode(), time, ResolveResult::decode)?.0
     }
 
     /// Sends an order of which the answer is due at its deadline.
@@ -125,14 +128,14 @@ fn spawn(socket: UnixStream) -> std::io::Result<process::Child> {
 }
 
 /// Tells the helper whom to become, and waits for it to be ready.
-fn greet(socket: &UnixStream, identity: Identity) -> Result<(), String> {
+fn greet(socket: &UnixStream, identity: Credentials) -> Result<(), String> {
     let until = Some(Instant::now() + START);
     let hello = write_frame(socket, &identity.encode(), until).and_then(|()| read_frame(socket, until));
     match hello {
         Ok(Some(words)) if words.is_empty() => Ok(()),
         Ok(Some(words)) => Err(String::from_utf8_lossy(&words).into_owned()),
         Ok(None) => Err("it ended before it was ready".to_owned()),
-        Err(error) => Err(words_of(&error)),
+        Err(error) => Err(error_text(&error)),
     }
 }
 
@@ -148,11 +151,11 @@ mod tests {
                 let words = words.map(<[u8]>::to_vec);
                 move || {
                     let identity = read_frame(&theirs, None).unwrap().unwrap();
-                    assert_eq!(Identity::decode(&identity), Some(Identity { uid: 1, gid: 2 }));
+                    assert_eq!(Credentials::decode(&identity), Some(Credentials { uid: 1, gid: 2 }));
                     words.map(|words| write_frame(&theirs, &words, None).unwrap())
                 }
             });
-            let greeted = greet(&mine, Identity { uid: 1, gid: 2 });
+            let greeted = greet(&mine, Credentials { uid: 1, gid: 2 });
             helper.join().unwrap();
             greeted
         };

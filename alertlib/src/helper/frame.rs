@@ -26,16 +26,16 @@ pub const FRAME_MAX: usize = INPUT_MAX + (1 << 20);
 
 /// What the helper is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Order {
-    /// Run a command; its answer is an [`Answer`].
-    Run(Request),
-    /// Look a name up; its answer is a [`Found`].
-    Resolve(Lookup),
+pub enum Request {
+    /// Run a command; its answer is an [`ExecResult`].
+    Exec(ExecRequest),
+    /// Look a name up; its answer is a [`ResolveResult`].
+    Resolve(ResolveRequest),
 }
 
 /// A name to look up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookup {
+pub struct ResolveRequest {
     /// The name.
     pub host: String,
     /// When the answer is to be there; whole milliseconds count.
@@ -44,11 +44,11 @@ pub struct Lookup {
 
 /// The addresses of a name, or the resolver's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found(pub Result<Vec<IpAddr>, String>);
+pub struct ResolveResult(pub Result<Vec<IpAddr>, String>);
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Request {
+pub struct ExecRequest {
     /// Its absolute path: no shell and no search.
     pub program: PathBuf,
     /// Without the program's own name.
@@ -61,7 +61,7 @@ pub struct Request {
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ExecStatus {
     /// By itself, with this status.
     Exit(i32),
     /// By a signal that somebody else sent, or that it deserved.
@@ -72,18 +72,18 @@ pub enum Outcome {
     NotStarted(String),
 }
 
-/// What became of a [`Request`].
+/// What became of a [`ExecRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct ExecResult {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ExecStatus,
     /// The beginning of what it wrote to standard output and standard error.
     pub output: Vec<u8>,
 }
 
 /// Whom the helper runs as; the first frame that it gets. Its answer is a text: empty, or what went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
+pub struct Credentials {
     /// User id; 0: as it is.
     pub uid: u32,
     /// Group id; 0: as it is.
@@ -98,19 +98,19 @@ const SIGNAL: u32 = 1;
 const DEADLINE: u32 = 2;
 const NOT_STARTED: u32 = 3;
 
-impl Order {
+impl Request {
     /// `None`: it is not an order.
-    pub fn decode(frame: &[u8]) -> Option<Order> {
+    pub fn decode(frame: &[u8]) -> Option<Request> {
         let mut fields = Fields(frame);
         match fields.number()? {
-            RUN => Request::read(fields).map(Order::Run),
-            RESOLVE => Lookup::read(fields).map(Order::Resolve),
+            RUN => ExecRequest::read(fields).map(Request::Exec),
+            RESOLVE => ResolveRequest::read(fields).map(Request::Resolve),
             _ => None,
         }
     }
 }
 
-impl Lookup {
+impl ResolveRequest {
     /// The frame's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -120,14 +120,14 @@ impl Lookup {
         frame
     }
 
-    fn read(mut fields: Fields) -> Option<Lookup> {
+    fn read(mut fields: Fields) -> Option<ResolveRequest> {
         let deadline = Duration::from_millis(fields.number()?.into());
         let host = fields.text()?;
-        fields.end(Lookup { host, deadline })
+        fields.end(ResolveRequest { host, deadline })
     }
 }
 
-impl Found {
+impl ResolveResult {
     /// The frame's bytes: the words, and the addresses as text.
     pub fn encode(&self) -> Vec<u8> {
         let (words, addresses) = match &self.0 {
@@ -144,7 +144,7 @@ impl Found {
     }
 
     /// `None`: it is not such an answer.
-    pub fn decode(frame: &[u8]) -> Option<Found> {
+    pub fn decode(frame: &[u8]) -> Option<ResolveResult> {
         let mut fields = Fields(frame);
         let words = fields.text()?;
         let count = fields.number()? as usize;
@@ -152,11 +152,11 @@ impl Found {
             return None;
         }
         let addresses = (0..count).map(|_| fields.text()?.parse().ok()).collect::<Option<Vec<IpAddr>>>()?;
-        fields.end(Found(if words.is_empty() { Ok(addresses) } else { Err(words) }))
+        fields.end(ResolveResult(if words.is_empty() { Ok(addresses) } else { Err(words) }))
     }
 }
 
-impl Request {
+impl ExecRequest {
     /// # Errors
     ///
     /// It is larger than the other end would take: which part, and the limit.
@@ -182,7 +182,7 @@ impl Request {
         Ok(frame)
     }
 
-    fn read(mut fields: Fields) -> Option<Request> {
+    fn read(mut fields: Fields) -> Option<ExecRequest> {
         let deadline = Duration::from_millis(fields.number()?.into());
         let program = PathBuf::from(OsStr::from_bytes(fields.bytes()?));
         let count = fields.number()? as usize;
@@ -191,18 +191,18 @@ impl Request {
         }
         let arguments = (0..count).map(|_| fields.text()).collect::<Option<Vec<String>>>()?;
         let input = fields.bytes()?.to_vec();
-        fields.end(Request { program, arguments, input, deadline })
+        fields.end(ExecRequest { program, arguments, input, deadline })
     }
 }
 
-impl Answer {
+impl ExecResult {
     /// The frame's bytes.
     pub fn encode(&self) -> Vec<u8> {
         let (kind, number, words) = match &self.outcome {
-            Outcome::Exit(status) => (EXIT, *status, ""),
-            Outcome::Signal(signal) => (SIGNAL, *signal, ""),
-            Outcome::Deadline => (DEADLINE, 0, ""),
-            Outcome::NotStarted(words) => (NOT_STARTED, 0, words.as_str()),
+            ExecStatus::Exit(status) => (EXIT, *status, ""),
+            ExecStatus::Signal(signal) => (SIGNAL, *signal, ""),
+            ExecStatus::Deadline => (DEADLINE, 0, ""),
+            ExecStatus::NotStarted(words) => (NOT_STARTED, 0, words.as_str()),
         };
         let mut frame = Vec::new();
         put_number(&mut frame, kind);
@@ -213,24 +213,24 @@ impl Answer {
     }
 
     /// `None`: it is not an answer.
-    pub fn decode(frame: &[u8]) -> Option<Answer> {
+    pub fn decode(frame: &[u8]) -> Option<ExecResult> {
         let mut fields = Fields(frame);
         let kind = fields.number()?;
         let number = fields.number()? as i32;
         let words = fields.text()?;
         let outcome = match kind {
-            EXIT => Outcome::Exit(number),
-            SIGNAL => Outcome::Signal(number),
-            DEADLINE => Outcome::Deadline,
-            NOT_STARTED => Outcome::NotStarted(words),
+            EXIT => ExecStatus::Exit(number),
+            SIGNAL => ExecStatus::Signal(number),
+            DEADLINE => ExecStatus::Deadline,
+            NOT_STARTED => ExecStatus::NotStarted(words),
             _ => return None,
         };
         let output = fields.bytes()?.to_vec();
-        fields.end(Answer { outcome, output })
+        fields.end(ExecResult { outcome, output })
     }
 }
 
-impl Identity {
+impl Credentials {
     /// The frame's bytes.
     pub fn encode(self) -> Vec<u8> {
         let mut frame = Vec::new();
@@ -240,10 +240,10 @@ impl Identity {
     }
 
     /// `None`: it is not an identity.
-    pub fn decode(frame: &[u8]) -> Option<Identity> {
+    pub fn decode(frame: &[u8]) -> Option<Credentials> {
         let mut fields = Fields(frame);
         let (uid, gid) = (fields.number()?, fields.number()?);
-        fields.end(Identity { uid, gid })
+        fields.end(Credentials { uid, gid })
     }
 }
 
@@ -251,7 +251,7 @@ fn put_number(frame: &mut Vec<u8>, number: u32) {
     frame.extend(number.to_le_bytes());
 }
 
-/// Every caller's bytes are far fewer than 4 GiB: [`Request::encode`] has looked, the others are made here.
+/// Every caller's bytes are far fewer than 4 GiB: [`ExecRequest::encode`] has looked, the others are made here.
 fn put_bytes(frame: &mut Vec<u8>, bytes: &[u8]) {
     put_number(frame, bytes.len() as u32);
     frame.extend(bytes);
@@ -355,8 +355,8 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn request() -> Request {
-        Request {
+    fn request() -> ExecRequest {
+        ExecRequest {
             program: "/usr/sbin/sendmail".into(),
             arguments: vec!["-i".into(), String::new(), "é".into()],
             input: b"Subject: x\n\n\0\xff".to_vec(),
@@ -364,46 +364,50 @@ mod tests {
         }
     }
 
-    fn decoded(frame: &[u8]) -> Option<Request> {
-        match Order::decode(frame)? {
-            Order::Run(request) => Some(request),
-            Order::Resolve(lookup) => panic!("{lookup:?}"),
+    fn decoded(frame: &[u8]) -> Option<ExecRequest> {
+        match Request::decode(frame)? {
+            Request::Exec(request) => Some(request),
+            Request::Resolve(lookup) => panic!("{lookup:?}"),
         }
     }
 
-    fn found() -> [Found; 3] {
+    fn found() -> [ResolveResult; 3] {
         let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        [Found(Ok(addresses)), Found(Ok(Vec::new())), Found(Err("no such name".into()))]
+        [
+            ResolveResult(Ok(addresses)),
+            ResolveResult(Ok(Vec::new())),
+            ResolveResult(Err("no such name".into())),
+        ]
     }
 
     #[test]
     fn look_ups_and_their_answers_are_what_they_were() {
-        let lookup = Lookup { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
+        let lookup = ResolveRequest { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
         let frame = lookup.encode();
-        assert_eq!(Order::decode(&frame), Some(Order::Resolve(lookup)));
+        assert_eq!(Request::decode(&frame), Some(Request::Resolve(lookup)));
         for length in 0..frame.len() {
-            assert_eq!(Order::decode(&frame[..length]), None, "{length} bytes");
+            assert_eq!(Request::decode(&frame[..length]), None, "{length} bytes");
         }
         for found in found() {
             let frame = found.encode();
             for length in 0..frame.len() {
-                assert_eq!(Found::decode(&frame[..length]), None, "{length} bytes");
+                assert_eq!(ResolveResult::decode(&frame[..length]), None, "{length} bytes");
             }
-            assert_eq!(Found::decode(&[&frame[..], b"x"].concat()), None);
-            assert_eq!(Found::decode(&frame), Some(found));
+            assert_eq!(ResolveResult::decode(&[&frame[..], b"x"].concat()), None);
+            assert_eq!(ResolveResult::decode(&frame), Some(found));
         }
-        let many = Found(Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]));
-        assert_eq!(Found::decode(&many.encode()), None);
+        let many = ResolveResult(Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]));
+        assert_eq!(ResolveResult::decode(&many.encode()), None);
     }
 
-    fn answers() -> [Answer; 5] {
-        let answer = |outcome, output: &[u8]| Answer { outcome, output: output.to_vec() };
+    fn answers() -> [ExecResult; 5] {
+        let answer = |outcome, output: &[u8]| ExecResult { outcome, output: output.to_vec() };
         [
-            answer(Outcome::Exit(0), b""),
-            answer(Outcome::Exit(255), b"\xff\0"),
-            answer(Outcome::Signal(9), b"oh"),
-            answer(Outcome::Deadline, b""),
-            answer(Outcome::NotStarted("No such file".into()), b""),
+            answer(ExecStatus::Exit(0), b""),
+            answer(ExecStatus::Exit(255), b"\xff\0"),
+            answer(ExecStatus::Signal(9), b"oh"),
+            answer(ExecStatus::Deadline, b""),
+            answer(ExecStatus::NotStarted("No such file".into()), b""),
         ]
     }
 
@@ -412,10 +416,10 @@ mod tests {
         let frame = request().encode().unwrap();
         assert_eq!(decoded(&frame), Some(request()));
         for answer in answers() {
-            assert_eq!(Answer::decode(&answer.encode()), Some(answer));
+            assert_eq!(ExecResult::decode(&answer.encode()), Some(answer));
         }
-        let identity = Identity { uid: 99, gid: u32::MAX };
-        assert_eq!(Identity::decode(&identity.encode()), Some(identity));
+        let identity = Credentials { uid: 99, gid: u32::MAX };
+        assert_eq!(Credentials::decode(&identity.encode()), Some(identity));
     }
 
     #[test]
@@ -428,9 +432,9 @@ mod tests {
         for answer in answers() {
             let frame = answer.encode();
             for length in 0..frame.len() {
-                assert_eq!(Answer::decode(&frame[..length]), None, "{length} bytes");
+                assert_eq!(ExecResult::decode(&frame[..length]), None, "{length} bytes");
             }
-            assert_eq!(Answer::decode(&[&frame[..], b"x"].concat()), None);
+            assert_eq!(ExecResult::decode(&[&frame[..], b"x"].concat()), None);
         }
     }
 
@@ -442,16 +446,16 @@ mod tests {
                 let mut wrong = frame.clone();
                 wrong[place] = value;
                 // Whatever it says now, its parts are no larger than it is.
-                match Order::decode(&wrong) {
-                    Some(Order::Run(request)) => {
+                match Request::decode(&wrong) {
+                    Some(Request::Exec(request)) => {
                         assert!(request.input.len() <= wrong.len() && request.arguments.len() <= wrong.len());
                     }
-                    Some(Order::Resolve(lookup)) => assert!(lookup.host.len() <= wrong.len()),
+                    Some(Request::Resolve(lookup)) => assert!(lookup.host.len() <= wrong.len()),
                     None => {}
                 }
-                Found::decode(&wrong);
-                Answer::decode(&wrong);
-                Identity::decode(&wrong);
+                ResolveResult::decode(&wrong);
+                ExecResult::decode(&wrong);
+                Credentials::decode(&wrong);
             }
         }
     }

@@ -4,8 +4,9 @@
 //! Whatever the command does with its input, its output and its children, [`run`] comes back: soon after the command's
 //! end, or soon after its deadline.
 
-use super::frame::{Answer, Outcome, Request};
-use super::{ENVIRONMENT, words_of};
+use super::ENVIRONMENT;
+use super::frame::{ExecRequest, ExecResult, ExecStatus};
+use crate::sys::error_text;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,10 +29,10 @@ const GRACE: Duration = Duration::from_millis(100);
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs the command to its end or to its deadline.
-pub fn run(request: &Request) -> Answer {
+pub fn run(request: &ExecRequest) -> ExecResult {
     match Running::start(request) {
         Ok(running) => running.finish(&request.input, Instant::now() + request.deadline),
-        Err(error) => Answer { outcome: Outcome::NotStarted(words_of(&error)), output: Vec::new() },
+        Err(error) => ExecResult { outcome: ExecStatus::NotStarted(error_text(&error)), output: Vec::new() },
     }
 }
 
@@ -49,7 +50,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(request: &Request) -> io::Result<Running> {
+    fn start(request: &ExecRequest) -> io::Result<Running> {
         let (output, output_end) = pipe2(OFlag::O_CLOEXEC)?;
         let error_end = output_end.try_clone()?;
         let mut child = Command::new(&request.program)
@@ -81,7 +82,7 @@ impl Running {
         }
     }
 
-    fn finish(mut self, mut input: &[u8], deadline: Instant) -> Answer {
+    fn finish(mut self, mut input: &[u8], deadline: Instant) -> ExecResult {
         let mut until = deadline;
         while !self.is_over() && Instant::now() < until {
             let [can_feed, can_read, has_exited] = self.wait(until);
@@ -100,7 +101,7 @@ impl Running {
         if self.exit.is_some() {
             return self.stop();
         }
-        Answer { outcome: reap(&mut self.child), output: self.kept }
+        ExecResult { outcome: reap(&mut self.child), output: self.kept }
     }
 
     /// The command has ended, and all that it wrote is read.
@@ -139,7 +140,7 @@ impl Running {
     }
 
     /// The deadline: kills the command with its children, and reaps it.
-    fn stop(mut self) -> Answer {
+    fn stop(mut self) -> ExecResult {
         kill(&mut self.child);
         let until = Instant::now() + KILL_GRACE;
         // The input stays open: its end would make half a mail a whole one, should the command live on.
@@ -149,23 +150,26 @@ impl Running {
             }
         }
         let outcome = match reap(&mut self.child) {
-            Outcome::Signal(_) => Outcome::Deadline,
+            ExecStatus::Signal(_) => ExecStatus::Deadline,
             // It was quicker, and the mail may be delivered.
             ended => ended,
         };
-        Answer { outcome, output: self.kept }
+        ExecResult { outcome, output: self.kept }
     }
 
     /// It hangs in the kernel (a dead file server), or is not ours to kill (it became another user): whenever it ends, it
     /// is reaped. Without that thread it stays a zombie until the helper ends: no reason to fail.
-    fn abandon(self) -> Answer {
+    fn abandon(self) -> ExecResult {
         let Running { mut child, input, watcher, .. } = self;
         let _ = Builder::new().spawn(move || {
             let _ = watcher.join();
             drop(input);
             reap(&mut child)
         });
-        Answer { outcome: Outcome::Deadline, output: b"it does not end although it was killed".to_vec() }
+        ExecResult {
+            outcome: ExecStatus::Deadline,
+            output: b"it does not end although it was killed".to_vec(),
+        }
     }
 }
 
@@ -194,13 +198,13 @@ fn kill(child: &mut Child) {
 }
 
 /// How a command ended that has ended.
-fn reap(child: &mut Child) -> Outcome {
+fn reap(child: &mut Child) -> ExecStatus {
     match child.wait() {
         Ok(status) => match status.code() {
-            Some(code) => Outcome::Exit(code),
-            None => Outcome::Signal(status.signal().unwrap_or_default()),
+            Some(code) => ExecStatus::Exit(code),
+            None => ExecStatus::Signal(status.signal().unwrap_or_default()),
         },
-        Err(error) => Outcome::NotStarted(format!("cannot be waited for: {}", words_of(&error))),
+        Err(error) => ExecStatus::NotStarted(format!("cannot be waited for: {}", error_text(&error))),
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Looks names up, within a deadline that the system's resolver does not know.
 
-use super::frame::{ADDRESSES_MAX, Found, Lookup};
-use super::words_of;
+use super::frame::{ADDRESSES_MAX, ResolveRequest, ResolveResult};
+use crate::sys::error_text;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -21,9 +21,9 @@ pub struct Resolver {
 
 impl Resolver {
     /// The addresses, each once, in the resolver's order; at the deadline at the latest.
-    pub fn find(&self, lookup: Lookup) -> Found {
+    pub fn find(&self, lookup: ResolveRequest) -> ResolveResult {
         if Arc::strong_count(&self.hanging) > HANGING {
-            return Found(Err("the resolver does not answer".to_owned()));
+            return ResolveResult(Err("the resolver does not answer".to_owned()));
         }
         let (hand_over, result) = bounded(1);
         let (hanging, host) = (self.hanging.clone(), lookup.host);
@@ -33,11 +33,11 @@ impl Resolver {
             drop(hanging);
         });
         if let Err(error) = started {
-            return Found(Err(words_of(&error)));
+            return ResolveResult(Err(error_text(&error)));
         }
-        Found(match result.recv_timeout(lookup.deadline) {
+        ResolveResult(match result.recv_timeout(lookup.deadline) {
             Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(words_of(&error)),
+            Ok(Err(error)) => Err(error_text(&error)),
             Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {:?}", lookup.deadline)),
             Err(RecvTimeoutError::Disconnected) => Err("the resolver failed".to_owned()),
         })
@@ -60,7 +60,9 @@ mod tests {
     use std::time::Duration;
 
     fn find(host: &str) -> Result<Vec<IpAddr>, String> {
-        Resolver::default().find(Lookup { host: host.to_owned(), deadline: Duration::from_secs(20) }).0
+        Resolver::default()
+            .find(ResolveRequest { host: host.to_owned(), deadline: Duration::from_secs(20) })
+            .0
     }
 
     #[test]
@@ -80,8 +82,8 @@ mod tests {
     fn threads_that_hang_are_bounded() {
         let resolver = Resolver::default();
         let hanging: Vec<_> = (0..HANGING).map(|_| resolver.hanging.clone()).collect();
-        let lookup = || Lookup { host: "127.0.0.1".to_owned(), deadline: Duration::from_secs(20) };
-        assert_eq!(resolver.find(lookup()), Found(Err("the resolver does not answer".into())));
+        let lookup = || ResolveRequest { host: "127.0.0.1".to_owned(), deadline: Duration::from_secs(20) };
+        assert_eq!(resolver.find(lookup()), ResolveResult(Err("the resolver does not answer".into())));
         drop(hanging);
         assert!(resolver.find(lookup()).0.is_ok());
     }

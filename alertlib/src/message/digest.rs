@@ -2,17 +2,18 @@
 //! Many changes in one mail: what they have in common, and a line for each server.
 
 use super::report::{self, Badge, Fact, Row, Section};
-use super::{Composer, advice, words};
-use crate::engine::{About, Cause, Group, Item, Note, Outgoing};
+use super::{Composer, hints};
 use crate::event::{Event, Kind};
+use crate::format;
+use crate::notification::{Cause, CauseGroup, FlapPhase, Item, Notification, Trigger};
 
 /// `backend web: 12 of 12 servers down, all Layer4 timeout; no server left`
-pub fn summary(outgoing: &Outgoing, groups: &[Group]) -> String {
+pub fn summary(outgoing: &Notification, groups: &[CauseGroup]) -> String {
     let servers: Vec<&Item> = outgoing.items.iter().filter(|item| item.event.server.is_some()).collect();
     let lead = &outgoing.lead().event;
     let backends = backends(outgoing);
     let cause = match groups {
-        [Group { cause, .. }] if backends.len() > 1 => Some(cause),
+        [CauseGroup { cause, .. }] if backends.len() > 1 => Some(cause),
         _ => None,
     };
     let place = match (cause, backends.len()) {
@@ -21,13 +22,13 @@ pub fn summary(outgoing: &Outgoing, groups: &[Group]) -> String {
         (_, 1) => format!("{} {}", lead.section(), lead.proxy),
         (_, many) => format!("{many} backends"),
     };
-    let still = if outgoing.about == About::Reminder { "still " } else { "" };
+    let still = if outgoing.trigger == Trigger::Reminder { "still " } else { "" };
     let mut parts: Vec<String> = by_state(&servers)
         .into_iter()
         .map(|(state, items)| {
             let number = match size(outgoing, &backends).filter(|size| *size as usize >= items.len()) {
                 Some(size) => format!("{} of {size} servers", items.len()),
-                None => words::count(items.len() as u64, "server"),
+                None => format::count(items.len() as u64, "server"),
             };
             let why = match common_reason(&items) {
                 Some(why) if items.len() > 1 => format!(", all {why}"),
@@ -68,10 +69,10 @@ fn by_state<'a>(servers: &[&'a Item]) -> Vec<(String, Vec<&'a Item>)> {
     let mut states: Vec<((u8, u8), String, Vec<&Item>)> = Vec::new();
     for item in servers {
         let kind = item.event.kind;
-        let (order, words) = match item.note {
-            Note::Flapping => (0, "flapping".to_owned()),
-            Note::Stable => (2, format!("stable again, {}", plain(kind))),
-            Note::Change => (1, plain(kind).to_owned()),
+        let (order, words) = match item.flap_phase {
+            FlapPhase::Flapping => (0, "flapping".to_owned()),
+            FlapPhase::Stable => (2, format!("stable again, {}", plain(kind))),
+            FlapPhase::NotFlapping => (1, plain(kind).to_owned()),
         };
         let order = (u8::MAX - kind.importance(), order);
         match states.iter_mut().find(|(_, known, _)| *known == words) {
@@ -99,7 +100,7 @@ fn plain(kind: Kind) -> &'static str {
 }
 
 /// The backends that it is about.
-fn backends(outgoing: &Outgoing) -> Vec<&str> {
+fn backends(outgoing: &Notification) -> Vec<&str> {
     let mut backends: Vec<&str> = Vec::new();
     for item in &outgoing.items {
         if !backends.contains(&item.event.proxy.as_str()) {
@@ -110,16 +111,16 @@ fn backends(outgoing: &Outgoing) -> Vec<&str> {
 }
 
 /// How many servers the only backend has.
-fn size(outgoing: &Outgoing, backends: &[&str]) -> Option<u32> {
+fn size(outgoing: &Notification, backends: &[&str]) -> Option<u32> {
     let backend = backends.first().filter(|_| backends.len() == 1)?;
     outgoing.sizes.iter().find(|(name, _)| name == backend).map(|(_, size)| *size)
 }
 
 /// What is left of the only backend, if it is news.
-pub fn left(outgoing: &Outgoing) -> Option<Fact> {
+pub fn left(outgoing: &Notification) -> Option<Fact> {
     let last = outgoing.items.iter().map(|item| &item.event).max_by_key(|event| event.when)?;
     let is_one = outgoing.items.iter().all(|item| item.event.proxy == last.proxy);
-    (is_one && outgoing.about != About::Reminder).then(|| report::left(last))
+    (is_one && outgoing.trigger != Trigger::Reminder).then(|| report::left(last))
 }
 
 /// What all of these give as the reason for trouble.
@@ -138,7 +139,7 @@ fn reason(item: &Item) -> String {
 }
 
 /// The servers by cause.
-pub fn sections(composer: &Composer, outgoing: &Outgoing, groups: &[Group]) -> Vec<Section> {
+pub fn sections(composer: &Composer, outgoing: &Notification, groups: &[CauseGroup]) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for group in groups {
         let servers: Vec<&Item> =
@@ -155,7 +156,7 @@ pub fn sections(composer: &Composer, outgoing: &Outgoing, groups: &[Group]) -> V
         }
         let head = head(outgoing, group, &servers, why.as_deref());
         let is_one = servers.iter().all(|item| status(&item.event) == status(&servers[0].event));
-        let advice = advice::of_many(&servers[0].event).filter(|_| is_one);
+        let advice = hints::of_many(&servers[0].event).filter(|_| is_one);
         sections.push(Section { head, advice, rows });
     }
     let rest = sections.iter_mut().filter(|section| section.head.is_empty());
@@ -168,8 +169,8 @@ fn status(event: &Event) -> Option<(&str, bool)> {
 }
 
 /// `backend web: 12 servers DOWN, Layer4 timeout; 0 active and 0 backup servers left`
-fn head(outgoing: &Outgoing, group: &Group, servers: &[&Item], why: Option<&str>) -> String {
-    let number = words::count(servers.len() as u64, "server");
+fn head(outgoing: &Notification, group: &CauseGroup, servers: &[&Item], why: Option<&str>) -> String {
+    let number = format::count(servers.len() as u64, "server");
     let last = servers.iter().max_by_key(|item| item.event.when).map(|item| &item.event);
     let (place, left) = match &group.cause {
         Cause::Host(host) => (format!("host {host}"), String::new()),
@@ -177,22 +178,22 @@ fn head(outgoing: &Outgoing, group: &Group, servers: &[&Item], why: Option<&str>
         Cause::Backend(name, _) => (
             format!("{} {name}", servers[0].event.section()),
             last.map(|event| format!("; {} active and {} backup left", event.active, event.backup))
-                .filter(|_| outgoing.about != About::Reminder && self::left(outgoing).is_none())
+                .filter(|_| outgoing.trigger != Trigger::Reminder && self::left(outgoing).is_none())
                 .unwrap_or_default(),
         ),
     };
-    let state = match servers[0].note {
-        Note::Flapping => "flapping",
-        Note::Stable => "stable again",
-        Note::Change => servers[0].event.kind.state(),
+    let state = match servers[0].flap_phase {
+        FlapPhase::Flapping => "flapping",
+        FlapPhase::Stable => "stable again",
+        FlapPhase::NotFlapping => servers[0].event.kind.state(),
     };
-    let still = if outgoing.about == About::Reminder { "still " } else { "" };
+    let still = if outgoing.trigger == Trigger::Reminder { "still " } else { "" };
     let why = why.map(|why| format!(", {why}")).unwrap_or_default();
     format!("{place}: {number} {still}{state}{why}{left}")
 }
 
 /// One server: where, why, when.
-fn row(composer: &Composer, outgoing: &Outgoing, item: &Item, has_reason: bool) -> Row {
+fn row(composer: &Composer, outgoing: &Notification, item: &Item, has_reason: bool) -> Row {
     let event = &item.event;
     let mut rest = Vec::new();
     let mut add = |words: String| {
@@ -200,26 +201,26 @@ fn row(composer: &Composer, outgoing: &Outgoing, item: &Item, has_reason: bool) 
             rest.push(words);
         }
     };
-    match (item.note, &item.incident) {
-        (Note::Flapping, _) => add(format!(
+    match (item.flap_phase, &item.incident) {
+        (FlapPhase::Flapping, _) => add(format!(
             "flapping: {} within {}",
-            words::count(item.changes.into(), "change"),
-            words::between(item.first, event.when)
+            format::count(item.changes.into(), "change"),
+            format::between(item.first, event.when)
         )),
-        (Note::Stable, _) => {
-            add(format!("stable again after {}", words::count(item.changes.into(), "change")));
+        (FlapPhase::Stable, _) => {
+            add(format!("stable again after {}", format::count(item.changes.into(), "change")));
         }
-        (Note::Change, Some(incident)) if item.is_over() => {
+        (FlapPhase::NotFlapping, Some(incident)) if item.is_over() => {
             let why = if incident.why.is_empty() { String::new() } else { format!(" ({})", incident.why) };
-            add(format!("was down for {}{why}", words::between(incident.since, event.when)));
+            add(format!("was down for {}{why}", format::between(incident.since, event.when)));
             if incident.changes > 2 {
-                add(words::count(incident.changes.into(), "change"));
+                add(format::count(incident.changes.into(), "change"));
             }
         }
-        (Note::Change, incident) => {
-            match (&outgoing.about, incident) {
-                (About::Reminder, Some(incident)) => {
-                    add(format!("for {}", words::between(incident.since, outgoing.created)));
+        (FlapPhase::NotFlapping, incident) => {
+            match (&outgoing.trigger, incident) {
+                (Trigger::Reminder, Some(incident)) => {
+                    add(format!("for {}", format::between(incident.since, outgoing.created)));
                 }
                 _ if event.server.is_none() => add(match event.kind {
                     Kind::BackendDown => "no server available".to_owned(),
@@ -228,7 +229,7 @@ fn row(composer: &Composer, outgoing: &Outgoing, item: &Item, has_reason: bool) 
                 _ => {}
             }
             if item.changes > 1 {
-                add(words::count(item.changes.into(), "change"));
+                add(format::count(item.changes.into(), "change"));
             }
         }
     }
@@ -236,7 +237,7 @@ fn row(composer: &Composer, outgoing: &Outgoing, item: &Item, has_reason: bool) 
         add(reason(item));
     }
     add(event.address.clone());
-    let at = if outgoing.about == About::Reminder { "since" } else { "at" };
+    let at = if outgoing.trigger == Trigger::Reminder { "since" } else { "at" };
     add(format!("{at} {}", composer.clock.near(event.when, outgoing.created)));
-    Row { name: event.subject(), state: Badge::of(event.kind), rest: rest.join(", ") }
+    Row { name: event.target_name(), state: Badge::of(event.kind), rest: rest.join(", ") }
 }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Headers that lettre would not write as they have to be: of our own names, long ones, hostile ones.
 
-use crate::engine::Outgoing;
+use crate::notification::Notification;
 use crate::text::bounded;
 use lettre::message::MessageBuilder;
 use lettre::message::header::{HeaderName, HeaderValue};
 
 /// The headers of a mail, but for those of its body.
-pub fn headers(outgoing: &Outgoing, subject: &str, host: &str) -> MessageBuilder {
+pub fn headers(outgoing: &Notification, subject: &str, host: &str) -> MessageBuilder {
     let event = &outgoing.lead().event;
     let mut builder = lettre::Message::builder()
         .date(outgoing.created)
@@ -35,7 +35,7 @@ pub fn headers(outgoing: &Outgoing, subject: &str, host: &str) -> MessageBuilder
 /// The `To` header, with a line for each recipient: lettre does not fold it, and the line would have no limit.
 ///
 /// The mail stays ASCII, so that every relay takes it: who has an address that is not is named in the envelope alone.
-fn recipients(outgoing: &Outgoing) -> HeaderValue {
+fn recipients(outgoing: &Notification) -> HeaderValue {
     let plain = outgoing.to.iter().filter(|to| !to.is_international()).map(|to| to.address.as_ref());
     let to: Vec<&str> = plain.collect();
     if to.is_empty() {

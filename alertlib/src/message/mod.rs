@@ -5,29 +5,24 @@
 //! line of the text is HAProxy's own sentence, and what many changes have in common where there are many. Everything that
 //! comes from elsewhere is made visible before it gets here, and escaped once more where it is put in.
 
-mod advice;
 mod digest;
+mod footnotes;
 mod headers;
+mod hints;
 mod html;
-mod link;
-mod notes;
 mod report;
 mod subject;
 mod text;
-pub mod words;
 
-pub use link::Link;
-pub use subject::{DEFAULT as DEFAULT_SUBJECT, Fault as SubjectFault, Format, variables};
-
-use crate::engine::Outgoing;
-use crate::settings::Plan;
+use crate::format::{Clock, span};
+use crate::notification::Notification;
+use crate::settings::{Config, Link, SubjectFormat};
 use jiff::tz::TimeZone;
 use lettre::address::Envelope;
 use lettre::message::header::ContentTransferEncoding::SevenBit;
 use lettre::message::header::ContentType;
 use lettre::message::{Body, MultiPart, SinglePart};
 use std::time::{Duration, SystemTime};
-use words::Clock;
 
 /// The longest line of a mail, without its end (RFC 5322, 2.1.1).
 const LINE: usize = 998;
@@ -50,7 +45,7 @@ pub struct Composer {
     haproxy: Option<String>,
     started: SystemTime,
     clock: Clock,
-    subject: Format,
+    subject: SubjectFormat,
     statistics: Option<Link>,
     /// How long changes may be collected: they are not late before.
     digest: Duration,
@@ -58,7 +53,7 @@ pub struct Composer {
 
 impl Composer {
     /// For this plan. `haproxy`: its version, if known; it starts now.
-    pub fn new(plan: &Plan, haproxy: Option<String>) -> Self {
+    pub fn new(plan: &Config, haproxy: Option<String>) -> Self {
         Composer {
             host: plan.host.clone(),
             haproxy,
@@ -87,11 +82,11 @@ impl Composer {
     /// What lettre refuses of it, which would be a mistake of this module.
     pub fn compose(
         &self,
-        outgoing: &Outgoing,
+        outgoing: &Notification,
         now: SystemTime,
         trouble: Option<&str>,
     ) -> Result<Message, String> {
-        let subject = self.subject.fill(outgoing, &self.host);
+        let subject = subject::fill(&self.subject, outgoing, &self.host);
         let report = report::report(self, outgoing, now, trouble);
         let text = text::text(&report);
         let html = html::html(&report, &subject)?;
@@ -113,7 +108,7 @@ impl Composer {
     /// HAProxy's version, and how long it has been running at `now`.
     fn haproxy(&self, now: SystemTime) -> Option<String> {
         let up = now.duration_since(self.started).ok().filter(|up| !up.is_zero());
-        let up = up.map(|up| format!(", up for {}", words::span(up))).unwrap_or_default();
+        let up = up.map(|up| format!(", up for {}", span(up))).unwrap_or_default();
         Some(format!("{}{up}", self.haproxy.as_ref()?))
     }
 }
@@ -145,9 +140,9 @@ fn boundary(message_id: &str, parts: [&str; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{About, Item};
     use crate::event::{Event, sample};
-    use crate::settings::{Recipient, Settings};
+    use crate::notification::{Item, Trigger};
+    use crate::settings::{Recipient, sample_config};
 
     #[test]
     fn many_recipients_do_not_make_a_line_that_is_too_long() {
@@ -164,15 +159,15 @@ mod tests {
     }
 
     /// A mail of this event alone.
-    pub fn outgoing(event: Event) -> Outgoing {
-        Outgoing {
+    pub fn outgoing(event: Event) -> Notification {
+        Notification {
             message_id: "<haproxy.1.1@lb1.example.com>".into(),
             created: SystemTime::UNIX_EPOCH,
             from: "haproxy@lb1.example.com".parse().expect("address"),
             to: vec![Recipient { address: "ops@example.com".parse().expect("address"), is_local: false }],
             references: vec![],
-            topic: event.subject(),
-            about: About::Changes,
+            topic: event.target_name(),
+            trigger: Trigger::Changes,
             items: vec![Item::of(event)],
             sizes: vec![],
             unnamed: 0,
@@ -186,9 +181,7 @@ mod tests {
 
     /// On lb1, with the usual settings.
     pub fn composer() -> Composer {
-        let mut settings = Settings::new();
-        crate::directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
-        let plan = settings.plan("lb1.example.com").expect("a plan");
+        let plan = sample_config();
         Composer::new(&plan, Some("2.6.12".into())).in_zone(TimeZone::UTC)
     }
 
@@ -261,9 +254,7 @@ mod tests {
 
     #[test]
     fn a_storm_is_named_server_by_server_up_to_the_bound_of_the_text() {
-        let mut settings = Settings::new();
-        crate::directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
-        let plan = settings.plan("lb1.example.com").expect("a plan");
+        let plan = sample_config();
         let mut engine = crate::engine::Engine::new(&plan.routes, plan.policy, &plan.host);
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_399_964);
         let down = |n: usize| Event {
@@ -273,9 +264,9 @@ mod tests {
             address: format!("[2001:db8:1234:5678::{n}]:8080"),
             ..sample()
         };
-        let mut mails = engine.take(vec![down(0)], "t.1", start);
-        mails.extend(engine.take((1..5000).map(down).collect(), "t.2", start));
-        mails.extend(engine.tick("t.3", start + Duration::from_secs(5)));
+        let mut mails = engine.handle(vec![down(0)], "t.1", start);
+        mails.extend(engine.handle((1..5000).map(down).collect(), "t.2", start));
+        mails.extend(engine.on_timer("t.3", start + Duration::from_secs(5)));
         assert_eq!(mails.len(), 2);
         let text = composer().compose(&mails[1], start, None).expect("a mail").text;
         assert!((150 * 1024..=256 * 1024).contains(&text.len()), "{}", text.len());

@@ -2,9 +2,11 @@
 //! What a mail says, before it is text or HTML: both say the same.
 
 use super::Composer;
-use super::{Link, advice, digest, notes, subject, words};
-use crate::engine::{About, Item, Note, Outgoing};
+use super::{digest, footnotes, hints, subject};
 use crate::event::{Check, Event, Health, Kind};
+use crate::format;
+use crate::notification::{FlapPhase, Item, Notification, Trigger};
+use crate::settings::Link;
 use std::time::SystemTime;
 
 /// What a mail says.
@@ -94,18 +96,23 @@ fn tone(kind: Kind) -> &'static str {
 }
 
 /// What the mail says as it is sent at `now`; `trouble`: why it was not sent before.
-pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble: Option<&str>) -> Report {
+pub fn report(
+    composer: &Composer,
+    outgoing: &Notification,
+    now: SystemTime,
+    trouble: Option<&str>,
+) -> Report {
     let lead = outgoing.lead();
     let badge = Badge { words: subject::state(outgoing), tone: tone(lead.event.kind) };
     let mut report = Report {
         badge,
         topic: outgoing.topic.clone(),
         first: String::new(),
-        more: notes::silence(&outgoing.about).into_iter().collect(),
+        more: footnotes::silence(&outgoing.trigger).into_iter().collect(),
         sections: Vec::new(),
         facts: Vec::new(),
         statistics: composer.statistics.clone(),
-        notes: notes::notes(composer, outgoing, now, trouble),
+        notes: footnotes::notes(composer, outgoing, now, trouble),
     };
     match single(outgoing) {
         Some((item, whole)) => tell_one(&mut report, composer, outgoing, item, whole),
@@ -119,7 +126,7 @@ pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble
                 report.more.extend(only.advice.take());
             }
             report.facts.extend(digest::left(outgoing));
-            let label = if outgoing.about == About::Reminder { "since" } else { "time" };
+            let label = if outgoing.trigger == Trigger::Reminder { "since" } else { "time" };
             report.facts.push(Fact { label, value: times(composer, outgoing) });
         }
     }
@@ -129,7 +136,7 @@ pub fn report(composer: &Composer, outgoing: &Outgoing, now: SystemTime, trouble
 }
 
 /// The one server that it is about, and its backend as a whole if that has changed with it.
-pub fn single(outgoing: &Outgoing) -> Option<(&Item, Option<&Item>)> {
+pub fn single(outgoing: &Notification) -> Option<(&Item, Option<&Item>)> {
     match outgoing.items.as_slice() {
         [item] => Some((item, None)),
         [one, other] => {
@@ -139,7 +146,7 @@ pub fn single(outgoing: &Outgoing) -> Option<(&Item, Option<&Item>)> {
                 && item.event.proxy == whole.event.proxy
                 // One change has made both, or the same has happened to both.
                 && (item.event.when == whole.event.when || item.event.health == whole.event.health)
-                && [item, whole].iter().all(|item| item.note == Note::Change);
+                && [item, whole].iter().all(|item| item.flap_phase == FlapPhase::NotFlapping);
             is_server_and_backend.then_some((item, Some(whole)))
         }
         _ => None,
@@ -149,37 +156,37 @@ pub fn single(outgoing: &Outgoing) -> Option<(&Item, Option<&Item>)> {
 fn tell_one(
     report: &mut Report,
     composer: &Composer,
-    outgoing: &Outgoing,
+    outgoing: &Notification,
     item: &Item,
     whole: Option<&Item>,
 ) {
     let event = &item.event;
     let name = match &event.server {
-        Some(_) => format!("Server {}", event.subject()),
+        Some(_) => format!("Server {}", event.target_name()),
         None => format!("{} {}", event.section(), event.proxy),
     };
     let state = event.kind.state();
     let since = |time| composer.clock.full(time);
     let mut latest = Some("The latest change:");
-    report.first = match (&outgoing.about, item.note, &item.incident) {
-        (About::Reminder, _, Some(incident)) => {
+    report.first = match (&outgoing.trigger, item.flap_phase, &item.incident) {
+        (Trigger::Reminder, _, Some(incident)) => {
             latest = Some("It began with:");
             format!(
                 "{name} is still {state}, for {} now: since {}.",
-                words::between(incident.since, outgoing.created),
+                format::between(incident.since, outgoing.created),
                 since(incident.since)
             )
         }
-        (_, Note::Flapping, _) => format!(
+        (_, FlapPhase::Flapping, _) => format!(
             "{name} is flapping: {} within {}, now {state}.",
-            words::count(item.changes.into(), "change"),
-            words::between(item.first, event.when)
+            format::count(item.changes.into(), "change"),
+            format::between(item.first, event.when)
         ),
-        (_, Note::Stable, _) => format!(
+        (_, FlapPhase::Stable, _) => format!(
             "{name} is stable again: {state} since {}, after {} within {}.",
             since(event.when),
-            words::count(item.changes.into(), "change"),
-            words::between(item.first, event.when)
+            format::count(item.changes.into(), "change"),
+            format::between(item.first, event.when)
         ),
         _ => {
             latest = None;
@@ -188,19 +195,22 @@ fn tell_one(
     };
     report.more.extend(latest.map(|words| format!("{words} {}", event.sentence)));
     if let Some(whole) = whole {
-        let sentence = match outgoing.about {
-            About::Reminder => format!("{} {} still has no server available.", event.section(), event.proxy),
+        let sentence = match outgoing.trigger {
+            Trigger::Reminder => {
+                format!("{} {} still has no server available.", event.section(), event.proxy)
+            }
             _ => whole.event.sentence.clone(),
         };
         let without = whole.incident.as_ref().filter(|_| whole.is_over());
-        let without = without
-            .map(|incident| format!("It had none for {}.", words::between(incident.since, whole.event.when)));
-        let rest = advice::of_one(&whole.event).or(without).map(|rest| format!(" {rest}"));
+        let without = without.map(|incident| {
+            format!("It had none for {}.", format::between(incident.since, whole.event.when))
+        });
+        let rest = hints::of_one(&whole.event).or(without).map(|rest| format!(" {rest}"));
         report.more.push(format!("{sentence}{}", rest.unwrap_or_default()));
     }
-    report.more.extend(advice::of_one(event));
+    report.more.extend(hints::of_one(event));
     report.more.extend(history(composer, item));
-    if item.note == Note::Flapping {
+    if item.flap_phase == FlapPhase::Flapping {
         report.more.push("There will be no more mails about it until it keeps its state.".to_owned());
     }
     report.facts.extend(facts(composer, outgoing, item));
@@ -209,26 +219,27 @@ fn tell_one(
 /// What was before.
 fn history(composer: &Composer, item: &Item) -> Option<String> {
     let event = &item.event;
-    if let (true, Some(incident), Note::Change) = (item.is_over(), &item.incident, item.note) {
+    if let (true, Some(incident), FlapPhase::NotFlapping) = (item.is_over(), &item.incident, item.flap_phase)
+    {
         let why = if incident.why.is_empty() { String::new() } else { format!(": {}", incident.why) };
         let between = match incident.changes.saturating_sub(2) {
             0 => String::new(),
-            more => format!(", with {} in between", words::count(more.into(), "change")),
+            more => format!(", with {} in between", format::count(more.into(), "change")),
         };
         let what = if event.server.is_some() { "server" } else { event.section() };
         let was = if event.health == Health::Up { "was" } else { "had been" };
         return Some(format!(
             "The {what} {was} down for {}, since {}{why}{between}.",
-            words::between(incident.since, event.when),
+            format::between(incident.since, event.when),
             composer.clock.full(incident.since)
         ));
     }
-    (item.note == Note::Change && item.changes > 1).then(|| {
-        format!("{} since {}.", words::count(item.changes.into(), "change"), composer.clock.full(item.first))
+    (item.flap_phase == FlapPhase::NotFlapping && item.changes > 1).then(|| {
+        format!("{} since {}.", format::count(item.changes.into(), "change"), composer.clock.full(item.first))
     })
 }
 
-fn facts(composer: &Composer, outgoing: &Outgoing, item: &Item) -> Vec<Fact> {
+fn facts(composer: &Composer, outgoing: &Notification, item: &Item) -> Vec<Fact> {
     let event = &item.event;
     let mut facts = Vec::new();
     let mut add = |label, value: String| {
@@ -236,15 +247,15 @@ fn facts(composer: &Composer, outgoing: &Outgoing, item: &Item) -> Vec<Fact> {
             facts.push(Fact { label, value });
         }
     };
-    add(if event.server.is_some() { "server" } else { event.section() }, event.subject());
+    add(if event.server.is_some() { "server" } else { event.section() }, event.target_name());
     add("address", event.address.clone());
     let was = if event.was.is_empty() { String::new() } else { format!(", was {}", event.was) };
     add("state", format!("{}{was}", event.kind.state()));
     if let Some(check) = &event.check {
-        add(advice::which(check), result(check));
+        add(hints::which(check), result(check));
     }
     add("tracks", event.via.clone().unwrap_or_default());
-    if outgoing.about == About::Reminder {
+    if outgoing.trigger == Trigger::Reminder {
         // What was left when it began is not what is left now.
         add("since", composer.clock.full(event.when));
     } else {
@@ -269,7 +280,7 @@ pub fn left(event: &Event) -> Fact {
     Fact { label, value: format!("{} active and {} backup servers", event.active, event.backup) }
 }
 
-fn times(composer: &Composer, outgoing: &Outgoing) -> String {
+fn times(composer: &Composer, outgoing: &Notification) -> String {
     let first = outgoing.items.iter().map(|item| item.first).min();
     let last = outgoing.items.iter().map(|item| item.event.when).max();
     let (first, last) = (first.unwrap_or(outgoing.created), last.unwrap_or(outgoing.created));

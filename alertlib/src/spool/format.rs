@@ -43,8 +43,8 @@
 //! backend. `about` is `changes`, `reminder` or `silence <pattern> <reason>`. A file that differs in anything is no mail; the
 //! number in the first line changes when the format does.
 
-use crate::engine::{About, Incident, Item, MOST_REFERENCES, Note, Outgoing};
 use crate::event::{Check, Event, Health, Kind, Level};
+use crate::notification::{FlapPhase, Incident, Item, MOST_REFERENCES, Notification, Trigger};
 use crate::settings::{BAD_STARTS, Recipient, is_bad_in_address};
 use crate::text::visible;
 use lettre::Address;
@@ -77,8 +77,8 @@ pub fn parts(text: &str) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// The file's content for `mail`, which only those of `left` have not got yet.
-pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
-    let mut page = Page::new(FIRST);
+pub fn encode(mail: &Notification, left: &[Recipient]) -> String {
+    let mut page = Writer::new(FIRST);
     page.line("message-id", &mail.message_id);
     page.time("created", mail.created);
     page.line("from", mail.from.as_ref());
@@ -93,10 +93,10 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
     }
     mail.references.iter().for_each(|id| page.line("reference", id));
     page.line("topic", &mail.topic);
-    match &mail.about {
-        About::Changes => page.line("about", "changes"),
-        About::Reminder => page.line("about", "reminder"),
-        About::Silence { pattern, reason } => page.line("about", &format!("silence {pattern} {reason}")),
+    match &mail.trigger {
+        Trigger::Changes => page.line("about", "changes"),
+        Trigger::Reminder => page.line("about", "reminder"),
+        Trigger::Silence { pattern, reason } => page.line("about", &format!("silence {pattern} {reason}")),
     }
     mail.sizes.iter().for_each(|(backend, size)| page.line("size", &format!("{size} {backend}")));
     page.line("unnamed", &mail.unnamed.to_string());
@@ -110,8 +110,8 @@ pub fn encode(mail: &Outgoing, left: &[Recipient]) -> String {
 /// # Errors
 ///
 /// Why it is none.
-pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
-    let mut lines = Lines::of(text, FIRST)?;
+pub fn decode(text: &str) -> Result<(Notification, Vec<Recipient>), String> {
+    let mut lines = Parser::of(text, FIRST)?;
     let message_id = lines.message_id("message-id")?;
     let created = lines.time("created")?;
     let from = lines.sender("from")?;
@@ -137,12 +137,12 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
         return Err("it has too many references".to_owned());
     }
     let topic = lines.one("topic")?;
-    let about = match lines.one("about")?.as_str() {
-        "changes" => About::Changes,
-        "reminder" => About::Reminder,
+    let trigger = match lines.one("about")?.as_str() {
+        "changes" => Trigger::Changes,
+        "reminder" => Trigger::Reminder,
         other => match other.strip_prefix("silence ").and_then(|rest| rest.split_once(' ')) {
             Some((pattern, reason)) => {
-                About::Silence { pattern: pattern.to_owned(), reason: reason.to_owned() }
+                Trigger::Silence { pattern: pattern.to_owned(), reason: reason.to_owned() }
             }
             None => return Err(format!("it is about '{other}', which is unknown")),
         },
@@ -163,22 +163,33 @@ pub fn decode(text: &str) -> Result<(Outgoing, Vec<Recipient>), String> {
         return Err("it has nothing to tell".to_owned());
     }
     lines.end()?;
-    let mail =
-        Outgoing { message_id, created, from, to, references, topic, about, items, sizes, unnamed, dropped };
+    let mail = Notification {
+        message_id,
+        created,
+        from,
+        to,
+        references,
+        topic,
+        trigger,
+        items,
+        sizes,
+        unnamed,
+        dropped,
+    };
     Ok((mail, left))
 }
 
 /// A file that is being written.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(super) struct Writer(String);
 
-impl Page {
+impl Writer {
     pub(super) fn new(first: &str) -> Self {
-        Page(format!("{first}\n"))
+        Writer(format!("{first}\n"))
     }
 
     /// Adds the lines of another one, if all is then no longer than `most`, with its end.
-    pub(super) fn append(&mut self, other: Page, most: usize) -> bool {
+    pub(super) fn append(&mut self, other: Writer, most: usize) -> bool {
         let fits = self.0.len() + other.0.len() + LAST.len() < most;
         if fits {
             self.0 += &other.0;
@@ -241,7 +252,7 @@ impl Page {
         if let Some(incident) = &item.incident {
             self.incident(incident);
         }
-        self.line("note", item.note.word());
+        self.line("note", item.flap_phase.word());
     }
 
     pub(super) fn incident(&mut self, incident: &Incident) {
@@ -251,15 +262,15 @@ impl Page {
 }
 
 /// The lines that are left.
-pub(super) struct Lines<'a> {
+pub(super) struct Parser<'a> {
     lines: std::iter::Peekable<std::str::Split<'a, char>>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> Parser<'a> {
     /// The lines behind the first one, of a text that ends with a line end.
     pub(super) fn of(text: &'a str, first: &str) -> Result<Self, String> {
         let whole = text.strip_suffix('\n');
-        let mut lines = Lines { lines: whole.unwrap_or(text).split('\n').peekable() };
+        let mut lines = Parser { lines: whole.unwrap_or(text).split('\n').peekable() };
         if lines.lines.next() != Some(first) {
             return Err(format!("its first line is not '{first}'"));
         }
@@ -365,7 +376,7 @@ impl<'a> Lines<'a> {
             changes: self.number("changes")?,
             first: self.time("first")?,
             incident: self.incident()?,
-            note: self.word("note", Note::from_word)?,
+            flap_phase: self.word("note", FlapPhase::from_word)?,
         })
     }
 
@@ -455,7 +466,7 @@ mod tests {
     use super::*;
     use crate::event::sample;
 
-    fn mail() -> (Outgoing, Vec<Recipient>) {
+    fn mail() -> (Notification, Vec<Recipient>) {
         let recipient =
             |address: &str, is_local| Recipient { address: address.parse().expect("an address"), is_local };
         let to = vec![
@@ -481,14 +492,14 @@ mod tests {
             ..sample()
         };
         let incident = Incident { since: event.when, why: event.why().into(), changes: 1 };
-        let mail = Outgoing {
+        let mail = Notification {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),
             from: "haproxy@lb1.example.com".parse().expect("an address"),
             to: to.clone(),
             references: vec!["<haproxy.643a.1f.7.0@lb1.example.com>".into()],
             topic: "servers/server2".into(),
-            about: About::Changes,
+            trigger: Trigger::Changes,
             items: vec![Item { incident: Some(incident), ..Item::of(event) }],
             sizes: vec![("servers".into(), 3)],
             unnamed: 0,
@@ -542,15 +553,16 @@ mod tests {
         ];
         let incident = Incident { since: SystemTime::UNIX_EPOCH, why: "".into(), changes: 12 };
         let mut items: Vec<Item> = others.drain(..).map(Item::of).collect();
-        items[1] = Item { incident: Some(incident), note: Note::Stable, changes: 9, ..items[1].clone() };
-        for about in [
-            About::Changes,
-            About::Reminder,
-            About::Silence { pattern: "web/*".into(), reason: "a new  release".into() },
-            About::Silence { pattern: "web".into(), reason: String::new() },
+        items[1] =
+            Item { incident: Some(incident), flap_phase: FlapPhase::Stable, changes: 9, ..items[1].clone() };
+        for trigger in [
+            Trigger::Changes,
+            Trigger::Reminder,
+            Trigger::Silence { pattern: "web/*".into(), reason: "a new  release".into() },
+            Trigger::Silence { pattern: "web".into(), reason: String::new() },
         ] {
-            let mail = Outgoing {
-                about,
+            let mail = Notification {
+                trigger,
                 items: items.clone(),
                 references: vec![],
                 sizes: vec![("a b".into(), 2), ("c".into(), 3)],

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is not over, as a file of the spool: troubles, flapping, silences, and what waits for their end. For the next process,
-//! which else would mail each trouble again, never mail the end of one that was over before it looked, and break silences.
+//! What is not over, as a file of the spool: incidents, flapping, silences, and what waits for their end. For the next process,
+//! which else would mail each incident again, never mail the end of one that was over before it looked, and break silences.
 //!
 //! ```text
 //! haproxy-email-alert incidents 2
@@ -40,7 +40,7 @@
 //! server: s1
 //! sentence: Server web/s1 is UP.
 //! usable: 3 0
-//! waiting: quiet
+//! held: quiet
 //! when: 1795442399000000000
 //! kind: up
 //! health: up
@@ -57,15 +57,17 @@
 //!
 //! `silence` may come several times: its end, its pattern and its reason. What begins with `now`, which may be `down`, `maint`
 //! or `up`, is one server or backend, and there may be several, each for all the `to` above it; then there may be other `to`,
-//! with theirs. A server has one or more of these: from `thread` to `at`, the mail that told of its trouble, with what its
-//! subject calls it and when it was made; from `told` to `incident`, the trouble: when the last mail about it was, and the event
+//! with theirs. A server has one or more of these: from `thread` to `at`, the mail that told of its incident, with what its
+//! target calls it and when it was made; from `told` to `incident`, the incident: when the last mail about it was, and the event
 //! that began it, as in [`super::format`]; from `flapping` on, since when it changes too often, when it did last, how often, and
-//! the last event; from `waiting` to `note`, what is told when it does so no more (`quiet`) or at the end of a silence
+//! the last event; from `held` to `note`, what is told when it does so no more (`quiet`) or at the end of a silence
 //! (`silence`), as in [`super::format`].
 
 use super::LARGEST;
-use super::format::{Lines, Page, address, nanos, time};
-use crate::engine::{Flapping, Known, Memory, Name, Room, Silence, Thread, Trouble, Waiting};
+use super::format::{Parser, Writer, address, nanos, time};
+use crate::engine::{
+    Flapping, Held, HeldBy, OpenIncident, Silence, Snapshot, TargetId, TargetSnapshot, Thread,
+};
 use crate::event::Health;
 use crate::text::CUT;
 
@@ -73,16 +75,16 @@ use crate::text::CUT;
 pub(super) const FIRST: &str = "haproxy-email-alert incidents 2";
 
 /// The file's content. What is more than a file may have is left out.
-pub fn encode(memory: &Memory) -> String {
-    let mut page = Page::new(FIRST);
-    for Silence { pattern, until, reason } in &memory.silences {
+pub fn encode(snapshot: &Snapshot) -> String {
+    let mut page = Writer::new(FIRST);
+    for Silence { pattern, until, reason } in &snapshot.silences {
         page.line("silence", &format!("{} {pattern} {reason}", nanos(*until)));
     }
-    for (to, known) in memory.audiences.iter().filter(|(_, known)| !known.is_empty()) {
+    for (to, known) in snapshot.audiences.iter().filter(|(_, known)| !known.is_empty()) {
         to.iter().for_each(|to| page.line("to", to.as_ref()));
         for known in known {
             // Nobody could find it by a name that is not whole.
-            let is_whole = |name: &Name| {
+            let is_whole = |name: &TargetId| {
                 !name.proxy.ends_with(CUT) && !name.server.as_ref().is_some_and(|name| name.ends_with(CUT))
             };
             if known.name().is_some_and(|name| is_whole(&name)) && !page.append(entry(known), LARGEST) {
@@ -93,15 +95,15 @@ pub fn encode(memory: &Memory) -> String {
     page.end()
 }
 
-fn entry(known: &Known) -> Page {
-    let mut entry = Page::default();
+fn entry(known: &TargetSnapshot) -> Writer {
+    let mut entry = Writer::default();
     entry.line("now", known.health.word());
     if let Some(thread) = &known.thread {
         entry.line("thread", &thread.root);
         entry.line("topic", &thread.topic);
         entry.time("at", thread.at);
     }
-    if let Some(Trouble { incident, begin, told }) = &known.trouble {
+    if let Some(OpenIncident { incident, begin, told }) = &known.open_incident {
         entry.time("told", *told);
         entry.event(begin);
         entry.incident(incident);
@@ -112,8 +114,8 @@ fn entry(known: &Known) -> Page {
         entry.line("flaps", &changes.to_string());
         entry.event(event);
     }
-    if let Some(Waiting { item, room }) = &known.waiting {
-        entry.line("waiting", if *room == Room::Silence { "silence" } else { "quiet" });
+    if let Some(Held { item, held_by }) = &known.held {
+        entry.line("held", if *held_by == HeldBy::Silence { "silence" } else { "quiet" });
         entry.item(item);
     }
     entry
@@ -124,11 +126,11 @@ fn entry(known: &Known) -> Page {
 /// # Errors
 ///
 /// Why it is none.
-pub fn decode(text: &str) -> Result<Memory, String> {
-    let mut lines = Lines::of(text, FIRST)?;
-    let mut memory = Memory::default();
+pub fn decode(text: &str) -> Result<Snapshot, String> {
+    let mut lines = Parser::of(text, FIRST)?;
+    let mut snapshot = Snapshot::default();
     while let Some(line) = lines.maybe("silence") {
-        memory.silences.push(silence(&line).ok_or("its 'silence' is not one")?);
+        snapshot.silences.push(silence(&line).ok_or("its 'silence' is not one")?);
     }
     while lines.has("to") {
         let mut to = Vec::new();
@@ -141,15 +143,15 @@ pub fn decode(text: &str) -> Result<Memory, String> {
             known.name().ok_or("there is nothing to know after a 'now'")?;
             all.push(known);
         }
-        memory.audiences.push((to, all));
+        snapshot.audiences.push((to, all));
     }
     lines.end()?;
-    Ok(memory)
+    Ok(snapshot)
 }
 
-fn known(lines: &mut Lines) -> Result<Known, String> {
+fn known(lines: &mut Parser) -> Result<TargetSnapshot, String> {
     let health = lines.word("now", Health::from_word)?;
-    let (mut thread, mut trouble, mut flapping, mut waiting) = (None, None, None, None);
+    let (mut thread, mut open_incident, mut flapping, mut held) = (None, None, None, None);
     if lines.has("thread") {
         let (root, topic) = (lines.message_id("thread")?.into(), lines.one("topic")?.into());
         thread = Some(Thread { root, topic, at: lines.time("at")? });
@@ -157,22 +159,22 @@ fn known(lines: &mut Lines) -> Result<Known, String> {
     if lines.has("told") {
         let (told, begin) = (lines.time("told")?, lines.event()?.into());
         let incident = lines.incident()?.ok_or("it has no 'incident' where that should be")?;
-        trouble = Some(Trouble { incident, begin, told });
+        open_incident = Some(OpenIncident { incident, begin, told });
     }
     if lines.has("flapping") {
         let (since, last) = (lines.time("flapping")?, lines.time("last")?);
         flapping =
             Some(Flapping { since, last, changes: lines.number("flaps")?, event: lines.event()?.into() });
     }
-    if lines.has("waiting") {
-        let room = lines.word("waiting", |word| match word {
-            "silence" => Some(Room::Silence),
-            "quiet" => Some(Room::Quiet),
+    if lines.has("held") {
+        let held_by = lines.word("held", |word| match word {
+            "silence" => Some(HeldBy::Silence),
+            "quiet" => Some(HeldBy::Flapping),
             _ => None,
         })?;
-        waiting = Some(Waiting { room, item: lines.item()? });
+        held = Some(Held { held_by, item: lines.item()? });
     }
-    Ok(Known { health, thread, trouble, flapping, waiting })
+    Ok(TargetSnapshot { health, thread, open_incident, flapping, held })
 }
 
 fn silence(line: &str) -> Option<Silence> {
@@ -195,14 +197,14 @@ mod tests {
 
     #[test]
     fn what_is_documented_is_read_and_written() {
-        let memory = decode(&file()).expect("a memory");
-        let (to, known) = &memory.audiences[0];
+        let snapshot = decode(&file()).expect("a snapshot");
+        let (to, known) = &snapshot.audiences[0];
         assert_eq!(
             (to.len(), known.len(), known[0].name().and_then(|name| name.server).as_deref()),
             (1, 2, Some("server2"))
         );
-        assert_eq!(encode(&memory), file());
-        let mut twice = memory.clone();
+        assert_eq!(encode(&snapshot), file());
+        let mut twice = snapshot.clone();
         twice.audiences[0].1.extend(known.clone());
         twice.audiences.push((vec!["a@b".parse().expect("address")], known.clone()));
         assert_eq!(decode(&encode(&twice)), Ok(twice));
@@ -218,7 +220,7 @@ mod tests {
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
             ("to: ops@example.com", "to: ops"),
             ("now: down", "now: sideways"),
-            ("waiting: quiet", "waiting: long"),
+            ("held: quiet", "held: long"),
             ("flaps: 7", "flaps: many"),
             ("1795449600000000000 api/* ", "soon api/* "),
             (" api/* ", " a/b/c "),
@@ -231,16 +233,17 @@ mod tests {
 
     #[test]
     fn it_has_a_bound_and_no_name_that_was_cut() {
-        let mut memory = decode(&file()).expect("a memory");
-        let one = memory.audiences[0].1[0].clone();
+        let mut snapshot = decode(&file()).expect("a snapshot");
+        let one = snapshot.audiences[0].1[0].clone();
         let mut cut = one.clone();
-        let trouble = cut.trouble.as_mut().expect("a trouble");
-        trouble.begin = Event { server: Some(format!("s{CUT}")), ..(*trouble.begin).clone() }.into();
-        memory.audiences[0].1 = vec![cut];
-        memory.audiences[0].1.extend(vec![one; 10_000]);
-        let text = encode(&memory);
+        let open_incident = cut.open_incident.as_mut().expect("a open_incident");
+        open_incident.begin =
+            Event { server: Some(format!("s{CUT}")), ..(*open_incident.begin).clone() }.into();
+        snapshot.audiences[0].1 = vec![cut];
+        snapshot.audiences[0].1.extend(vec![one; 10_000]);
+        let text = encode(&snapshot);
         assert!(text.len() <= LARGEST, "{}", text.len());
-        let known = &decode(&text).expect("a memory").audiences[0].1;
+        let known = &decode(&text).expect("a snapshot").audiences[0].1;
         let first = known[0].name().and_then(|name| name.server);
         assert!(known.len() > 5_000 && first.as_deref() == Some("server2"));
     }

@@ -4,7 +4,7 @@
 //! Two things do. The queue's slots are in shared memory (a file of `/dev/shm`), so that an event is safe from the moment
 //! at which HAProxy's thread has handed it over, with nothing but memory touched there: a mapped file on a disk could make
 //! that thread wait for the disk. And every mail is in a file of the spool's directory ([`format`]) from before its event
-//! leaves the queue until its last recipient has it; both at once, for which there is the [`ledger`]. Mails that come together
+//! leaves the queue until its last recipient has it; both at once, for which there is the [`checkpoint`]. Mails that come together
 //! share a file, if they are of the same importance: where many files have been removed lately, ext4 takes a millisecond to
 //! make one.
 //!
@@ -17,27 +17,29 @@
 //! it sees it, also while the older one goes on for as long as it has connections, and again should that write it anew. When
 //! a process ends in order nothing else is left.
 
+mod checkpoint;
+mod directory;
+mod error_log;
 pub mod format;
 pub mod incidents;
-mod ledger;
-mod legacy;
-mod place;
-mod told;
+mod takeover;
 
-pub use ledger::Through;
-pub use legacy::{Legacy, Rescued};
-pub use place::{Place, may_write};
+pub use checkpoint::ReplayMark;
+pub use directory::SpoolDirectory;
+pub use takeover::{Orphan, ReplayedEvent};
 
-use crate::engine::{Memory, Outgoing};
-use crate::ffi::map;
-use crate::queue::SharedWords;
+use crate::engine::Snapshot;
+use crate::notification::Notification;
+use crate::ring::SharedWords;
 use crate::settings::Recipient;
-use ledger::{Entry, Ledger};
+use crate::sys::shared_memory;
+use checkpoint::{Checkpoint, CheckpointUpdate};
+use directory::{ANYBODYS, PRIVATE, is_private, names_in};
+use error_log::ErrorLog;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat, posix_fallocate, renameat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
-use place::{ANYBODYS, PRIVATE, is_private, names_in};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -47,7 +49,6 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
-use told::Told;
 
 /// A larger file is none of ours: names, sentences and what one mail tells of are bounded.
 const LARGEST: usize = 4 * 1024 * 1024;
@@ -66,34 +67,34 @@ const OWN_TRIES: u32 = 50;
 
 /// The spool of this process.
 pub struct Spool {
-    place: Place,
+    place: SpoolDirectory,
     token: String,
     owner: Mutex<Option<Flock<OwnedFd>>>,
     /// The file of the queue, and what it says of the events.
-    memory: OnceLock<(Flock<OwnedFd>, Ledger)>,
+    memory: OnceLock<(Flock<OwnedFd>, Checkpoint)>,
     /// The numbers of files that are written and not valid yet: see [`Spool::commit`].
     drafts: Mutex<Vec<String>>,
     numbers: AtomicU64,
     size: AtomicU64,
     /// Written since the last [`Spool::sync`], and not removed since.
-    dirty: Mutex<BTreeSet<String>>,
+    unsynced: Mutex<BTreeSet<String>>,
     /// Files to be removed, and mails in files (at their offsets) to be marked as done, as soon as that is possible.
-    doomed: Mutex<BTreeSet<(String, Option<u64>)>>,
-    told: Mutex<Told>,
+    pending_deletes: Mutex<BTreeSet<(String, Option<u64>)>>,
+    told: Mutex<ErrorLog>,
     /// There is, or was, an `incidents` file of ours.
     has_remembered: AtomicBool,
 }
 
 /// A mail of the spool: where it is.
 #[derive(Debug, Clone)]
-pub struct Stored {
-    shelf: Arc<Shelf>,
-    part: Part,
+pub struct SpoolRef {
+    file: Arc<SpoolFile>,
+    part: Segment,
 }
 
 /// A mail in its file.
 #[derive(Debug, Clone, Copy)]
-struct Part {
+struct Segment {
     offset: u64,
     size: u64,
     importance: u8,
@@ -105,12 +106,12 @@ pub enum NotStored {
     /// There is no room for it.
     Full,
     /// It could not be written, whatever the room.
-    Trouble,
+    Failed,
 }
 
 /// A file of the spool. It goes with the last of its mails.
 #[derive(Debug)]
-struct Shelf {
+struct SpoolFile {
     name: String,
     size: u64,
     mails: AtomicUsize,
@@ -118,30 +119,31 @@ struct Shelf {
     damage: OnceLock<String>,
 }
 
-impl Stored {
+impl SpoolRef {
     /// See [`crate::event::Kind::importance`].
     pub fn importance(&self) -> u8 {
         self.part.importance
     }
 
     fn is_alone(&self) -> bool {
-        self.shelf.mails.load(Relaxed) == 1 && self.shelf.damage.get().is_none()
+        self.file.mails.load(Relaxed) == 1 && self.file.damage.get().is_none()
     }
 }
 
-impl Part {
-    fn of(offset: usize, size: usize, mail: &Outgoing) -> Self {
+impl Segment {
+    fn of(offset: usize, size: usize, mail: &Notification) -> Self {
         let importance = mail.lead().event.kind.importance();
-        Part { offset: offset as u64, size: size as u64, importance }
+        Segment { offset: offset as u64, size: size as u64, importance }
     }
 }
 
-impl Shelf {
+impl SpoolFile {
     /// With those of the `parts` of a file of this size.
-    fn with(name: String, size: usize, parts: &[Part], damage: Option<String>) -> Vec<Stored> {
+    fn with(name: String, size: usize, parts: &[Segment], damage: Option<String>) -> Vec<SpoolRef> {
         let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
-        let shelf = Arc::new(Shelf { name, size: size as u64, mails: AtomicUsize::new(parts.len()), damage });
-        parts.iter().map(|part| Stored { shelf: shelf.clone(), part: *part }).collect()
+        let file =
+            Arc::new(SpoolFile { name, size: size as u64, mails: AtomicUsize::new(parts.len()), damage });
+        parts.iter().map(|part| SpoolRef { file: file.clone(), part: *part }).collect()
     }
 }
 
@@ -153,7 +155,7 @@ pub enum Unreadable {
     /// It never will be one.
     Damaged(String),
     /// The system's trouble, which may pass.
-    Trouble(Errno),
+    Unavailable(Errno),
 }
 
 impl From<Errno> for Unreadable {
@@ -162,7 +164,7 @@ impl From<Errno> for Unreadable {
             Errno::ENOENT => Unreadable::Gone,
             // A symbolic link, a socket: not made by us.
             Errno::ELOOP | Errno::ENXIO => Unreadable::Damaged(error.desc().to_owned()),
-            _ => Unreadable::Trouble(error),
+            _ => Unreadable::Unavailable(error),
         }
     }
 }
@@ -171,7 +173,7 @@ impl Spool {
     /// The spool of the process `token`, and memory for its queue that survives it. Post fork, as the worker's user.
     /// `queue`: its capacity; `audiences`: who is told of its events.
     pub fn start(
-        place: Place,
+        place: SpoolDirectory,
         token: &str,
         queue: usize,
         audiences: &[Vec<Recipient>],
@@ -184,19 +186,19 @@ impl Spool {
             drafts: Mutex::default(),
             numbers: AtomicU64::new(0),
             size: AtomicU64::new(0),
-            dirty: Mutex::default(),
-            doomed: Mutex::default(),
+            unsynced: Mutex::default(),
+            pending_deletes: Mutex::default(),
             told: Mutex::default(),
             has_remembered: AtomicBool::new(false),
         };
-        let mut owned = spool.own();
+        let mut owned = spool.ensure_lock();
         for _ in 0..OWN_TRIES {
             // Another process that looks around just now may have our new file in its hands for a moment.
             if !matches!(owned, Err(Errno::EEXIST | Errno::EAGAIN)) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(10));
-            owned = spool.own();
+            owned = spool.ensure_lock();
         }
         let memory = match owned {
             Ok(()) => spool.memory(queue, audiences),
@@ -214,13 +216,13 @@ impl Spool {
             }
         };
         if let Err(error) = owned {
-            spool.trouble(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
+            spool.report_error(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
         }
         (spool, memory)
     }
 
     /// Makes and locks our owner file, unless we have it. Without it everything of ours would be anybody's.
-    fn own(&self) -> nix::Result<()> {
+    fn ensure_lock(&self) -> nix::Result<()> {
         let mut owner = lock(&self.owner);
         if owner.as_ref().is_some_and(|owner| fstat(&**owner).is_ok_and(|data| data.st_nlink > 0)) {
             return Ok(());
@@ -243,13 +245,13 @@ impl Spool {
     fn memory(&self, queue: usize, audiences: &[Vec<Recipient>]) -> nix::Result<SharedWords> {
         let file = self.place.make_memory(&self.token)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
-        let words = ledger::words_for(queue, audiences.iter().map(Vec::len).sum());
+        let words = checkpoint::words_for(queue, audiences.iter().map(Vec::len).sum());
         let mapped = file.and_then(|file| {
             posix_fallocate(&*file, 0, (words * 8) as i64)?;
-            let mapped = map::SharedWords::map(&*file, words).map_err(errno)?;
-            let (ledger, slots) = ledger::begin(Box::new(mapped), queue, audiences);
+            let mapped = shared_memory::SharedWords::map(&*file, words).map_err(errno)?;
+            let (checkpoint, slots) = checkpoint::begin(Box::new(mapped), queue, audiences);
             // Held as long as the process lives.
-            let _ = self.memory.set((file, ledger));
+            let _ = self.memory.set((file, checkpoint));
             Ok(Box::new(slots) as SharedWords)
         });
         if mapped.is_err() {
@@ -260,17 +262,21 @@ impl Spool {
 
     /// Writes mails, each with those who have not got it; the log says why one is not written. The most important ones get
     /// the room that is left, and are not in a file with others: those go together, too.
-    pub fn store(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
+    pub fn store(&self, mails: &[&(Notification, Vec<Recipient>)]) -> Vec<Result<SpoolRef, NotStored>> {
         self.file(mails, false)
     }
 
     /// The same; they are none before [`Spool::commit`]. By the collector only.
-    pub fn draft(&self, mails: &[&(Outgoing, Vec<Recipient>)]) -> Vec<Result<Stored, NotStored>> {
+    pub fn draft(&self, mails: &[&(Notification, Vec<Recipient>)]) -> Vec<Result<SpoolRef, NotStored>> {
         self.file(mails, true)
     }
 
-    fn file(&self, mails: &[&(Outgoing, Vec<Recipient>)], is_draft: bool) -> Vec<Result<Stored, NotStored>> {
-        let mut stored = vec![Err(NotStored::Trouble); mails.len()];
+    fn file(
+        &self,
+        mails: &[&(Notification, Vec<Recipient>)],
+        is_draft: bool,
+    ) -> Vec<Result<SpoolRef, NotStored>> {
+        let mut stored = vec![Err(NotStored::Failed); mails.len()];
         let importance = |index: &usize| mails[*index].0.lead().event.kind.importance();
         let mut order: Vec<usize> = (0..mails.len()).collect();
         order.sort_by_key(|index| Reverse(importance(index)));
@@ -280,29 +286,29 @@ impl Spool {
                 let (mail, left) = mails[*index];
                 let part = format::encode(mail, left);
                 if text.len() + part.len() > SHARED {
-                    self.shelve(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
+                    self.write_file(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
                 }
                 if let Err(why) = self.has_room(text.len(), part.len()) {
                     stored[*index] = Err(why);
                     continue;
                 }
                 indices.push(*index);
-                parts.push(Part::of(text.len(), part.len(), mail));
+                parts.push(Segment::of(text.len(), part.len(), mail));
                 text.push_str(&part);
             }
-            self.shelve(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
+            self.write_file(is_draft, &mut text, &mut indices, &mut parts, &mut stored);
         }
         stored
     }
 
     /// Writes one file of [`Spool::file`].
-    fn shelve(
+    fn write_file(
         &self,
         is_draft: bool,
         text: &mut String,
         indices: &mut Vec<usize>,
-        parts: &mut Vec<Part>,
-        stored: &mut [Result<Stored, NotStored>],
+        parts: &mut Vec<Segment>,
+        stored: &mut [Result<SpoolRef, NotStored>],
     ) {
         if text.is_empty() {
             return;
@@ -311,7 +317,7 @@ impl Spool {
         let name = self.mail_name(&number);
         let is_written = if is_draft { self.write_draft(number, text) } else { self.write(&name, text) };
         if is_written {
-            for (index, one) in indices.iter().zip(Shelf::with(name, text.len(), parts, None)) {
+            for (index, one) in indices.iter().zip(SpoolFile::with(name, text.len(), parts, None)) {
                 stored[*index] = Ok(one);
             }
         }
@@ -331,19 +337,19 @@ impl Spool {
     }
 
     /// Writes it again after some have got it.
-    pub fn update(&self, stored: Stored, mail: &Outgoing, left: &[Recipient]) -> Option<Stored> {
+    pub fn update(&self, stored: SpoolRef, mail: &Notification, left: &[Recipient]) -> Option<SpoolRef> {
         if !stored.is_alone() {
             // The mails beside it stay where they are.
             let updated = self.store(&[&(mail.clone(), left.to_vec())]).pop()?.ok();
             self.remove(&stored);
             return updated;
         }
-        self.size.fetch_sub(stored.shelf.size, Relaxed);
-        let name = stored.shelf.name.clone();
-        lock(&self.doomed).retain(|(doomed, _)| *doomed != name);
+        self.size.fetch_sub(stored.file.size, Relaxed);
+        let name = stored.file.name.clone();
+        lock(&self.pending_deletes).retain(|(pending_deletes, _)| *pending_deletes != name);
         let text = format::encode(mail, left);
         if self.has_room(0, text.len()).is_ok() && self.write(&name, &text) {
-            return Shelf::with(name, text.len(), &[Part::of(0, text.len(), mail)], None).pop();
+            return SpoolFile::with(name, text.len(), &[Segment::of(0, text.len(), mail)], None).pop();
         }
         // An old file would be sent to those who have it: a copy too many. Better one that is in memory only.
         self.unlink(&name);
@@ -354,11 +360,11 @@ impl Spool {
     fn has_room(&self, others: usize, size: usize) -> Result<(), NotStored> {
         if size > LARGEST {
             // It could not be read back.
-            self.trouble(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
-            return Err(NotStored::Trouble);
+            self.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
+            return Err(NotStored::Failed);
         }
         if self.size.load(Relaxed) + (others + size) as u64 > self.place.max_size {
-            self.trouble(&format!(
+            self.report_error(&format!(
                 "its {} bytes are full; the least important {IN_MEMORY}",
                 self.place.max_size
             ));
@@ -389,14 +395,14 @@ impl Spool {
     fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
         let is_written = self.make(hidden, text, |hidden| self.rename(hidden, name));
         if is_written {
-            lock(&self.dirty).insert(name.to_owned());
+            lock(&self.unsynced).insert(name.to_owned());
         }
         is_written
     }
 
     /// Writes a whole new file, and calls `then` with its name. False: that failed, and the log says why; there is no file.
     fn make(&self, name: &str, text: &str, then: impl FnOnce(&str) -> nix::Result<()>) -> bool {
-        let written = self.own().and_then(|()| {
+        let written = self.ensure_lock().and_then(|()| {
             let file = self.create(name)?;
             let outcome =
                 File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| then(name));
@@ -407,7 +413,7 @@ impl Spool {
         });
         match written {
             Ok(()) => lock(&self.told).works = true,
-            Err(error) => self.trouble(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
+            Err(error) => self.report_error(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
         }
         written.is_ok()
     }
@@ -421,19 +427,24 @@ impl Spool {
     /// another process up to `other`. By the collector only.
     ///
     /// False: what the next process has to know could not be written, and the log says why.
-    pub fn commit(&self, memory: Option<&Memory>, told: &[u64], other: Option<Through>) -> bool {
+    pub fn commit(&self, memory: Option<&Snapshot>, told: &[u64], other: Option<ReplayMark>) -> bool {
         let written = memory.filter(|memory| !memory.is_empty()).map(|memory| {
             let number = self.next_number();
             (self.make(&self.draft_name(&number), &incidents::encode(memory), |_| Ok(())), number)
         });
-        if let Some((_, ledger)) = self.memory.get() {
+        if let Some((_, checkpoint)) = self.memory.get() {
             let is_known = match (&written, memory) {
                 (Some((true, _)), _) => true,
                 (None, Some(_)) => false,
                 _ => self.has_remembered.load(Relaxed),
             };
             let drafts = self.numbers.load(Relaxed);
-            ledger.write(&Entry { drafts, is_nothing_known: !is_known, other, told: told.to_vec() });
+            checkpoint.write(&CheckpointUpdate {
+                drafts,
+                is_nothing_known: !is_known,
+                other,
+                told: told.to_vec(),
+            });
         }
         for number in std::mem::take(&mut *lock(&self.drafts)) {
             self.publish(&number, self.mail_name(&number));
@@ -452,13 +463,15 @@ impl Spool {
     /// The draft is a file of that name.
     fn publish(&self, number: &str, name: String) {
         match self.rename(&self.draft_name(number), &name) {
-            Ok(()) => _ = lock(&self.dirty).insert(name),
-            Err(error) => self.trouble(&format!("cannot rename: {}; the next process does it", error.desc())),
+            Ok(()) => _ = lock(&self.unsynced).insert(name),
+            Err(error) => {
+                self.report_error(&format!("cannot rename: {}; the next process does it", error.desc()))
+            }
         }
     }
 
     /// The next process has to know nothing, which is what `nothing` says.
-    fn forget(&self, nothing: &Memory) -> bool {
+    fn forget(&self, nothing: &Snapshot) -> bool {
         let name = incidents_name(&self.token);
         let had = self.has_remembered.swap(false, Relaxed);
         let gone = unlinkat(&self.place.directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
@@ -467,13 +480,13 @@ impl Spool {
     }
 
     /// What others are to know of that process.
-    fn write_incidents(&self, token: &str, memory: &Memory) -> bool {
+    fn write_incidents(&self, token: &str, memory: &Snapshot) -> bool {
         let hidden = format!("new.{token}.incidents");
         self.replace(&hidden, &incidents_name(token), &incidents::encode(memory))
     }
 
     /// What other processes know, and by which token; [`Spool::has_inherited`] when that is remembered here.
-    pub fn known_by_others(&self) -> Vec<(String, Memory)> {
+    pub fn known_by_others(&self) -> Vec<(String, Snapshot)> {
         let mut memories = Vec::new();
         for name in names_in(&self.place.directory) {
             let token = name.strip_prefix("incidents.").filter(|token| *token != self.token);
@@ -481,8 +494,8 @@ impl Spool {
             match self.read(&name).and_then(|text| incidents::decode(&text).map_err(Unreadable::Damaged)) {
                 Ok(memory) => memories.push((token.to_owned(), memory)),
                 Err(Unreadable::Gone) => {}
-                Err(Unreadable::Damaged(why)) => self.set_aside(&name, &why),
-                Err(Unreadable::Trouble(error)) => self.leave(&name, error.desc()),
+                Err(Unreadable::Damaged(why)) => self.quarantine(&name, &why),
+                Err(Unreadable::Unavailable(error)) => self.report_unusable(&name, error.desc()),
             }
         }
         memories
@@ -494,16 +507,16 @@ impl Spool {
     }
 
     /// Nobody needs it any more. True: its file is gone, too.
-    pub fn remove(&self, stored: &Stored) -> bool {
-        let Shelf { name, size, mails, damage } = &*stored.shelf;
+    pub fn remove(&self, stored: &SpoolRef) -> bool {
+        let SpoolFile { name, size, mails, damage } = &*stored.file;
         if mails.fetch_sub(1, Relaxed) > 1 {
             self.finish(name, Some(stored.part.offset));
             return false;
         }
         self.size.fetch_sub(*size, Relaxed);
-        lock(&self.dirty).remove(name);
+        lock(&self.unsynced).remove(name);
         match damage.get() {
-            Some(why) => self.set_aside(name, why),
+            Some(why) => self.quarantine(name, why),
             None => self.unlink(name),
         }
         true
@@ -514,8 +527,8 @@ impl Spool {
     /// # Errors
     ///
     /// It is not there any more, is none, or cannot be read now.
-    pub fn load(&self, stored: &Stored) -> Result<(Outgoing, Vec<Recipient>), Unreadable> {
-        let read = self.open(&stored.shelf.name).and_then(|file| {
+    pub fn load(&self, stored: &SpoolRef) -> Result<(Notification, Vec<Recipient>), Unreadable> {
+        let read = self.open(&stored.file.name).and_then(|file| {
             let mut bytes = vec![0; stored.part.size as usize];
             match file.read_exact_at(&mut bytes, stored.part.offset) {
                 Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -528,9 +541,9 @@ impl Spool {
         match &read {
             Ok(_) | Err(Unreadable::Gone) => {}
             // Once the mails beside it are done.
-            Err(Unreadable::Damaged(why)) => _ = stored.shelf.damage.set(why.clone()),
-            Err(Unreadable::Trouble(error)) => {
-                self.trouble(&format!("cannot read: {}; mails wait", error.desc()));
+            Err(Unreadable::Damaged(why)) => _ = stored.file.damage.set(why.clone()),
+            Err(Unreadable::Unavailable(error)) => {
+                self.report_error(&format!("cannot read: {}; mails wait", error.desc()));
             }
         }
         read
@@ -544,7 +557,7 @@ impl Spool {
     fn finish(&self, name: &str, offset: Option<u64>) {
         if !self.try_to_finish(name, offset) {
             // Else the next process would send it again.
-            lock(&self.doomed).insert((name.to_owned(), offset));
+            lock(&self.pending_deletes).insert((name.to_owned(), offset));
         }
     }
 
@@ -572,49 +585,51 @@ impl Spool {
 
     /// Brings to the disk what was written since the last time. The mails that were delivered meanwhile cost nothing.
     pub fn sync(&self) {
-        let doomed = lock(&self.doomed).clone();
-        for entry in doomed {
-            // Under the lock: the mailer may be about to write that file anew.
-            let mut doomed = lock(&self.doomed);
-            if doomed.contains(&entry) && self.try_to_finish(&entry.0, entry.1) {
-                doomed.remove(&entry);
+        let pending_deletes = lock(&self.pending_deletes).clone();
+        for entry in pending_deletes {
+            // Under the lock: the dispatcher may be about to write that file anew.
+            let mut pending_deletes = lock(&self.pending_deletes);
+            if pending_deletes.contains(&entry) && self.try_to_finish(&entry.0, entry.1) {
+                pending_deletes.remove(&entry);
             }
         }
-        let dirty = std::mem::take(&mut *lock(&self.dirty));
-        if dirty.len() > SYNC_ALONE {
+        let unsynced = std::mem::take(&mut *lock(&self.unsynced));
+        if unsynced.len() > SYNC_ALONE {
             if let Err(error) = syncfs(&self.place.directory) {
-                self.unsynced(error);
+                self.sync_failed(error);
             }
             return;
         }
         let flags = ANYBODYS | OFlag::O_RDONLY;
-        for name in &dirty {
+        for name in &unsynced {
             match openat(&self.place.directory, name.as_str(), flags, Mode::empty()).and_then(fsync) {
                 Ok(()) | Err(Errno::ENOENT) => {}
-                Err(error) => self.unsynced(error),
+                Err(error) => self.sync_failed(error),
             }
         }
-        if !dirty.is_empty() {
+        if !unsynced.is_empty() {
             // Some file systems have no directories to sync: then there is nothing to be done.
             let _ = fsync(&self.place.directory);
         }
     }
 
-    fn unsynced(&self, error: Errno) {
+    fn sync_failed(&self, error: Errno) {
         let what = "mails may not survive a loss of power";
-        self.trouble(&format!("cannot sync: {}; {what}", error.desc()));
+        self.report_error(&format!("cannot sync: {}; {what}", error.desc()));
     }
 
     /// Keeps what cannot be used out of the way, and for the administrator.
-    fn set_aside(&self, name: &str, why: &str) {
+    fn quarantine(&self, name: &str, why: &str) {
         let aside = format!("bad.{name}");
         match renameat(&self.place.directory, name, &self.place.directory, aside.as_str()) {
             Ok(()) => {
                 let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
                 log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
             }
-            Err(error) => self
-                .leave(name, &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc())),
+            Err(error) => self.report_unusable(
+                name,
+                &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc()),
+            ),
         }
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A program of this machine that sends mail: `sendmail`, `mailx`. The helper process runs it for us.
 
-use super::{Letter, Transport, Trouble, Verdict};
+use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::helper::client::SharedHelper;
-use crate::helper::frame::{Answer, Outcome, Request};
-use crate::settings::{Flavour, Recipient};
+use crate::helper::frame::{ExecRequest, ExecResult, ExecStatus};
+use crate::settings::{MailProgram, Recipient};
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A relay that is a program.
 #[derive(Debug)]
 pub struct Command {
-    flavour: Flavour,
+    program: MailProgram,
     path: PathBuf,
     timeout: Duration,
     helper: SharedHelper,
@@ -20,59 +20,61 @@ pub struct Command {
 
 impl Command {
     /// `timeout`: when the program is killed.
-    pub fn new(flavour: Flavour, path: &Path, timeout: Duration, helper: SharedHelper) -> Self {
-        Command { flavour, path: path.to_owned(), timeout, helper }
+    pub fn new(program: MailProgram, path: &Path, timeout: Duration, helper: SharedHelper) -> Self {
+        Command { program, path: path.to_owned(), timeout, helper }
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    /// One run for these recipients: one verdict for all of them.
-    fn run(&self, letter: &Letter, to: &[Recipient]) -> Result<Answer, Trouble> {
-        let (arguments, input) = match self.flavour {
-            Flavour::Sendmail => (sendmail_arguments(letter, to), local_lines(&letter.message.bytes)),
-            Flavour::Mailx => (mailx_arguments(letter, to), mailx_text(&letter.message.text)),
+    /// One run for these recipients: one outcome for all of them.
+    fn run(&self, delivery: &Delivery, to: &[Recipient]) -> Result<ExecResult, DeliveryError> {
+        let (arguments, input) = match self.program {
+            MailProgram::Sendmail => (sendmail_arguments(delivery, to), local_lines(&delivery.message.bytes)),
+            MailProgram::Mailx => (mailx_arguments(delivery, to), mailx_text(&delivery.message.text)),
         };
-        let request = Request { program: self.path.clone(), arguments, input, deadline: self.timeout };
+        let request = ExecRequest { program: self.path.clone(), arguments, input, deadline: self.timeout };
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        helper.run(&request).map_err(|why| Trouble::new(self.name(), why))
+        helper.run(&request).map_err(|why| DeliveryError::new(self.name(), why))
     }
 
-    fn verdict(&self, answer: Answer) -> Result<Verdict, Trouble> {
+    fn outcome(&self, answer: ExecResult) -> Result<Outcome, DeliveryError> {
         let ended = match answer.outcome {
-            Outcome::Exit(0) => return Ok(Verdict::Delivered),
-            Outcome::NotStarted(why) => return Err(Trouble::new(format!("start {}", self.name()), why)),
-            Outcome::Exit(status) => format!("exit status {status}"),
-            Outcome::Signal(signal) => format!("killed by signal {signal}"),
-            Outcome::Deadline => format!("killed after {:?}", self.timeout),
+            ExecStatus::Exit(0) => return Ok(Outcome::Delivered),
+            ExecStatus::NotStarted(why) => {
+                return Err(DeliveryError::new(format!("start {}", self.name()), why));
+            }
+            ExecStatus::Exit(status) => format!("exit status {status}"),
+            ExecStatus::Signal(signal) => format!("killed by signal {signal}"),
+            ExecStatus::Deadline => format!("killed after {:?}", self.timeout),
         };
         let output = one_line(&answer.output);
         let words = if output.is_empty() { ended } else { format!("{ended}: {output}") };
-        let trouble = Trouble::new(self.name(), words);
+        let trouble = DeliveryError::new(self.name(), words);
         match answer.outcome {
-            Outcome::Exit(EX_USAGE) => Err(trouble),
-            Outcome::Exit(EX_DATAERR | EX_NOUSER) => Ok(Verdict::Never(trouble)),
-            _ => Ok(Verdict::Later(trouble)),
+            ExecStatus::Exit(EX_USAGE) => Err(trouble),
+            ExecStatus::Exit(EX_DATAERR | EX_NOUSER) => Ok(Outcome::Permanent(trouble)),
+            _ => Ok(Outcome::Transient(trouble)),
         }
     }
 }
 
 impl Command {
-    /// One verdict for each of `to`, of which there is at least one.
-    fn deliver(&self, letter: &Letter, to: &[Recipient]) -> Result<Vec<Verdict>, Trouble> {
-        let answer = self.run(letter, to)?;
+    /// One outcome for each of `to`, of which there is at least one.
+    fn deliver(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
+        let answer = self.run(delivery, to)?;
         let may_be_about_one = to.len() > 1 && is_refusal(&answer.outcome);
-        let verdict = self.verdict(answer)?;
+        let outcome = self.outcome(answer)?;
         if !may_be_about_one {
-            return Ok(vec![verdict; to.len()]);
+            return Ok(vec![outcome; to.len()]);
         }
         // The status does not say whom it is about. One by one, a wrong address takes the alert from nobody else. From
         // here on somebody may have got it, so that a relay that fails now is no `Err`.
         let alone = |recipient| {
-            self.run(letter, std::slice::from_ref(recipient)).and_then(|answer| self.verdict(answer))
+            self.run(delivery, std::slice::from_ref(recipient)).and_then(|answer| self.outcome(answer))
         };
-        Ok(to.iter().map(|recipient| alone(recipient).unwrap_or_else(Verdict::Later)).collect())
+        Ok(to.iter().map(|recipient| alone(recipient).unwrap_or_else(Outcome::Transient)).collect())
     }
 
     /// `mailx` takes what is not plainly an address for a file, a command or an option of its own.
@@ -80,38 +82,38 @@ impl Command {
         let plain = |char: char| char.is_alphanumeric() || "@._+-=".contains(char);
         let first = |char: char| char.is_alphanumeric() || char == '_';
         let name = recipient.for_command();
-        self.flavour == Flavour::Sendmail || name.starts_with(first) && name.chars().all(plain)
+        self.program == MailProgram::Sendmail || name.starts_with(first) && name.chars().all(plain)
     }
 }
 
 impl Transport for Command {
-    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        (letter.waits)();
+    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        (delivery.waits)();
         let (usable, unusable): (Vec<_>, Vec<_>) =
-            letter.to.iter().enumerate().partition(|(_, to)| self.takes(to));
+            delivery.to.iter().enumerate().partition(|(_, to)| self.takes(to));
         let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();
-        let mut verdicts = if usable.is_empty() { Vec::new() } else { self.deliver(letter, &usable)? };
+        let mut outcomes = if usable.is_empty() { Vec::new() } else { self.deliver(delivery, &usable)? };
         for (place, recipient) in unusable {
             let why =
                 format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
-            verdicts.insert(place, Verdict::Unable(Trouble::new(self.name(), why)));
+            outcomes.insert(place, Outcome::Unsupported(DeliveryError::new(self.name(), why)));
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 }
 
 /// `-i`: a line with a single dot does not end the mail.
-fn sendmail_arguments(letter: &Letter, to: &[Recipient]) -> Vec<String> {
-    let options = ["-i", "-f", letter.from.as_ref(), "--"];
+fn sendmail_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
+    let options = ["-i", "-f", delivery.from.as_ref(), "--"];
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
 /// No `--` before the addresses: bsd-mailx and GNU mailutils know it, but what follows it is for s-nail (and heirloom
 /// mailx before it) not an address but an option of its mail server, and it refuses the mail. `-r` is known to all of them
 /// (tried: bsd-mailx 8.1.2, GNU mailutils 3.15, s-nail 14.9), and each of them waits for its mail server and fails with it.
-fn mailx_arguments(letter: &Letter, to: &[Recipient]) -> Vec<String> {
-    let subject = encoded_subject(&letter.message.subject);
-    let options = ["-s", &subject, "-r", letter.from.as_ref()];
+fn mailx_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
+    let subject = encoded_subject(&delivery.message.subject);
+    let options = ["-s", &subject, "-r", delivery.from.as_ref()];
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
@@ -199,8 +201,8 @@ fn one_line(output: &[u8]) -> String {
 }
 
 /// Did the program itself refuse the mail, and not only for now?
-fn is_refusal(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Exit(status) if ![0, EX_USAGE, EX_TEMPFAIL].contains(status))
+fn is_refusal(outcome: &ExecStatus) -> bool {
+    matches!(outcome, ExecStatus::Exit(status) if ![0, EX_USAGE, EX_TEMPFAIL].contains(status))
 }
 
 // Of sysexits(3). EX_NOHOST (68) is not for good: a program that hands the mail to another host has it, too, when it cannot

@@ -4,8 +4,8 @@
 //! A file appears under its final name only when it is complete, as in a maildir. The envelope is not in it; the
 //! headers have the same addresses.
 
-use super::{Letter, Transport, Trouble, Verdict};
-use crate::spool::may_write;
+use super::{Delivery, DeliveryError, Outcome, Transport};
+use crate::files::may_write;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -65,11 +65,11 @@ impl File {
 }
 
 impl Transport for File {
-    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        (letter.waits)();
-        match self.write(&letter.message.bytes) {
-            Ok(()) => Ok(vec![Verdict::Delivered; letter.to.len()]),
-            Err((step, words)) => Err(Trouble::new(step, words)),
+    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        (delivery.waits)();
+        match self.write(&delivery.message.bytes) {
+            Ok(()) => Ok(vec![Outcome::Delivered; delivery.to.len()]),
+            Err((step, words)) => Err(DeliveryError::new(step, words)),
         }
     }
 }

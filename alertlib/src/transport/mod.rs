@@ -18,7 +18,7 @@ use std::fmt;
 pub type Waits<'a> = &'a dyn Fn();
 
 /// What is to be sent, and to whom (RFC 5321's envelope).
-pub struct Letter<'a> {
+pub struct Delivery<'a> {
     /// The reverse-path.
     pub from: &'a Address,
     /// Those who have not got it yet; never empty.
@@ -31,35 +31,35 @@ pub struct Letter<'a> {
 
 /// What became of one recipient's copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Outcome {
     /// The relay has taken responsibility for it.
     Delivered,
     /// Not now; the same may work later.
-    Later(Trouble),
+    Transient(DeliveryError),
     /// Refused for good.
-    Never(Trouble),
+    Permanent(DeliveryError),
     /// This relay lacks something that it takes; another one may have it.
-    Unable(Trouble),
+    Unsupported(DeliveryError),
 }
 
 /// What went wrong: the step, and the words of the peer or of the system.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct DeliveryError {
     /// `connect`, `MAIL FROM`, `RCPT TO <x>`, `DATA`, `start /usr/sbin/sendmail`, ...
     pub step: String,
     /// `451 4.3.0 try again`, `Connection refused`, `exit status 75: disk full`, ...; one line, printable.
     pub words: String,
 }
 
-impl Trouble {
+impl DeliveryError {
     /// `words` are made printable and bounded: they come from the network or from a program.
     pub fn new(step: impl Into<String>, words: impl AsRef<str>) -> Self {
         const LONGEST: usize = 400;
-        Trouble { step: step.into(), words: bounded(visible(words.as_ref().trim_end()), LONGEST) }
+        DeliveryError { step: step.into(), words: bounded(visible(words.as_ref().trim_end()), LONGEST) }
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}: {}", self.step, self.words)
     }
@@ -67,12 +67,12 @@ impl fmt::Display for Trouble {
 
 /// A way for mails out of this process. Used by one thread.
 pub trait Transport: Send {
-    /// Tries once. The verdicts are in the order of `letter.to`.
+    /// Tries once. The outcomes are in the order of `delivery.to`.
     ///
     /// # Errors
     ///
     /// The relay could not be used at all: nobody got anything, another relay may be tried.
-    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble>;
+    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError>;
 
     /// A mail is about to be made for this relay: begins what takes time, and waits for nothing. What fails is told by
     /// [`Transport::send`].
@@ -83,7 +83,7 @@ pub trait Transport: Send {
     /// # Errors
     ///
     /// The relay cannot be used.
-    fn open(&mut self, _sender: &Address) -> Result<(), Trouble> {
+    fn open_session(&mut self, _sender: &Address) -> Result<(), DeliveryError> {
         Ok(())
     }
 
@@ -92,5 +92,5 @@ pub trait Transport: Send {
     fn begin(&mut self, _from: &Address, _to: &[Recipient]) {}
 
     /// Nothing more is waiting: ends a session that was kept open.
-    fn rest(&mut self) {}
+    fn close_idle(&mut self) {}
 }

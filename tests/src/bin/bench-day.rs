@@ -6,9 +6,10 @@ use std::time::{Duration, Instant, SystemTime};
 use fastrand::Rng;
 use haproxy_email_alert::{
     directive,
-    engine::{Engine, Outgoing},
+    engine::Engine,
     event::{Check, Event, Health, Kind, Level},
     message::Composer,
+    notification::Notification,
     settings::Settings,
 };
 
@@ -85,13 +86,13 @@ fn event(when: SystemTime, backend: u32, server: u32, kind: Kind) -> Event {
 }
 
 /// Until then, at the times that the engine wants.
-fn wait(engine: &mut Engine, until: SystemTime, mails: &mut Vec<Outgoing>) {
+fn wait(engine: &mut Engine, until: SystemTime, mails: &mut Vec<Notification>) {
     while let Some(due) = engine.due().filter(|due| *due <= until) {
-        mails.extend(engine.tick(&format!("t{}", mails.len()), due));
+        mails.extend(engine.on_timer(&format!("t{}", mails.len()), due));
     }
 }
 
-fn size_of(composer: &Composer, mail: &Outgoing) -> usize {
+fn size_of(composer: &Composer, mail: &Notification) -> usize {
     composer.compose(mail, mail.created, None).expect("a mail").bytes.len()
 }
 
@@ -106,7 +107,7 @@ fn main() {
     for (n, event) in day.into_iter().enumerate() {
         let now = event.when;
         wait(&mut engine, now, &mut mails);
-        mails.extend(engine.take(vec![event], &n.to_string(), now));
+        mails.extend(engine.handle(vec![event], &n.to_string(), now));
     }
     wait(&mut engine, end, &mut mails);
     let replayed = started.elapsed();

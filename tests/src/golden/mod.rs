@@ -11,10 +11,11 @@ use std::{
 
 use haproxy_email_alert::{
     directive,
-    engine::{Engine, Outgoing, Silence},
+    engine::{Engine, Silence},
     event::{Change, Check, RawChange, State},
     message::Composer,
-    queue::Queue,
+    notification::Notification,
+    ring::Ring,
     settings::Settings,
 };
 
@@ -40,7 +41,7 @@ struct World {
     now: SystemTime,
     calls: u32,
     /// Mails that nobody has taken out of the box yet.
-    mails: Vec<Outgoing>,
+    mails: Vec<Notification>,
     files: Vec<(String, Vec<u8>)>,
     name: &'static str,
 }
@@ -86,14 +87,14 @@ impl World {
     fn happens(&mut self, change: Change) {
         let events = Change { when: Some(self.now), ..change }.into_events();
         let id = self.id();
-        self.mails.extend(self.engine.take(events, &id, self.now));
+        self.mails.extend(self.engine.handle(events, &id, self.now));
     }
 
     /// A change as it comes from HAProxy, with whatever is in its texts.
     fn happens_raw(&mut self, raw: RawChange) {
-        let (queue, mut record) = (Queue::new(1), Vec::new());
+        let (queue, mut record) = (Ring::new(1), Vec::new());
         queue.push(|writer| raw.write(Duration::ZERO, writer)).expect("room");
-        queue.front(0, &mut record);
+        queue.peek(0, &mut record);
         self.happens(Change::read(&record).expect("a change"));
     }
 
@@ -102,7 +103,7 @@ impl World {
         while let Some(due) = self.engine.due().filter(|due| *due <= end) {
             self.now = self.now.max(due);
             let id = self.id();
-            self.mails.extend(self.engine.tick(&id, self.now));
+            self.mails.extend(self.engine.on_timer(&id, self.now));
         }
         self.now = end;
     }
@@ -115,7 +116,7 @@ impl World {
 
     /// The only mail since the last one.
     #[track_caller]
-    fn mail(&mut self) -> Outgoing {
+    fn mail(&mut self) -> Notification {
         assert_eq!(self.mails.len(), 1, "{:#?}", self.mails);
         self.mails.remove(0)
     }
@@ -128,7 +129,7 @@ impl World {
     }
 
     /// Documents a mail that is sent at `now`; `trouble`: why not before.
-    fn sends(&mut self, name: &str, mail: &Outgoing, now: SystemTime, trouble: Option<&str>) {
+    fn sends(&mut self, name: &str, mail: &Notification, now: SystemTime, trouble: Option<&str>) {
         let message = self.composer.compose(mail, now, trouble).expect("a mail");
         self.files.push((format!("{name}.eml"), message.bytes));
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use haproxy_email_alert::event::{
-    Admin, Change, Check, CheckResult, Number, Outcome, Present, RawChange, State, Text,
+    Admin, Change, Check, CheckOutcome, CheckResult, Number, Present, RawChange, State, Text, flag,
 };
 
 use super::{World, change, check, down, refused, status_503, timeout, up};
@@ -106,7 +106,8 @@ fn single() -> Vec<World> {
     let handshake =
         Check { info: "SSL handshake failure".into(), ..check("L6RSP", "Layer6 invalid response", 4) };
     let by_hand = Change { check: None, cause: "changed from CLI".into(), ..down(s1(), timeout()) };
-    let result = CheckResult { outcome: Outcome::Failed, health: 3, rise: 2, fall: 3, is_weightless: false };
+    let result =
+        CheckResult { outcome: CheckOutcome::Failed, health: 3, rise: 2, fall: 3, is_weightless: false };
     let failed = Change { result: Some(result), check: Some(status_503()), ..s1() };
     let stories = [
         ("down-refused", down(s1(), refused())),
@@ -208,7 +209,11 @@ fn flapping() -> World {
         if n == 0 {
             world.mails.clear();
         }
-        if world.mails.iter().any(|mail| mail.items[0].note != haproxy_email_alert::engine::Note::Change) {
+        if world
+            .mails
+            .iter()
+            .any(|mail| mail.items[0].flap_phase != haproxy_email_alert::notification::FlapPhase::NotFlapping)
+        {
             let last = world.mails.split_off(world.mails.len() - 1);
             world.mails = last;
             world.documents("flapping");
@@ -279,8 +284,7 @@ fn hostile() -> World {
     ] {
         numbers[number as usize] = value;
     }
-    use haproxy_email_alert::ffi::{HAPROXY_EMAIL_ALERT_CHECK, HAPROXY_EMAIL_ALERT_OPERATIONAL};
-    numbers[Number::Flags as usize] = i64::from(HAPROXY_EMAIL_ALERT_OPERATIONAL | HAPROXY_EMAIL_ALERT_CHECK);
+    numbers[Number::Flags as usize] = i64::from(flag::OPERATIONAL | flag::CHECK);
     let mut texts: [&[u8]; Text::COUNT] = [b""; Text::COUNT];
     let quoted: &[u8] = b"\" onload=\"alert(1)";
     for (text, value) in [

@@ -121,7 +121,7 @@ impl Addresses {
 mod tests {
     use super::*;
     use crate::helper::client::Helper;
-    use crate::helper::frame::{Found, Order, read_frame, write_frame};
+    use crate::helper::frame::{Request, ResolveResult, read_frame, write_frame};
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::sync::{Arc, Mutex};
@@ -137,10 +137,10 @@ mod tests {
             for answer in answers {
                 let Ok(Some(frame)) = read_frame(&theirs, None) else { return count };
                 assert!(
-                    matches!(Order::decode(&frame), Some(Order::Resolve(lookup)) if lookup.host == "mx1.example.com")
+                    matches!(Request::decode(&frame), Some(Request::Resolve(lookup)) if lookup.host == "mx1.example.com")
                 );
                 count += 1;
-                write_frame(&theirs, &Found(answer).encode(), None).expect("an answer");
+                write_frame(&theirs, &ResolveResult(answer).encode(), None).expect("an answer");
             }
             count
         });

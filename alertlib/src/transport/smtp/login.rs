@@ -6,11 +6,10 @@
 
 use super::super::Waits;
 use super::session::{Reply, Session};
-use super::tls::about;
-use crate::ffi::sealed::Sealed;
+use crate::credentials::{about, directory_of, secret_in};
 use crate::files;
-use crate::service::User;
 use crate::settings::{self, SecretFile};
+use crate::sys::secret::SecretBytes;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nix::fcntl::{OFlag, openat};
@@ -19,11 +18,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use zeroize::Zeroizing;
-
-/// Longest secret, in bytes: with it, a command is within the 12,288 bytes of RFC 4954, 4.
-const LONGEST: usize = 8192;
 
 /// An account of a relay.
 pub struct Login {
@@ -32,7 +28,7 @@ pub struct Login {
 }
 
 enum Secret {
-    Password(Sealed),
+    Password(SecretBytes),
     Token {
         /// Open since before the chroot. Not the file: it is replaced when the token is refreshed.
         directory: OwnedFd,
@@ -56,69 +52,6 @@ pub struct Refusal {
     pub words: String,
 }
 
-/// Looks whether the file has a secret that can be used, and that others cannot read.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub fn check(file: &SecretFile) -> Result<(), String> {
-    let (SecretFile::Password(path) | SecretFile::Token(path)) = file;
-    secret_in(&files::read(path)?)?;
-    files::closed_to_others(path)
-}
-
-/// Looks at what depends on the worker's user.
-///
-/// # Errors
-///
-/// The group may read it and is not the worker's, or the worker may not read what it has to.
-pub fn check_for(file: &SecretFile, user: User) -> Result<(), String> {
-    match file {
-        SecretFile::Password(path) => {
-            files::closed_to_other_groups(path, user.gid).map_err(about("password-file", path))
-        }
-        SecretFile::Token(path) => files::closed_to_other_groups(path, user.gid)
-            .and_then(|()| is_readable_for(path, user))
-            .map_err(about("oauth-token-file", path)),
-    }
-}
-
-/// The worker reads it for each session.
-fn is_readable_for(path: &Path, user: User) -> Result<(), String> {
-    let User { uid, gid } = user;
-    for place in [path, directory_of(path)] {
-        if !files::is_usable_for(&files::data_of(place)?, uid, gid) {
-            return Err(format!(
-                "is not readable for HAProxy's user id {uid}, group id {gid}, which has to read it for each session: \
-                 see the mode of '{}'",
-                place.display()
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
-}
-
-/// The secret in a file: everything but the end of its only line.
-fn secret_in(bytes: &[u8]) -> Result<&[u8], String> {
-    let secret = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    let secret = secret.strip_suffix(b"\r").unwrap_or(secret);
-    match secret {
-        [] => Err("has nothing but a line end".to_owned()),
-        _ if secret.len() > LONGEST => Err(format!("has more than {LONGEST} bytes")),
-        _ if secret.iter().any(|byte| matches!(byte, b'\n' | b'\r' | 0)) => {
-            Err("has more than one line, or a NUL byte".to_owned())
-        }
-        _ => Ok(secret),
-    }
-}
-
 impl Login {
     /// Reads the password, or opens the directory of the token: before the chroot.
     ///
@@ -130,7 +63,7 @@ impl Login {
             SecretFile::Password(path) => {
                 let bytes = files::read(path).map_err(about("password-file", path))?;
                 let kept = secret_in(&bytes)
-                    .and_then(|secret| Sealed::new(secret).map_err(|error| files::unreadable(&error)));
+                    .and_then(|secret| SecretBytes::new(secret).map_err(|error| files::unreadable(&error)));
                 Secret::Password(kept.map_err(about("password-file", path))?)
             }
             SecretFile::Token(path) => {
@@ -252,25 +185,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_the_line_is_not_part_of_the_secret() {
-        for (file, secret) in [
-            (&b"pass"[..], &b"pass"[..]),
-            (b"pass\n", b"pass"),
-            (b"pass\r\n", b"pass"),
-            (b" pass word \n", b" pass word "),
-        ] {
-            assert_eq!(secret_in(file), Ok(secret));
-        }
-        for file in [&b"\n"[..], b"a\nb\n", b"a\0", b"a\n\n", &[b'x'; LONGEST + 1]] {
-            assert!(secret_in(file).is_err(), "{file:?}");
-        }
-    }
-
-    #[test]
     fn no_secret_is_in_what_is_printed() {
         let login = Login {
             user: Some("bob".into()),
-            secret: Secret::Password(Sealed::new(b"hunter2").expect("memory")),
+            secret: Secret::Password(SecretBytes::new(b"hunter2").expect("memory")),
         };
         let printed = format!("{login:?}");
         assert_eq!(printed, "Login { user: Some(\"bob\"), secret: *** }");
@@ -284,7 +202,7 @@ mod tests {
             crate::directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);
         }
         let plan = settings.plan("lb1").expect("a plan");
-        let Some(settings::Way::Smtp(smtp)) = plan.relays.first().map(|relay| &relay.way) else {
+        let Some(settings::RelayKind::Smtp(smtp)) = plan.relays.first().map(|relay| &relay.way) else {
             panic!("not SMTP")
         };
         let login = Login::open(smtp.login.as_ref().expect("a login")).expect("a password");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SMTP (RFC 5321): one session at a time, a verdict per recipient.
+//! SMTP (RFC 5321): one session at a time, a outcome per recipient.
 //!
 //! The relay's name is looked up before the chroot, in which nothing can be looked up, and then by the helper process, which
 //! is outside of it: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well, a token for
@@ -8,15 +8,16 @@
 mod addresses;
 mod dialing;
 mod extensions;
-pub mod login;
+mod login;
 mod session;
-pub mod tls;
+mod tls;
 
-use super::{Letter, Transport, Trouble, Verdict, Waits};
+use super::{Delivery, DeliveryError, Outcome, Transport, Waits};
+use crate::credentials;
 use crate::files;
 use crate::helper::client::SharedHelper;
-use crate::service::User;
 use crate::settings::{self, Recipient, Security, Trust};
+use crate::sys::User;
 use addresses::Addresses;
 use dialing::Dialing;
 use extensions::Extensions;
@@ -131,11 +132,11 @@ fn chunk(mail: &[u8]) -> Vec<u8> {
 }
 
 /// A step of the session that failed.
-enum Failure {
+enum StepError {
     /// The relay's reply: for the mail or the recipient, not for the session.
-    Refused { permanent: bool, trouble: Trouble },
+    Refused { permanent: bool, trouble: DeliveryError },
     /// The session is over.
-    Session(Trouble),
+    Session(DeliveryError),
 }
 
 /// Looks whether all is there that the relay needs, and gives what the administrator should know.
@@ -145,12 +146,12 @@ enum Failure {
 /// What is missing or wrong, for the administrator.
 pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, String> {
     if let Some(login) = &relay.login {
-        login::check_for(&login.secret, user)?;
+        credentials::check_for(&login.secret, user)?;
     }
     let (Security::Tls(tls) | Security::StartTls(tls)) = &relay.security else { return Ok(None) };
     tls::Client::new(tls, &relay.host)?;
     if let Some(path) = &tls.identity {
-        files::closed_to_other_groups(path, user.gid).map_err(tls::about("crt", path))?;
+        files::closed_to_other_groups(path, user.gid).map_err(credentials::about("crt", path))?;
     }
     let warning = "'insecure-no-verify': whoever is in between can take the relay's place, and read and change the mails";
     Ok((tls.trust == Trust::Anybody).then(|| warning.to_owned()))
@@ -204,7 +205,7 @@ impl Smtp {
     }
 
     /// A session in which mails can be sent.
-    fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, Trouble> {
+    fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, DeliveryError> {
         // With TLS it is the relay that waits.
         let greets = !matches!(self.protection, Protection::Tls(_));
         if !(greets && self.dialing.as_ref().is_some_and(Dialing::is_greeted_soon)) {
@@ -244,11 +245,11 @@ impl Smtp {
         session: &mut Session,
         sender: &Address,
         waits: Waits,
-    ) -> Result<(Extensions, Option<String>), Trouble> {
+    ) -> Result<(Extensions, Option<String>), DeliveryError> {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.judge("greeting", session.reply(waits)).map_err(Failure::trouble)?;
+        self.judge("greeting", session.reply(waits)).map_err(StepError::trouble)?;
         let mut extensions = self.greet(session, waits)?;
         if let Protection::StartTls(client) = &self.protection {
             self.start_tls(session, &extensions, client, waits)?;
@@ -268,15 +269,15 @@ impl Smtp {
         Ok((extensions, account))
     }
 
-    fn greet(&self, session: &mut Session, waits: Waits) -> Result<Extensions, Trouble> {
+    fn greet(&self, session: &mut Session, waits: Waits) -> Result<Extensions, DeliveryError> {
         match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()), waits)) {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
-            Err(Failure::Refused { permanent: true, .. }) => {
+            Err(StepError::Refused { permanent: true, .. }) => {
                 let helo = format!("HELO {}\r\n", self.hello);
-                self.judge("HELO", session.command(helo, waits)).map_err(Failure::trouble)?;
+                self.judge("HELO", session.command(helo, waits)).map_err(StepError::trouble)?;
                 Ok(Extensions::default())
             }
-            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(Failure::trouble),
+            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::trouble),
         }
     }
 
@@ -286,12 +287,12 @@ impl Smtp {
         offered: &Extensions,
         client: &tls::Client,
         waits: Waits,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DeliveryError> {
         if !offered.starttls {
             // Or somebody on the way has taken it out: never without.
             return Err(self.trouble("STARTTLS", "the relay does not offer it"));
         }
-        let reply = self.judge("STARTTLS", session.command(Starttls, waits)).map_err(Failure::trouble)?;
+        let reply = self.judge("STARTTLS", session.command(Starttls, waits)).map_err(StepError::trouble)?;
         if reply.code != READY {
             return Err(self.trouble("STARTTLS", &reply.to_string()));
         }
@@ -299,13 +300,13 @@ impl Smtp {
         self.handshake(session, client)
     }
 
-    fn handshake(&self, session: &mut Session, client: &tls::Client) -> Result<(), Trouble> {
+    fn handshake(&self, session: &mut Session, client: &tls::Client) -> Result<(), DeliveryError> {
         session.secure(client).map_err(|why| self.trouble("TLS handshake", &why))
     }
 
     /// One mail over an open session. `Err`: the session is over.
-    fn converse(&self, greeted: &mut Greeted, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        let size = letter.message.bytes.len();
+    fn converse(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        let size = delivery.message.bytes.len();
         let begun = greeted.begun.take();
         if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
             let trouble =
@@ -314,45 +315,45 @@ impl Smtp {
             return if begun.is_some() {
                 Err(trouble)
             } else {
-                Ok(vec![Verdict::Unable(trouble); letter.to.len()])
+                Ok(vec![Outcome::Unsupported(trouble); delivery.to.len()])
             };
         }
         let extensions = &greeted.extensions;
-        let taken = extensions.taken(letter.to);
+        let taken = extensions.taken(delivery.to);
         let session = &mut greeted.session;
-        let mut verdicts = match taken.is_empty() {
+        let mut outcomes = match taken.is_empty() {
             true => Vec::new(),
-            false => self.deliver(session, extensions, letter, &taken, begun)?,
+            false => self.deliver(session, extensions, delivery, &taken, begun)?,
         }
         .into_iter();
-        let verdict = |recipient: &Recipient| match extensions.takes(recipient) {
-            true => verdicts.next(),
+        let outcome = |recipient: &Recipient| match extensions.takes(recipient) {
+            true => outcomes.next(),
             false => None,
         };
-        let in_order = letter.to.iter().map(verdict).zip(letter.to).map(|(verdict, recipient)| {
-            verdict.unwrap_or_else(|| {
+        let in_order = delivery.to.iter().map(outcome).zip(delivery.to).map(|(outcome, recipient)| {
+            outcome.unwrap_or_else(|| {
                 let words = "the relay does not offer SMTPUTF8, which this address needs";
-                Verdict::Unable(self.trouble(&rcpt(recipient), words))
+                Outcome::Unsupported(self.trouble(&rcpt(recipient), words))
             })
         });
         Ok(in_order.collect())
     }
 
-    /// The mail to these recipients: a verdict for each. `begun`: what was sent ahead.
+    /// The mail to these recipients: a outcome for each. `begun`: what was sent ahead.
     fn deliver(
         &self,
         session: &mut Session,
         extensions: &Extensions,
-        letter: &Letter,
+        delivery: &Delivery,
         to: &[&Recipient],
         begun: Option<Vec<String>>,
-    ) -> Result<Vec<Verdict>, Trouble> {
-        let bytes = &letter.message.bytes;
+    ) -> Result<Vec<Outcome>, DeliveryError> {
+        let bytes = &delivery.message.bytes;
         let is_begun = begun.is_some();
         let commands = match begun {
-            Some(begun) if begun == commands(extensions, letter.from, to, None) => begun,
+            Some(begun) if begun == commands(extensions, delivery.from, to, None) => begun,
             Some(_) => return Err(self.trouble(MAIL, "another mail was begun")),
-            None => commands(extensions, letter.from, to, Some(bytes.len())),
+            None => commands(extensions, delivery.from, to, Some(bytes.len())),
         };
         let is_unasked = extensions.takes_mails_unasked();
         let content = if is_unasked { chunk(bytes) } else { content(bytes) };
@@ -363,8 +364,8 @@ impl Smtp {
         if is_unasked && bytes.len() <= UNASKED {
             ahead.push(&content);
         }
-        session.send_ahead(&ahead, letter.waits);
-        self.step_by_step(session, to, &commands, &content, letter.waits)
+        session.send_ahead(&ahead, delivery.waits);
+        self.step_by_step(session, to, &commands, &content, delivery.waits)
     }
 
     /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
@@ -375,22 +376,22 @@ impl Smtp {
         commands: &[String],
         content: &[u8],
         waits: Waits,
-    ) -> Result<Vec<Verdict>, Trouble> {
+    ) -> Result<Vec<Outcome>, DeliveryError> {
         let mut commands = commands.iter();
         let mut next =
             |session: &mut Session| session.command(commands.next().map_or("", String::as_str), waits);
         if let Err(failure) = self.judge(MAIL, next(session)) {
-            return Ok(vec![failure.verdict()?; to.len()]);
+            return Ok(vec![failure.outcome()?; to.len()]);
         }
-        let mut verdicts = Vec::with_capacity(to.len());
+        let mut outcomes = Vec::with_capacity(to.len());
         for recipient in to {
-            verdicts.push(match self.judge(&rcpt(recipient), next(session)) {
-                Ok(_) => Verdict::Delivered,
-                Err(failure) => failure.verdict()?,
+            outcomes.push(match self.judge(&rcpt(recipient), next(session)) {
+                Ok(_) => Outcome::Delivered,
+                Err(failure) => failure.outcome()?,
             });
         }
-        if !verdicts.contains(&Verdict::Delivered) {
-            return Ok(verdicts);
+        if !outcomes.contains(&Outcome::Delivered) {
+            return Ok(outcomes);
         }
         let sent = match commands.next() {
             Some(data) => self
@@ -399,12 +400,12 @@ impl Smtp {
             None => self.judge(BDAT, self.send_content(session, content, waits)),
         };
         if let Err(failure) = sent {
-            let refused = failure.verdict()?;
-            for verdict in verdicts.iter_mut().filter(|verdict| **verdict == Verdict::Delivered) {
-                *verdict = refused.clone();
+            let refused = failure.outcome()?;
+            for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
+                *outcome = refused.clone();
             }
         }
-        Ok(verdicts)
+        Ok(outcomes)
     }
 
     /// Sends the mail itself, unless it was sent ahead.
@@ -420,31 +421,31 @@ impl Smtp {
         self.login.as_ref().map(|login| login.account(sender.as_ref()))
     }
 
-    fn trouble(&self, step: &str, words: &str) -> Trouble {
+    fn trouble(&self, step: &str, words: &str) -> DeliveryError {
         let at = if step.ends_with(" to") { "" } else { " at" };
-        Trouble::new(format!("{step}{at} {}", self.addresses), words)
+        DeliveryError::new(format!("{step}{at} {}", self.addresses), words)
     }
 
-    fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, Failure> {
-        let reply = outcome.map_err(|words| Failure::Session(self.trouble(step, &words)))?;
+    fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, StepError> {
+        let reply = outcome.map_err(|words| StepError::Session(self.trouble(step, &words)))?;
         let trouble = || self.trouble(step, &reply.to_string());
         let goes_on = if step == DATA { reply.asks_for_more() } else { reply.is_done() };
         match reply.code {
             _ if goes_on => Ok(reply),
             // Those below 400 are of another step: what this relay says means something else than we think.
-            CLOSING | 200..400 => Err(Failure::Session(trouble())),
-            code if WANTS_LOGIN.contains(&code) => Err(Failure::Session(trouble())),
-            code if step == BDAT && UNKNOWN.contains(&code) => Err(Failure::Session(trouble())),
+            CLOSING | 200..400 => Err(StepError::Session(trouble())),
+            code if WANTS_LOGIN.contains(&code) => Err(StepError::Session(trouble())),
+            code if step == BDAT && UNKNOWN.contains(&code) => Err(StepError::Session(trouble())),
             TOO_MUCH if step.starts_with(RCPT) => {
-                Err(Failure::Refused { permanent: false, trouble: trouble() })
+                Err(StepError::Refused { permanent: false, trouble: trouble() })
             }
-            code => Err(Failure::Refused { permanent: code >= 500, trouble: trouble() }),
+            code => Err(StepError::Refused { permanent: code >= 500, trouble: trouble() }),
         }
     }
 }
 
 /// Whether these are a relay's words for that.
-fn says_that_it_has_no_bdat(trouble: &Trouble) -> bool {
+fn says_that_it_has_no_bdat(trouble: &DeliveryError) -> bool {
     trouble.step.starts_with(BDAT) && UNKNOWN.iter().any(|code| trouble.words.starts_with(&code.to_string()))
 }
 
@@ -453,36 +454,36 @@ fn rcpt(recipient: &Recipient) -> String {
     format!("{RCPT} <{}>", recipient.address)
 }
 
-impl Failure {
+impl StepError {
     /// What it means for those concerned; `Err`: the session is over.
-    fn verdict(self) -> Result<Verdict, Trouble> {
+    fn outcome(self) -> Result<Outcome, DeliveryError> {
         match self {
-            Failure::Refused { permanent: true, trouble } => Ok(Verdict::Never(trouble)),
-            Failure::Refused { trouble, .. } => Ok(Verdict::Later(trouble)),
-            Failure::Session(trouble) => Err(trouble),
+            StepError::Refused { permanent: true, trouble } => Ok(Outcome::Permanent(trouble)),
+            StepError::Refused { trouble, .. } => Ok(Outcome::Transient(trouble)),
+            StepError::Session(trouble) => Err(trouble),
         }
     }
 
-    fn trouble(self) -> Trouble {
+    fn trouble(self) -> DeliveryError {
         match self {
-            Failure::Refused { trouble, .. } | Failure::Session(trouble) => trouble,
+            StepError::Refused { trouble, .. } | StepError::Session(trouble) => trouble,
         }
     }
 }
 
 impl Transport for Smtp {
-    fn send(&mut self, letter: &Letter) -> Result<Vec<Verdict>, Trouble> {
-        if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(letter.from)) {
-            (letter.waits)();
-            self.rest();
+    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(delivery.from)) {
+            (delivery.waits)();
+            self.close_idle();
         }
         let kept = self.session.take();
         let was_kept = kept.is_some();
         let mut greeted = match kept {
             Some(greeted) => greeted,
-            None => self.connect(letter.from, letter.waits)?,
+            None => self.connect(delivery.from, delivery.waits)?,
         };
-        let mut outcome = self.converse(&mut greeted, letter);
+        let mut outcome = self.converse(&mut greeted, delivery);
         let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
         self.is_asked |= has_no_bdat;
         // A relay may have closed a session that was kept open.
@@ -491,15 +492,15 @@ impl Transport for Smtp {
         if has_no_bdat || was_closed {
             // Some relays take one session at a time.
             drop(greeted);
-            greeted = self.connect(letter.from, letter.waits)?;
-            outcome = self.converse(&mut greeted, letter);
+            greeted = self.connect(delivery.from, delivery.waits)?;
+            outcome = self.converse(&mut greeted, delivery);
         }
         let is_clean = match &outcome {
-            Ok(verdicts) if verdicts.contains(&Verdict::Delivered) => true,
+            Ok(outcomes) if outcomes.contains(&Outcome::Delivered) => true,
             // Whether it can be used again changes nothing in what the relay has said of this mail.
             Ok(_) => {
-                greeted.session.catch_up(letter.waits).is_ok()
-                    && greeted.session.command(Rset, letter.waits).is_ok_and(|reply| reply.is_done())
+                greeted.session.catch_up(delivery.waits).is_ok()
+                    && greeted.session.command(Rset, delivery.waits).is_ok_and(|reply| reply.is_done())
             }
             Err(_) => false,
         };
@@ -515,7 +516,7 @@ impl Transport for Smtp {
         }
     }
 
-    fn open(&mut self, sender: &Address) -> Result<(), Trouble> {
+    fn open_session(&mut self, sender: &Address) -> Result<(), DeliveryError> {
         if self.session.is_none() {
             self.session = Some(self.connect(sender, &|| ())?);
         }
@@ -547,7 +548,7 @@ impl Transport for Smtp {
         self.session = Some(kept);
     }
 
-    fn rest(&mut self) {
+    fn close_idle(&mut self) {
         if let Some(dialing) = self.dialing.take() {
             self.decline(dialing);
         }

@@ -10,6 +10,7 @@
 use super::super::Waits;
 use super::dialing::Dialing;
 use super::tls;
+use crate::credentials::tls_error_text;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::ClientConnection;
 use std::fmt::{self, Display};
@@ -392,12 +393,12 @@ fn left(deadline: Instant) -> io::Result<Duration> {
 /// The system's words; a time-out, an end and the troubles of TLS in ours.
 fn words_of(error: &io::Error, timeout: Duration) -> String {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        return tls::words_of(error);
+        return tls_error_text(error);
     }
     match error.kind() {
         ErrorKind::UnexpectedEof => CLOSED.to_owned(),
         ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("no answer within {timeout:?}"),
-        _ => crate::helper::words_of(error),
+        _ => crate::sys::error_text(error),
     }
 }
 

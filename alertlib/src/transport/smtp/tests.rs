@@ -61,7 +61,7 @@ fn with_relay<T>(
         smtp.resolve().expect("an address");
         smtp.get_ready();
         let outcome = client(&mut smtp);
-        smtp.rest();
+        smtp.close_idle();
         drop(smtp);
         (outcome, relay.join().expect("the relay"))
     })
@@ -75,20 +75,20 @@ fn recipient(to: &str) -> Recipient {
     Recipient { address: to.parse().expect("an address"), is_local: false }
 }
 
-/// The verdicts' kinds, or why the session is over.
+/// The outcomes' kinds, or why the session is over.
 fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
     let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-    let outcome = smtp.send(&Letter { from: &from(), to, message: &message, waits: &|| () });
+    let outcome = smtp.send(&Delivery { from: &from(), to, message: &message, waits: &|| () });
     outcome.map_or_else(
         |trouble| trouble.words,
-        |verdicts| {
-            let word = |verdict: &Verdict| match verdict {
-                Verdict::Delivered => "delivered",
-                Verdict::Later(_) => "later",
-                Verdict::Never(_) => "never",
-                Verdict::Unable(_) => "unable",
+        |outcomes| {
+            let word = |outcome: &Outcome| match outcome {
+                Outcome::Delivered => "delivered",
+                Outcome::Transient(_) => "later",
+                Outcome::Permanent(_) => "never",
+                Outcome::Unsupported(_) => "unable",
             };
-            verdicts.iter().map(word).collect::<Vec<_>>().join(" ")
+            outcomes.iter().map(word).collect::<Vec<_>>().join(" ")
         },
     )
 }
@@ -165,7 +165,7 @@ fn what_can_be_said_before_a_small_mail_is_made_is_said_then() {
 #[test]
 fn a_relay_that_takes_commands_at_once_gets_them_so() {
     let ahead = "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|DATA";
-    for (replies, verdicts, pieces) in [
+    for (replies, outcomes, pieces) in [
         // All is well.
         (
             &["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"][..],
@@ -182,7 +182,7 @@ fn a_relay_that_takes_commands_at_once_gets_them_so() {
             "never never",
             &[".", "RSET", "QUIT"],
         ),
-        // The sender is refused; what follows from that is not what the verdict says.
+        // The sender is refused; what follows from that is not what the outcome says.
         (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
         // Nothing has to follow.
         (&["554 1\r\n(closes)"], "never never", &[]),
@@ -197,7 +197,7 @@ fn a_relay_that_takes_commands_at_once_gets_them_so() {
     ] {
         let to = [recipient("a@x.org"), recipient("b@x.org")];
         let (seen, mut got) = with_relay("", &[replies], |smtp| send(smtp, &to));
-        assert_eq!(seen, verdicts, "{replies:?}");
+        assert_eq!(seen, outcomes, "{replies:?}");
         assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
         assert_eq!(got.remove(0), ahead, "{replies:?}");
         assert_eq!(got, pieces, "{replies:?}");
@@ -209,7 +209,7 @@ fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
     const CHUNK: &str = "BDAT 6 LAST|mail";
     let ahead = format!("MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|{CHUNK}");
     let to = [recipient("a@x.org"), recipient("b@x.org")];
-    for (replies, verdicts, pieces) in [
+    for (replies, outcomes, pieces) in [
         (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"][..], "delivered delivered", &["QUIT"][..]),
         // One recipient is refused: the other one gets it, or not.
         (&["250 1\r\n550 2\r\n250 3\r\n250 4\r\n"], "never delivered", &["QUIT"]),
@@ -224,7 +224,7 @@ fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
         (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n"], "354 4", &[""]),
     ] {
         let (seen, mut got) = with_relay("250-CHUNKING\r\n", &[replies], |smtp| send(smtp, &to));
-        assert_eq!(seen, verdicts, "{replies:?}");
+        assert_eq!(seen, outcomes, "{replies:?}");
         assert_eq!(got.remove(0), "EHLO lb1.x.org", "{replies:?}");
         assert_eq!(got.remove(0), ahead, "{replies:?}");
         assert_eq!(got, pieces, "{replies:?}");
@@ -261,11 +261,11 @@ fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
     let bytes = b"x\r\n".repeat(UNASKED / 3 + 1);
     let message = Message { subject: "s".into(), text: "t".into(), bytes };
     let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
-    let (verdicts, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-        smtp.send(&Letter { from: &from(), to: &to, message: &message, waits: &|| () })
-            .map(|verdicts| verdicts.len())
+    let (outcomes, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
+        smtp.send(&Delivery { from: &from(), to: &to, message: &message, waits: &|| () })
+            .map(|outcomes| outcomes.len())
     });
-    assert_eq!(verdicts, Ok(1));
+    assert_eq!(outcomes, Ok(1));
     assert_eq!(pieces[1..], ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>", "RSET", "QUIT"]);
 }
 
@@ -305,10 +305,10 @@ fn it_says_so_before_it_waits() {
             let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
             let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
             let waits = || _ = tell.send(());
-            let letter =
-                Letter { from: &from(), to: &[recipient("a@x.org")], message: &message, waits: &waits };
+            let delivery =
+                Delivery { from: &from(), to: &[recipient("a@x.org")], message: &message, waits: &waits };
             for _mail in 1..=2 {
-                assert_eq!(smtp.send(&letter), Ok(vec![Verdict::Delivered]));
+                assert_eq!(smtp.send(&delivery), Ok(vec![Outcome::Delivered]));
             }
         });
     }
@@ -325,11 +325,11 @@ fn it_does_not_say_so_where_it_does_not_wait() {
     let is_prompt = (0..100).any(|_| {
         waits.set(0);
         let (outcome, _) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-            let letter =
-                Letter { from: &from(), to: &to, message: &message, waits: &|| waits.set(waits.get() + 1) };
-            smtp.send(&letter)
+            let delivery =
+                Delivery { from: &from(), to: &to, message: &message, waits: &|| waits.set(waits.get() + 1) };
+            smtp.send(&delivery)
         });
-        assert_eq!(outcome, Ok(vec![Verdict::Delivered]));
+        assert_eq!(outcome, Ok(vec![Outcome::Delivered]));
         waits.get() == 0
     });
     assert!(is_prompt, "it always says so");
@@ -352,7 +352,7 @@ fn a_relay_that_was_called_in_vain_hears_goodbye() {
         let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
         smtp.resolve().expect("an address");
         smtp.get_ready();
-        smtp.rest();
+        smtp.close_idle();
         assert_eq!(relay.join().expect("the relay"), "QUIT\r\n");
     });
 }

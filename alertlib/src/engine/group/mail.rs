@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! From news to a mail: its order, thread, topic and bounds.
+
+use super::{GroupState, MailContext};
+use crate::engine::target::{TargetId, Thread};
+use crate::event::{Event, Health, Kind};
+use crate::notification::{Item, MOST_REFERENCES, Notification, Trigger, groups};
+use std::collections::{HashMap, HashSet};
+
+/// Of a mail's text, in bytes: what does not fit in is counted only.
+const MOST_TEXT: usize = 256 * 1024;
+
+impl GroupState {
+    /// Makes a mail of items, unless there are none.
+    pub(super) fn mail(
+        &mut self,
+        trigger: Trigger,
+        items: Vec<Item>,
+        n: usize,
+        context: MailContext,
+    ) -> Option<Notification> {
+        if items.is_empty() {
+            return None;
+        }
+        let items: Vec<Item> = groups(&items).into_iter().flat_map(|group| group.items).cloned().collect();
+        let (references, topic) = self.thread(&items);
+        let sizes = self.sizes(&items);
+        let message_id = format!("<haproxy.{}.{n}.{}@{}>", context.id, context.group, context.host);
+        let own = Thread { root: message_id.as_str().into(), topic: topic.as_str().into(), at: context.now };
+        items.iter().for_each(|item| self.told(item, &own));
+        let (items, unnamed) = bounded(items);
+        let mut mail = Notification {
+            message_id,
+            created: context.now,
+            from: self.audience.any_sender(&items[0].event).clone(),
+            to: self.audience.to.clone(),
+            references,
+            topic,
+            trigger,
+            items,
+            sizes,
+            unnamed: unnamed.saturating_add(std::mem::take(&mut self.unnamed)),
+            dropped: std::mem::take(&mut self.dropped),
+        };
+        if let Some(sender) = self.audience.sender(&mail.lead().event) {
+            mail.from = sender.clone();
+        }
+        Some(mail)
+    }
+
+    /// The threads that these go on with, and what theirs is called.
+    fn thread(&self, items: &[Item]) -> (Vec<String>, String) {
+        let thread = |item: &Item| self.targets.get(&TargetId::of(&item.event))?.thread.as_ref();
+        let mut roots: Vec<&Thread> = items.iter().filter_map(thread).collect();
+        let is_one = roots.len() == items.len() && roots.iter().all(|root| root.root == roots[0].root);
+        roots.sort_unstable_by_key(|root| (root.at, &root.root));
+        roots.dedup_by_key(|root| &root.root);
+        let topic = if is_one { roots[0].topic.to_string() } else { topic(items) };
+        let skipped = roots.len().saturating_sub(MOST_REFERENCES);
+        (roots[skipped..].iter().map(|thread| thread.root.to_string()).collect(), topic)
+    }
+
+    /// Servers of the backends that have lost more than one: those that they can use, and those that we know they cannot.
+    fn sizes(&self, items: &[Item]) -> Vec<(String, u32)> {
+        // Of each backend: items, and the latest of them.
+        let mut latest: Vec<(&str, u32, &Event)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        for event in items.iter().map(|item| &item.event).filter(|event| event.server.is_some()) {
+            let place = *places.entry(&event.proxy).or_insert(latest.len());
+            match latest.get_mut(place) {
+                None => latest.push((&event.proxy, 1, event)),
+                Some((_, count, last)) => {
+                    *count += 1;
+                    if event.when >= last.when {
+                        *last = event;
+                    }
+                }
+            }
+        }
+        latest.retain(|(_, count, _)| *count > 1);
+        if latest.is_empty() {
+            return Vec::new();
+        }
+        let mut lost: HashMap<&str, usize> = HashMap::new();
+        for (name, target) in self.targets.iter().filter(|(name, _)| name.server.is_some()) {
+            let is_usable = target.health == Health::Up && target.kind != Kind::Drain;
+            *lost.entry(&name.proxy).or_default() += usize::from(!is_usable);
+        }
+        let size = |(proxy, _, last): (&str, u32, &Event)| {
+            let lost = lost.get(proxy).map_or(0, |lost| *lost as u32);
+            (proxy.to_owned(), last.active.saturating_add(last.backup).saturating_add(lost))
+        };
+        latest.into_iter().map(size).collect()
+    }
+
+    /// The audience knows this now, from the mail that would begin the thread `own`.
+    fn told(&mut self, item: &Item, own: &Thread) {
+        let Some(target) = self.targets.get_mut(&TargetId::of(&item.event)) else { return };
+        if let Some(open_incident) = &mut target.open_incident {
+            open_incident.told = own.at;
+        }
+        if target.open_incident.is_some() || target.is_flapping() {
+            target.thread.get_or_insert_with(|| own.clone());
+        } else {
+            target.thread = None;
+        }
+        self.next.mark_dirty(target);
+        if item.event.kind == Kind::Gone {
+            self.targets.remove(&TargetId::of(&item.event));
+        }
+    }
+}
+
+/// As many as the text of a mail may name, and the changes of the others.
+fn bounded(mut items: Vec<Item>) -> (Vec<Item>, u64) {
+    const BESIDE: usize = 80;
+    let mut size = 0;
+    let fitting = items.iter().take_while(|item| {
+        let event = &item.event;
+        size += event.target_name().len() + event.why().len() + BESIDE;
+        size <= MOST_TEXT
+    });
+    let fitting = fitting.count().max(1);
+    let rest = items.split_off(fitting);
+    (items, rest.iter().map(|item| u64::from(item.changes)).sum())
+}
+
+/// In the order in which they began.
+pub(super) fn sort(items: &mut [Item]) {
+    items.sort_unstable_by_key(|item| item.first);
+}
+
+/// What a mail of these is about, in a few words that stay the same while its thread goes on.
+fn topic(items: &[Item]) -> String {
+    let event = &items[0].event;
+    let backends: HashSet<&str> = items.iter().map(|item| item.event.proxy.as_str()).collect();
+    let servers = items.iter().filter(|item| item.event.server.is_some()).count();
+    match (backends.len(), servers) {
+        _ if items.len() == 1 && servers == 1 => event.target_name(),
+        (1, 0) => format!("{} {}", event.section(), event.proxy),
+        (1, 1) => {
+            let server = items.iter().find(|item| item.event.server.is_some());
+            server.map_or_else(String::new, |item| item.event.target_name())
+        }
+        (1, _) => format!("{} {} ({servers} servers)", event.section(), event.proxy),
+        (backends, 0) => format!("{backends} backends"),
+        (backends, servers) => {
+            format!("{backends} backends ({servers} server{})", if servers == 1 { "" } else { "s" })
+        }
+    }
+}

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the engine decides: a mail to be, about one change or about many. Its text is made when it is sent.
+
+use crate::event::{Event, Health, Kind};
+use crate::settings::Recipient;
+use lettre::Address;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// References of a mail at most: a header has a limit, and more threads than that are none.
+pub const MOST_REFERENCES: usize = 16;
+
+/// A mail to be: what it is about and who gets it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// `Message-ID`, with its angle brackets. The same at every attempt.
+    pub message_id: String,
+    /// When it was decided.
+    pub created: SystemTime,
+    /// The envelope's and the header's sender.
+    pub from: Address,
+    /// Everybody who is to get it, each once; never empty.
+    pub to: Vec<Recipient>,
+    /// The mails in which these recipients were told of the troubles that it goes on about: Message-IDs, the oldest first,
+    /// and the last one is the one that it answers. [`MOST_REFERENCES`] at most; none: it begins a thread.
+    pub references: Vec<String>,
+    /// What its thread is called: the same words in all its mails, for readers that look at the subject. Without state and host.
+    pub topic: String,
+    /// Why it is sent.
+    pub trigger: Trigger,
+    /// What it tells, each server or backend once; what has a cause in common is together ([`Notification::groups`]). Never empty.
+    pub items: Vec<Item>,
+    /// How many servers those backends of `items` have that have lost more than one: name and number.
+    pub sizes: Vec<(String, u32)>,
+    /// Changes that `items` does not name: there are too many.
+    pub unnamed: u64,
+    /// Events that were dropped since the mail before, because the queue was full.
+    pub dropped: u64,
+}
+
+/// Why a mail is sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// Something has changed.
+    Changes,
+    /// Nothing has, for a long time.
+    Reminder,
+    /// A silence is over: what has changed during it.
+    Silence {
+        /// Of what: `web/*`.
+        pattern: String,
+        /// Why somebody wanted it.
+        reason: String,
+    },
+}
+
+/// What a mail tells of one server, or of one backend as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// The latest of its events that were not told before; in a reminder, the one that began the trouble.
+    pub event: Arc<Event>,
+    /// The changes that this stands for, that event included: 1, or more if they came faster than mails may.
+    pub changes: u32,
+    /// When the first of them was.
+    pub first: SystemTime,
+    /// Its trouble: the one that has begun, goes on, or is over with `event` ([`Item::is_over`]).
+    pub incident: Option<Incident>,
+    /// What is special about it.
+    pub flap_phase: FlapPhase,
+}
+
+/// A trouble from its beginning: a server's from DOWN to UP, a backend's from its last server lost to its first one back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// When it began.
+    pub since: SystemTime,
+    /// Why, in short: see [`Event::why`].
+    pub why: Arc<str>,
+    /// Changes of its health from the beginning, that one included: 2 for DOWN and UP.
+    pub changes: u32,
+}
+
+/// What is special about an [`Item`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FlapPhase {
+    /// Nothing.
+    NotFlapping,
+    /// It changes too often, and will not be mentioned again before it is stable.
+    Flapping,
+    /// It has changed too often, and is stable again.
+    Stable,
+}
+
+impl FlapPhase {
+    const ALL: [FlapPhase; 3] = [FlapPhase::NotFlapping, FlapPhase::Flapping, FlapPhase::Stable];
+
+    /// For the files of the spool.
+    pub fn word(self) -> &'static str {
+        match self {
+            FlapPhase::NotFlapping => "change",
+            FlapPhase::Flapping => "flapping",
+            FlapPhase::Stable => "stable",
+        }
+    }
+
+    /// The phase of that word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        FlapPhase::ALL.into_iter().find(|phase| phase.word() == word)
+    }
+}
+
+impl Item {
+    /// `event` alone.
+    pub fn of(event: impl Into<Arc<Event>>) -> Self {
+        let event = event.into();
+        Item { changes: 1, first: event.when, event, incident: None, flap_phase: FlapPhase::NotFlapping }
+    }
+
+    /// Is its trouble over?
+    pub fn is_over(&self) -> bool {
+        self.event.health != Health::Down
+    }
+}
+
+/// What several items have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Cause<'a> {
+    /// They follow this server, or are it: `backend/server`.
+    Tracked(Cow<'a, str>),
+    /// They are on this host.
+    Host(&'a str),
+    /// They are in this backend, and say this of why: see [`Event::why`].
+    Backend(&'a str, Cow<'a, str>),
+}
+
+/// Items of the same kind that have a cause in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CauseGroup<'a> {
+    /// What they have in common; of one item alone it says nothing new.
+    pub cause: Cause<'a>,
+    /// At least one; that of the backend as a whole first.
+    pub items: Vec<&'a Item>,
+}
+
+impl Notification {
+    /// The worst of its items, the first of those: what subject and headers are about.
+    pub fn lead(&self) -> &Item {
+        let importance = |item: &Item| item.event.kind.importance();
+        let worst = self.items.iter().map(importance).max();
+        let lead = self.items.iter().find(|item| Some(importance(item)) == worst);
+        lead.expect("a mail tells something")
+    }
+
+    /// Trigger the memory that it takes, in bytes.
+    pub fn size(&self) -> u64 {
+        let item = |Item { event, incident, .. }: &Item| {
+            let check =
+                event.check.as_ref().map_or(0, |it| it.status.len() + it.reason.len() + it.info.len());
+            let names = event.proxy.len() + event.server.as_ref().map_or(0, String::len);
+            let why = incident.as_ref().map_or(0, |incident| incident.why.len());
+            let rest = event.was.len() + event.cause.len() + event.address.len();
+            size_of::<Item>() + event.sentence.len() + check + names + why + rest
+        };
+        let references: usize = self.references.iter().map(String::len).sum();
+        let sizes: usize = self.sizes.iter().map(|(name, _)| name.len() + size_of::<(String, u32)>()).sum();
+        let items: usize = self.items.iter().map(item).sum();
+        (size_of::<Notification>() + references + sizes + self.to.len() * size_of::<Recipient>() + items)
+            as u64
+    }
+
+    /// In one line, for the log.
+    pub fn summary(&self) -> String {
+        let sentence = &self.lead().event.sentence;
+        match self.unnamed.saturating_add(self.items.len() as u64 - 1) {
+            0 => sentence.clone(),
+            more => format!("{sentence} (and {more} more)"),
+        }
+    }
+
+    /// Its items by cause, the worst and largest group first. Each item is in one group: the one that most could be in.
+    pub fn groups(&self) -> Vec<CauseGroup<'_>> {
+        groups(&self.items)
+    }
+}
+
+/// See [`Notification::groups`].
+pub fn groups(items: &[Item]) -> Vec<CauseGroup<'_>> {
+    let masters: HashSet<&str> = items.iter().filter_map(|item| item.event.via.as_deref()).collect();
+    let (servers, backends): (Vec<&Item>, Vec<&Item>) =
+        items.iter().partition(|item| item.event.server.is_some());
+    let mut all: Vec<CauseCount> = Vec::new();
+    let mut numbers: HashMap<(Kind, FlapPhase, Cause), usize> = HashMap::new();
+    let causes = servers.iter().map(|item| {
+        causes(&item.event, &masters).map(|cause| {
+            let cause = cause?;
+            let number =
+                *numbers.entry((item.event.kind, item.flap_phase, cause.clone())).or_insert(all.len());
+            if number == all.len() {
+                all.push(CauseCount { cause, size: 0, group: None });
+            }
+            all[number].size += 1;
+            Some(number)
+        })
+    });
+    let causes: Vec<[Option<usize>; 3]> = causes.collect();
+    let mut groups: Vec<CauseGroup> = Vec::new();
+    for (item, causes) in servers.into_iter().zip(&causes) {
+        // Of causes that are as large, the first one: it says most.
+        let largest = causes.iter().flatten().rev().max_by_key(|number| all[**number].size);
+        let Some(CauseCount { cause, group, .. }) = largest.and_then(|number| all.get_mut(*number)) else {
+            continue;
+        };
+        match group.and_then(|place| groups.get_mut(place)) {
+            Some(group) => group.items.push(item),
+            None => {
+                *group = Some(groups.len());
+                groups.push(CauseGroup { cause: cause.clone(), items: vec![item] });
+            }
+        }
+    }
+    for item in backends {
+        let of_its_servers = |group: &&mut CauseGroup| {
+            matches!(&group.cause, Cause::Backend(proxy, _) if *proxy == item.event.proxy)
+                && group.items[0].event.health == item.event.health
+        };
+        match groups.iter_mut().filter(of_its_servers).max_by_key(|group| group.items.len()) {
+            Some(group) => group.items.insert(0, item),
+            None => groups.push(CauseGroup {
+                cause: Cause::Backend(&item.event.proxy, item.event.why()),
+                items: vec![item],
+            }),
+        }
+    }
+    let worst = |group: &CauseGroup| group.items.iter().map(|item| item.event.kind.importance()).max();
+    groups.sort_by_key(|group| std::cmp::Reverse((worst(group), group.items.len())));
+    groups
+}
+
+/// What some servers have in common.
+struct CauseCount<'a> {
+    cause: Cause<'a>,
+    /// How many.
+    size: usize,
+    /// The place of their group, if there is one.
+    group: Option<usize>,
+}
+
+/// What a server may have in common with others, the most telling first. `masters`: those that are tracked.
+fn causes<'a>(event: &'a Event, masters: &HashSet<&str>) -> [Option<Cause<'a>>; 3] {
+    let is_master = || Some(event.target_name()).filter(|name| masters.contains(name.as_str()));
+    let tracked = match &event.via {
+        Some(via) => Some(via.into()),
+        None if masters.is_empty() => None,
+        None => is_master().map(Cow::from),
+    };
+    let backend = Cause::Backend(&event.proxy, event.why());
+    [tracked.map(Cause::Tracked), Some(backend), event.host().map(Cause::Host)]
+}

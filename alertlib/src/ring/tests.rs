@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Of the ring, without the orders of steps: those are in `tests/loom`.
+
+use super::*;
+use std::cell::Cell;
+use std::sync::Arc;
+
+fn words(ring: &Ring) -> Option<Vec<u64>> {
+    let mut record = Vec::new();
+    ring.peek(0, &mut record)?;
+    ring.release();
+    Some(record)
+}
+
+#[test]
+fn records_come_out_whole_and_in_order_over_many_laps() {
+    let ring = Ring::new(3);
+    for lap in 0..100u64 {
+        for n in 0..3 {
+            ring.prefault(|_| false);
+            assert!(ring.push(|w| assert!(w.word(lap * 3 + n) && w.word(n))).is_ok());
+        }
+        assert_eq!(ring.push(|_| unreachable!("the ring is full")), Err(Full));
+        assert_eq!(ring.len(), 3);
+        for n in 0..3 {
+            let record = words(&ring).expect("a record");
+            assert_eq!(record[..2], [lap * 3 + n, n]);
+        }
+        assert!(words(&ring).is_none());
+    }
+}
+
+#[test]
+fn a_ring_of_one_works() {
+    let ring = Ring::new(1);
+    for n in 0..10 {
+        assert!(ring.push(|w| _ = w.word(n)).is_ok());
+        assert_eq!(ring.push(|_| ()), Err(Full));
+        assert_eq!(words(&ring).expect("a record")[0], n);
+    }
+}
+
+#[test]
+fn bytes_are_padded_and_what_does_not_fit_is_refused() {
+    let ring = Ring::new(1);
+    ring.push(|w| {
+        assert!(w.bytes(b"0123456789") && w.words([1, 2]) && w.bytes(b""));
+        while w.word(7) {}
+        assert!(!w.bytes(b"beyond the end") && !w.words([8]));
+    })
+    .expect("room");
+    let record = words(&ring).expect("a record");
+    assert_eq!(record[0].to_le_bytes(), *b"01234567");
+    assert_eq!(record[1].to_le_bytes(), *b"89\0\0\0\0\0\0");
+    assert_eq!(record[2..5], [1, 2, 7]);
+    assert_eq!(record.len(), RECORD_WORDS);
+}
+
+#[test]
+fn only_what_is_near_is_made_ready() {
+    let ring = Ring::new(10_000);
+    let brought = Cell::new(0);
+    let prefault = || {
+        ring.prefault(|words| {
+            brought.set(brought.get() + words.len() / SLOT_WORDS);
+            true
+        });
+    };
+    prefault();
+    assert_eq!(brought.get(), 512);
+    // Not for a few.
+    (0..256).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
+    prefault();
+    assert_eq!(brought.get(), 512);
+    (256..1000).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
+    prefault();
+    prefault();
+    assert_eq!(brought.get(), 1512);
+    (1000..9900).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
+    prefault();
+    prefault();
+    assert_eq!(brought.get(), 10_000);
+    ring.close();
+    (0..9900).for_each(|n| assert_eq!(words(&ring).expect("a record")[0], n));
+}
+
+/// Four threads push a million records while one pops: what was accepted comes out once, in each thread's order.
+#[test]
+fn a_million_records_from_four_threads_are_neither_lost_nor_doubled() {
+    const THREADS: u64 = 4;
+    const EACH: u64 = 250_000;
+    let ring = Arc::new(Ring::new(1024));
+    let done = Arc::new(AtomicU64::new(0));
+    let pushers: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let (ring, done) = (ring.clone(), done.clone());
+            std::thread::spawn(move || {
+                let mut refused = Vec::new();
+                for n in 0..EACH {
+                    // The checksum shows a torn record.
+                    let taken = ring.push(|w| {
+                        w.word(thread);
+                        w.word(n);
+                        w.word(!(thread ^ n));
+                    });
+                    if taken.is_err() {
+                        refused.push(n);
+                        std::thread::yield_now();
+                    }
+                }
+                if done.fetch_add(1, SeqCst) + 1 == THREADS {
+                    ring.close();
+                }
+                refused
+            })
+        })
+        .collect();
+
+    let me = ring.collect_here().expect("a seat");
+    let mut seen: Vec<Vec<u64>> = vec![Vec::new(); THREADS as usize];
+    let mut record = Vec::new();
+    loop {
+        let last_round = ring.is_closed();
+        while ring.peek(0, &mut record).is_some() {
+            ring.release();
+            assert_eq!(record[2], !(record[0] ^ record[1]), "torn record");
+            seen[record[0] as usize].push(record[1]);
+        }
+        if last_round {
+            break;
+        }
+        ring.sleep_until_pushed(me, 1, None);
+    }
+    for (thread, pusher) in pushers.into_iter().enumerate() {
+        let refused = pusher.join().expect("pusher");
+        assert!(seen[thread].is_sorted(), "out of order");
+        let mut all = [refused, std::mem::take(&mut seen[thread])].concat();
+        all.sort_unstable();
+        assert!(all.iter().copied().eq(0..EACH), "lost or doubled");
+    }
+    assert!(ring.is_empty());
+}
+
+#[test]
+fn what_was_accepted_and_not_released_can_be_rescued() {
+    let ring = Ring::new(3);
+    for n in 0..5 {
+        ring.push(|w| _ = w.word(n)).expect("room");
+        if n < 3 {
+            assert_eq!(words(&ring), Some(vec![n]));
+        }
+    }
+    // Shown, and not released.
+    assert_eq!(ring.peek(0, &mut Vec::new()), Some(3));
+    assert_eq!(ring.peek(1, &mut Vec::new()), Some(4));
+    assert_eq!(ring.peek(2, &mut Vec::new()), None);
+    assert_eq!(ring.peek(3, &mut Vec::new()), None);
+    assert_eq!(rescue(&ring.slots), [(3, vec![3]), (4, vec![4])]);
+    let copy: Vec<_> = ring.slots.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
+    forget(&copy, 3);
+    assert_eq!(rescue(&copy), [(4, vec![4])]);
+    ring.release();
+    ring.release();
+    ring.release();
+    assert_eq!(rescue(&ring.slots), []);
+    assert!(ring.is_empty());
+}
+
+#[test]
+fn a_push_wakes_the_sleeping_collector() {
+    let ring = Arc::new(Ring::new(4));
+    let pusher = ring.clone();
+    let me = ring.collect_here().expect("a seat");
+    let thread = std::thread::spawn(move || {
+        while pusher.asleep.0.who.load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        pusher.push(|w| _ = w.word(1)).expect("room");
+    });
+    let start = std::time::Instant::now();
+    while ring.is_empty() {
+        ring.sleep_until_pushed(me, 1, Some(std::time::Duration::from_secs(20)));
+    }
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
+    thread.join().expect("pusher");
+}
+
+#[test]
+fn who_would_be_woken_by_a_record_is_awake_before_it_comes() {
+    const LONG: Option<std::time::Duration> = Some(std::time::Duration::from_secs(20));
+    let ring = Arc::new(Ring::new(8));
+    let announcer = ring.clone();
+    let me = ring.collect_here().expect("a seat");
+    let is_asleep = |ring: &Ring| ring.asleep.0.who.load(SeqCst) == 1;
+    let thread = std::thread::spawn(move || {
+        let wait = || {
+            (0..1_000_000)
+                .find(|_| {
+                    std::thread::yield_now();
+                    is_asleep(&announcer)
+                })
+                .expect("it sleeps")
+        };
+        wait();
+        announcer.announce();
+        wait();
+        announcer.announce();
+        assert!(is_asleep(&announcer), "one record is not enough for it");
+        announcer.wake();
+    });
+    assert!(ring.sleep_until_pushed(me, 1, LONG));
+    assert!(!ring.sleep_until_pushed(me, 2, LONG));
+    thread.join().expect("announcer");
+    // Nobody sleeps: it is no news later.
+    ring.announce();
+    assert!(!ring.sleep_until_pushed(me, 1, Some(std::time::Duration::from_millis(1))));
+}
+
+#[test]
+fn who_waits_for_more_is_not_woken_for_less() {
+    const LONG: std::time::Duration = std::time::Duration::from_millis(200);
+    let ring = Arc::new(Ring::new(8));
+    let pusher = ring.clone();
+    let me = ring.collect_here().expect("a seat");
+    let push = |ring: &Ring, n| ring.push(|w| _ = w.word(n)).expect("room");
+    push(&ring, 0);
+    let thread = std::thread::spawn(move || {
+        while pusher.asleep.0.who.load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        (1..3).for_each(|n| push(&pusher, n));
+        assert_eq!(pusher.asleep.0.who.load(SeqCst), 1, "it was woken for 3 of 4");
+        std::thread::sleep(LONG);
+        push(&pusher, 3);
+    });
+    let start = std::time::Instant::now();
+    while ring.len() < 4 {
+        ring.sleep_until_pushed(me, 4, Some(std::time::Duration::from_secs(20)));
+    }
+    assert!((LONG..100 * LONG / 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    thread.join().expect("pusher");
+}
+
+#[test]
+fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
+    let ring = Ring::new(3);
+    ring.push(|w| _ = w.word(7)).expect("room");
+    ring.close();
+    assert_eq!(ring.push(|_| unreachable!("it is closed")), Err(Full));
+    assert_eq!((ring.len(), words(&ring).expect("a record")[0]), (1, 7));
+    assert!(ring.is_empty() && ring.is_closed());
+}
+
+/// A soft stop took its whole bound: the stop came while the collector was at work, and it then slept.
+#[test]
+fn who_was_nudged_at_work_does_not_sleep_before_it_has_looked() {
+    let ring = Ring::new(1);
+    let me = ring.collect_here().expect("a seat");
+    ring.wake();
+    ring.sleep_until_pushed(me, 1, None);
+    ring.close();
+    ring.sleep_until_pushed(me, 1, None);
+}
+
+#[test]
+fn two_threads_take_in_turns_and_no_third() {
+    let ring = Ring::new(1);
+    assert!(ring.collect_here().is_some() && ring.collect_here().is_some());
+    assert!(ring.collect_here().is_none());
+}

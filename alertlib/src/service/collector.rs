@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The collector's work: events from the ring go through the engine, and the mails that it decides into the outbox.
+
+use crate::counters::Counters;
+use crate::engine::{Engine, Silence, TargetId};
+use crate::event::Change;
+use crate::notification::Notification;
+use crate::queue::Outbox;
+use crate::ring::Ring;
+use crate::service::prewarm::Expectation;
+use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
+use crate::spool::{Orphan, ReplayMark, ReplayedEvent, Spool};
+use crossbeam_channel::Receiver;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// How soon the mails of a process that is gone are taken over.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Events whose mails are written together, if they have come together.
+const TOGETHER: u64 = 64;
+
+/// Events that wait in the ring for a digest at most, and no more than half of it: the rest takes what comes meanwhile.
+const HELD: u64 = 2048;
+
+/// In a storm, while no mail may go anyway, changes are looked at this often only, many at a time: each one that wakes the collector
+/// costs HAProxy's thread a system call, and this one a start with cold caches. What is urgent wakes it all the same.
+const NAP: Duration = Duration::from_millis(200);
+
+/// Or as soon as there are so many, and no more than a part of what the ring can have.
+const NAP_EVENTS: u64 = 256;
+
+/// HAProxy is asked for what the process before knew at most so often: that takes a while if it is very much.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// The log tells of drops at most so often.
+const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+/// What the threads share with each other and with HAProxy's.
+#[derive(Clone)]
+pub struct Shared {
+    /// From HAProxy's threads to the collector.
+    pub ring: Arc<Ring>,
+    /// From the collector to the dispatcher.
+    pub outbox: Arc<Outbox>,
+    /// What was done so far.
+    pub counters: Arc<Counters>,
+    /// What may come soon.
+    pub expectation: Arc<Expectation>,
+    /// Where what waits survives the process, if there is a place.
+    pub spool: Option<Arc<Spool>>,
+    /// What HAProxy is to be asked.
+    pub unconfirmed_targets: Arc<Mutex<Vec<TargetId>>>,
+}
+
+/// The collector.
+pub struct Collector {
+    shared: Shared,
+    engine: Engine,
+    /// This process, in the ids of its events.
+    token: String,
+    /// Mails that no event has led to have ids, too.
+    ticks: u64,
+    silences: Receiver<Silence>,
+    drops: Drops,
+    /// When the spool was looked at last.
+    looked: Option<Instant>,
+    /// Questions to HAProxy that are open, and when they were written down.
+    asked: (usize, Instant),
+    in_flight: InFlight,
+    /// The record that it is at. Kept for the sake of its memory.
+    record: Vec<u64>,
+}
+
+/// When the collector has to come back at the latest.
+pub struct Rest {
+    /// When the ring has so many records.
+    pub records: u64,
+    /// When this time is over; `None`: for no other reason.
+    pub time: Option<Duration>,
+}
+
+/// What the collector is at.
+#[derive(Default)]
+struct InFlight {
+    /// Records of the ring that were read and are told later: until then the next process may need them.
+    held: u64,
+    /// Others that were read.
+    read: u64,
+    /// Those of them whose mails were made.
+    made: u64,
+    mails: Vec<Notification>,
+    /// Of each audience: the number of the first record that it is not told of.
+    told: Vec<u64>,
+    /// The number of the first record that is not made.
+    next: u64,
+}
+
+/// What the log knows of lost events and mails.
+#[derive(Default)]
+struct Drops {
+    seen: u64,
+    untold: u64,
+    mails: u64,
+    told: Option<Instant>,
+}
+
+impl Collector {
+    /// One for the process `token`. `silences`: those that somebody wants.
+    pub fn new(shared: Shared, mut engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
+        let told = vec![0; engine.audiences().len()];
+        if shared.spool.is_none() {
+            engine.disable_snapshots();
+        }
+        Collector {
+            shared,
+            engine,
+            token,
+            ticks: 0,
+            silences,
+            drops: Drops::default(),
+            looked: None,
+            asked: (0, Instant::now()),
+            in_flight: InFlight { told, ..InFlight::default() },
+            record: Vec::new(),
+        }
+    }
+
+    /// Does what is to be done now; as soon as there is a mail to be sent, calls `mail_comes`. Gives when to come back.
+    pub fn collect(&mut self, mail_comes: impl Fn()) -> Rest {
+        let stopping = self.shared.ring.is_closed();
+        if !stopping {
+            self.maintain_spool();
+        }
+        let mut came = false;
+        while self.drain_batch(&mail_comes) {
+            came = true;
+        }
+        self.emit_due();
+        let may_nap = came && !self.shared.outbox.is_draining();
+        let asked = self.ask();
+        if stopping {
+            if self.shared.ring.is_empty() {
+                self.count_drops(Duration::ZERO);
+                self.shared.outbox.close();
+            }
+            return Rest { records: 1, time: None };
+        }
+        let untold = self.count_drops(DROPS_TOLD_EVERY);
+        let spool = self.shared.spool.as_ref().map(|_| LOOK_EVERY);
+        let now = SystemTime::now();
+        let left = |until: SystemTime| until.duration_since(now).unwrap_or_default();
+        let due = self.engine.due().map(left);
+        let nap = self.engine.next_send_at(now).filter(|_| may_nap).map(|until| left(until).min(NAP));
+        let many = nap.map_or(1, |_| NAP_EVENTS.min(self.shared.ring.capacity() / 4).max(1));
+        Rest {
+            records: self.in_flight.held + many,
+            time: [untold, spool, due, asked, nap].into_iter().flatten().min(),
+        }
+    }
+
+    /// Takes what the ring has, up to a bound. False: nothing.
+    fn drain_batch(&mut self, mail_comes: impl Fn()) -> bool {
+        let mut record = std::mem::take(&mut self.record);
+        let most = if self.shared.spool.is_some() { TOGETHER } else { 1 };
+        while self.in_flight.read < most {
+            let Some(ticket) = self.shared.ring.peek(self.in_flight.held + self.in_flight.read, &mut record)
+            else {
+                break;
+            };
+            self.in_flight.read += 1;
+            // Somebody may have asked for it before.
+            self.take_silences();
+            let id = format!("{}.{ticket}", self.token);
+            self.process(&record, &id);
+            if !self.in_flight.mails.is_empty() {
+                mail_comes();
+            }
+            self.in_flight.made += 1;
+            self.in_flight.next = ticket + 1;
+            self.update_progress();
+        }
+        self.record = record;
+        if self.in_flight.read == 0 {
+            return false;
+        }
+        if self.in_flight.held + self.in_flight.made >= HELD.min(self.shared.ring.capacity() / 2) {
+            self.flush_groups();
+        }
+        self.hand_over(None, || ());
+        self.in_flight.read = 0;
+        true
+    }
+
+    /// The mails that the time brings; all that there are to be if there is no more time.
+    fn emit_due(&mut self) {
+        self.take_silences();
+        let now = SystemTime::now();
+        let id = self.next_id();
+        let mails = match (self.shared.outbox.is_draining(), &self.shared.spool) {
+            (false, _) => self.engine.on_timer(&id, now),
+            (true, None) => self.engine.flush_all(&id, now),
+            // The next process knows of what waits for something else.
+            (true, Some(_)) => self.engine.flush_groups(&id, now),
+        };
+        self.in_flight.mails.extend(mails);
+        self.hand_over(None, || ());
+    }
+
+    fn take_silences(&mut self) {
+        while let Ok(silence) = self.silences.try_recv() {
+            let pattern = silence.pattern.to_string();
+            if !self.engine.silence(silence) {
+                log::error!("'{pattern}' is not silenced: there are too many silences already");
+            }
+        }
+    }
+
+    /// Nothing waits for a digest any more.
+    fn flush_groups(&mut self) {
+        let id = self.next_id();
+        self.in_flight.mails.extend(self.engine.flush_groups(&id, SystemTime::now()));
+    }
+
+    fn next_id(&mut self) -> String {
+        self.ticks += 1;
+        format!("{}.t{}", self.token, self.ticks)
+    }
+
+    /// HAProxy is asked what has become of that which the process before knew; returns when to do that again.
+    fn ask(&mut self) -> Option<Duration> {
+        let open = self.engine.unconfirmed_count();
+        if open == self.asked.0 {
+            return None;
+        }
+        let since = self.asked.1.elapsed();
+        if since < ASK_EVERY && open > 0 {
+            return Some(ASK_EVERY - since);
+        }
+        *self.shared.unconfirmed_targets.lock().unwrap_or_else(PoisonError::into_inner) =
+            self.engine.unconfirmed_targets();
+        self.asked = (open, Instant::now());
+        None
+    }
+
+    /// Those whose mails are made have been told of all that was made of the ring.
+    fn update_progress(&mut self) {
+        let InFlight { told, next, .. } = &mut self.in_flight;
+        for (told, _) in told.iter_mut().zip(self.engine.is_flushed()).filter(|(_, is_told)| *is_told) {
+            *told = *next;
+        }
+    }
+
+    /// What was made goes into the spool, and what the next process has to know; then the events leave the ring of which
+    /// everybody is told, and `written` is called; then the mails go into the outbox, from which they are sent.
+    ///
+    /// `other`: how far events of another process are told.
+    fn hand_over(&mut self, other: Option<ReplayMark>, written: impl FnOnce()) {
+        let memory = self.shared.spool.as_ref().and_then(|_| self.engine.take_snapshot());
+        self.update_progress();
+        let spool = self.shared.spool.as_ref();
+        let InFlight { held, made, mails, told, next, .. } = &mut self.in_flight;
+        let (mails, read) = (std::mem::take(mails), *held + std::mem::take(made));
+        *held = *next - told.iter().min().copied().unwrap_or(*next);
+        let done = read - *held;
+        let mut is_remembered = true;
+        let gone = self.shared.outbox.put(mails, Instant::now(), || {
+            if let Some(spool) = spool {
+                is_remembered = spool.commit(memory.as_ref(), told, other);
+            }
+            (0..done).for_each(|_| self.shared.ring.release());
+            written();
+        });
+        if !is_remembered {
+            self.engine.retry_snapshot();
+        }
+        for mail in gone {
+            self.shared.counters.failed.many(mail.to.len() as u64);
+            self.engine.lost(&mail);
+            self.drops.mails += 1;
+        }
+    }
+
+    /// A panic ended [`Collector::collect`]: the record that it was at would do it again.
+    pub fn discard_in_flight(&mut self) {
+        let at_one = self.in_flight.read - self.in_flight.made;
+        if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
+            log::error!("{}", internal_error("collector", "one event dropped"));
+        }
+        self.hand_over(None, || ());
+        (0..self.in_flight.held + at_one).for_each(|_| self.shared.ring.release());
+        let next = self.in_flight.next + at_one;
+        self.in_flight =
+            InFlight { told: vec![next; self.in_flight.told.len()], next, ..InFlight::default() };
+        self.shared.counters.failed.one();
+    }
+
+    /// Takes over what processes that are gone have left, and writes what could not be written before.
+    fn maintain_spool(&mut self) {
+        let Some(spool) = self.shared.spool.clone() else { return };
+        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return;
+        }
+        self.looked = Some(Instant::now());
+        self.shared.outbox.store_again();
+        spool.tell_when_it_works();
+        let orphans = spool.orphans();
+        for (token, memory) in spool.known_by_others() {
+            self.engine.inherit(&memory, &token, SystemTime::now());
+            // The other one's file goes when ours has it.
+            match self.engine.take_snapshot() {
+                Some(memory) if !spool.commit(Some(&memory), &self.in_flight.told, None) => {
+                    self.engine.retry_snapshot();
+                }
+                _ => spool.has_inherited(&token),
+            }
+        }
+        for mut orphan in orphans {
+            for (created, stored) in std::mem::take(&mut orphan.mails) {
+                self.shared.outbox.adopt(created, stored, Instant::now());
+            }
+            for events in orphan.events.chunks(HELD as usize) {
+                // When they are written, or in a panic, which would else come again each second.
+                let done = orphan.are_done_later(events);
+                for event in events {
+                    self.replay(&orphan, event);
+                }
+                self.flush_groups();
+                self.hand_over(orphan.through(events), || drop(done));
+            }
+            spool.taken_over(orphan);
+        }
+    }
+
+    /// Makes mails of a record.
+    fn process(&mut self, record: &[u64], id: &str) {
+        let Some(change) = self.read(record) else { return };
+        let (present, now) = (change.present, SystemTime::now());
+        let mut events = change.into_events();
+        let mails = match (present, events.pop()) {
+            (Some(_), Some(event)) => self.engine.confirm(event, id, now),
+            (_, last) => {
+                events.extend(last);
+                self.engine.handle(events, id, now)
+            }
+        };
+        self.in_flight.mails.extend(mails);
+    }
+
+    /// Makes mails of what a process that is gone had accepted, for those whom it had not told. What HAProxy had answered it
+    /// says nothing: this process asks again.
+    fn replay(&mut self, orphan: &Orphan, event: &ReplayedEvent) {
+        let Some(change) = self.read(&event.record).filter(|change| change.present.is_none()) else { return };
+        let is_for = |to: &[Recipient]| !orphan.has_told(to, event);
+        let (events, now) = (change.into_events(), SystemTime::now());
+        let mails = self.engine.take_over(&orphan.token, is_for, events, &event.id, now);
+        self.in_flight.mails.extend(mails);
+    }
+
+    fn read(&mut self, record: &[u64]) -> Option<Change> {
+        let change = Change::read(record);
+        let Some(change) = change else {
+            log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
+            self.shared.counters.failed.one();
+            return None;
+        };
+        #[cfg(feature = "fault-injection")]
+        assert!(change.server != "panic-in-the-collector", "asked for");
+        self.count_drops(DROPS_TOLD_EVERY);
+        Some(change)
+    }
+
+    /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is
+    /// still to be told.
+    fn count_drops(&mut self, interval: Duration) -> Option<Duration> {
+        let drops = &mut self.drops;
+        let dropped = self.shared.counters.dropped.get();
+        let new = dropped - drops.seen;
+        drops.seen = dropped;
+        drops.untold += new;
+        if new > 0 {
+            self.engine.dropped(new);
+        }
+        if drops.untold == 0 && drops.mails == 0 {
+            return None;
+        }
+        let since = drops.told.map_or(interval, |told| told.elapsed());
+        if since < interval {
+            return Some(interval - since);
+        }
+        if drops.untold > 0 {
+            log::error!(
+                "{} state changes were not mailed: they came faster than the ring takes them",
+                drops.untold
+            );
+        }
+        if drops.mails > 0 {
+            log::error!(
+                "{} mails were dropped, the least important first: {OUTBOX}, or {} MiB of them, wait for a relay in memory",
+                drops.mails,
+                OUTBOX_SIZE >> 20
+            );
+        }
+        *drops = Drops { seen: drops.seen, told: Some(Instant::now()), ..Drops::default() };
+        None
+    }
+}
+
+/// The log line for a panic in one of the threads. `lost`: the consequence.
+pub fn internal_error(part: &str, lost: &str) -> String {
+    format!("internal error in the {part}: {lost}; please report this")
+}

@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The dispatcher's work: takes what is due from the outbox and tries the relays in the order written.
+//!
+//! A session with a relay is kept for some seconds. A relay that fails rests for a while, so that mails do not wait for it
+//! again and again; a mail that no relay took is tried later, with growing pauses. The log tells a trouble when it begins,
+//! changes or ends, not at each attempt.
+
+use crate::counters::Counters;
+use crate::format::{count, span};
+use crate::message::{Composer, Message};
+use crate::notification::Notification;
+use crate::queue::{Entry, Next, Outbox};
+use crate::service::collector::Shared;
+use crate::service::prewarm::{self, Expectation};
+use crate::settings::{Config, Recipient};
+use crate::spool::{SpoolRef, Unreadable};
+use crate::transport::{Delivery, DeliveryError, Outcome, Transport, Waits};
+use lettre::Address;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+/// The first pause after a failure; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest rest of a relay.
+const LONGEST_REST: Duration = Duration::from_secs(60);
+/// The longest pause of a mail.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// How long a session is kept for the next mail: one trouble seldom comes alone, and each then saves three round trips.
+const KEEP: Duration = Duration::from_secs(5);
+/// Every pause while the process is about to end: a relay that is just being restarted may still get the mails.
+const LAST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A relay with what is known of its health.
+pub struct RelayState {
+    name: String,
+    transport: Box<dyn Transport>,
+    failures: u32,
+    rests_until: Option<Instant>,
+    /// The trouble that the log has, until it is over.
+    told: Option<DeliveryError>,
+}
+
+impl RelayState {
+    /// A relay that has not been tried.
+    pub fn new(name: &str, transport: Box<dyn Transport>) -> Self {
+        RelayState { name: name.to_owned(), transport, failures: 0, rests_until: None, told: None }
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| until > now)
+    }
+
+    /// Logs `trouble` if the log does not have it yet.
+    fn tell(&mut self, trouble: &DeliveryError, waiting: u64) {
+        if self.told.as_ref() != Some(trouble) {
+            let then = match waiting {
+                0 => "no mail is waiting for it".to_owned(),
+                _ => format!("trying again, {} waiting", count(waiting, "mail")),
+            };
+            log::warn!("relay {}: {trouble}; {then}", self.name);
+            self.told = Some(trouble.clone());
+        }
+    }
+
+    fn works(&mut self) {
+        self.failures = 0;
+        self.rests_until = None;
+        if self.told.take().is_some() {
+            log::info!("relay {}: works again", self.name);
+        }
+    }
+
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.rests_until = Some(now + pause(self.failures, LONGEST_REST));
+    }
+}
+
+/// What the dispatcher has to do.
+pub enum Task {
+    /// Send this.
+    Send(Box<Entry>),
+    /// Open a session for a mail that may come until then.
+    GetReady(Instant),
+    /// End the sessions that were kept for another mail.
+    HangUp,
+    /// Nothing before then (`None`: at all).
+    Wait(Option<Instant>),
+    /// End: nothing more will come.
+    End,
+}
+
+/// The dispatcher.
+pub struct Dispatcher {
+    relays: Vec<RelayState>,
+    composer: Composer,
+    outbox: Arc<Outbox>,
+    counters: Arc<Counters>,
+    expectation: Arc<Expectation>,
+    /// Whose the mail is, most likely, that is expected.
+    sender: Option<Address>,
+    /// Sessions that were opened for a mail that did not come, since the last mail.
+    in_vain: u32,
+    retry: Duration,
+    in_flight: Option<InFlight>,
+    /// When the sessions that are open end, unless there is another mail.
+    keep_until: Option<Instant>,
+}
+
+/// The mail that is being sent, in case that a panic ends that.
+struct InFlight {
+    stored: Option<SpoolRef>,
+    copies: u64,
+}
+
+impl Dispatcher {
+    /// A dispatcher over these relays, in their order.
+    pub fn new(relays: Vec<RelayState>, composer: Composer, shared: &Shared, plan: &Config) -> Self {
+        Dispatcher {
+            relays,
+            composer,
+            outbox: shared.outbox.clone(),
+            counters: shared.counters.clone(),
+            expectation: shared.expectation.clone(),
+            sender: plan.routes.first().map(|route| route.from.clone()),
+            in_vain: 0,
+            retry: plan.retry,
+            in_flight: None,
+            keep_until: None,
+        }
+    }
+
+    /// What is to be done now; of a mail that is to be sent the relay hears already. Waits for nothing.
+    pub fn next_task(&mut self) -> Task {
+        let now = Instant::now();
+        // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
+        // whose time is over need no relay.
+        let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
+            Some(until) => match self.outbox.first_if(now, |entry| self.is_old(entry)) {
+                Some(entry) => Next::Send(entry),
+                None => Next::WaitUntil(Some(until)),
+            },
+            None => self.outbox.next(now),
+        };
+        match next {
+            Next::Send(entry) => {
+                self.begin(&entry);
+                Task::Send(entry)
+            }
+            Next::WaitUntil(due) => match self.expectation.take() {
+                Some(until) if until > now && !self.outbox.is_draining() => Task::GetReady(until),
+                _ if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
+                _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
+            },
+            Next::End => Task::End,
+        }
+    }
+
+    /// Does `task`, which [`Dispatcher::next_task`] gave, and what is to be done after it, until there is nothing but to wait. False:
+    /// it is the end. `waits` is called before anything is waited for.
+    pub fn work(&mut self, mut task: Task, waits: Waits) -> bool {
+        loop {
+            match task {
+                Task::Send(entry) => {
+                    self.attempt(*entry, waits);
+                    self.in_flight = None;
+                    self.in_vain = 0;
+                    self.expectation.rest(Duration::ZERO);
+                    self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
+                }
+                Task::GetReady(until) => {
+                    waits();
+                    self.open(until);
+                }
+                Task::HangUp => {
+                    waits();
+                    self.hang_up();
+                }
+                Task::Wait(_) => return true,
+                Task::End => {
+                    waits();
+                    self.hang_up();
+                    return false;
+                }
+            }
+            waits();
+            task = self.next_task();
+        }
+    }
+
+    /// A panic ended [`Dispatcher::work`]: the mail that it had in its hands is lost, and counted. Its file would bring the panic
+    /// to the next process.
+    pub fn discard_in_flight(&mut self) {
+        if let Some(lost) = self.in_flight.take() {
+            self.counters.failed.many(lost.copies);
+            self.outbox.complete(lost.stored);
+        }
+    }
+
+    /// A change comes, and maybe a mail: begins to connect, unless that was in vain lately. Waits for nothing.
+    pub fn get_ready_early(&mut self) {
+        // With a session, or while one may come.
+        if self.keep_until.is_none() && !self.expectation.rests() {
+            self.asks_maybe_in_vain(Duration::ZERO);
+            self.get_ready();
+        }
+    }
+
+    /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
+    pub fn get_ready(&mut self) {
+        let now = Instant::now();
+        if let Some(relay) = self.next_station(now) {
+            relay.transport.get_ready();
+            // Should it not come, after all.
+            self.keep_until = Some(now + KEEP);
+        }
+    }
+
+    /// The relay hears of this mail before it is made.
+    fn begin(&mut self, entry: &Entry) {
+        self.get_ready();
+        let small = entry.mail.as_deref().filter(|(mail, _)| mail.items.len() == 1);
+        if let (Some((mail, left)), Some(relay)) = (small, self.next_station(Instant::now())) {
+            relay.transport.begin(&mail.from, left);
+        }
+    }
+
+    /// The one that a mail is offered to first.
+    fn next_station(&mut self, now: Instant) -> Option<&mut RelayState> {
+        let draining = self.outbox.is_draining();
+        self.relays.iter_mut().find(|relay| draining || !relay.rests(now))
+    }
+
+    /// Opens a session with the relay that is asked first, for a mail that may come until then. A failure is one of the relay:
+    /// should the mail come, it need not find that out again.
+    fn open(&mut self, until: Instant) {
+        let now = Instant::now();
+        self.asks_maybe_in_vain(until - now);
+        let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
+        let (Some(sender), Some(relay)) = (sender, self.next_station(now)) else { return };
+        match relay.transport.open_session(&sender) {
+            Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
+            Err(trouble) => {
+                relay.failed(Instant::now());
+                relay.tell(&trouble, waiting);
+            }
+        }
+    }
+
+    /// A relay is asked for a mail that should come within this time; if it does not, it is not asked again soon.
+    fn asks_maybe_in_vain(&mut self, time: Duration) {
+        self.in_vain = self.in_vain.saturating_add(1);
+        self.expectation.rest(time + prewarm::pause(self.in_vain));
+    }
+
+    fn hang_up(&mut self) {
+        self.keep_until = None;
+        for relay in &mut self.relays {
+            relay.transport.close_idle();
+        }
+    }
+
+    fn attempt(&mut self, mut entry: Entry, waits: Waits) {
+        self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: 1 });
+        let (mail, left) = match self.outbox.mail_of(&mut entry) {
+            Ok(mail) => mail,
+            Err(why) => return self.cannot_read(entry, why),
+        };
+        self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: left.len() as u64 });
+        #[cfg(feature = "fault-injection")]
+        assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-dispatcher"), "asked for");
+        let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
+            Ok(message) => message,
+            Err(why) => {
+                log::error!("cannot make a mail of '{}': {why}", mail.summary());
+                self.counters.failed.many(left.len() as u64);
+                return self.outbox.complete(entry.stored);
+            }
+        };
+        let (left, due) = self.offer(&mut entry, &mail, left, &message, waits);
+        if left.is_empty() {
+            return self.outbox.complete(entry.stored);
+        }
+        entry.attempts = entry.attempts.saturating_add(1);
+        self.later(entry, mail, left, due);
+    }
+
+    /// The spool does not give the mail: that may pass, or it is lost.
+    fn cannot_read(&self, mut entry: Entry, why: Unreadable) {
+        let why = match why {
+            Unreadable::Unavailable(_) if !self.is_old(&entry) => {
+                entry.attempts = entry.attempts.saturating_add(1);
+                let draining = self.outbox.is_draining();
+                let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
+                return self.outbox.release(entry, Instant::now() + pause);
+            }
+            Unreadable::Gone => "somebody removed its file".to_owned(),
+            Unreadable::Damaged(why) => format!("its file was changed: {why}"),
+            Unreadable::Unavailable(error) => format!("its file cannot be read: {}", error.desc()),
+        };
+        log::error!("a mail of the spool is lost: {why}");
+        self.counters.failed.one();
+        self.outbox.complete(entry.stored);
+    }
+
+    /// Offers a mail to the relays, one after the other. Gives who has still not got it, and when to come back at the earliest,
+    /// if not as soon as a relay has rested: a relay has refused this mail for now.
+    fn offer(
+        &mut self,
+        entry: &mut Entry,
+        mail: &Notification,
+        mut left: Vec<Recipient>,
+        message: &Message,
+        waits: Waits,
+    ) -> (Vec<Recipient>, Option<Instant>) {
+        let draining = self.outbox.is_draining();
+        let mut due: Option<Instant> = None;
+        // Those for whom every relay so far has lacked something, and what the last one did.
+        let (mut unserved, mut lack) = (left.clone(), String::new());
+        for relay in &mut self.relays {
+            if !draining && relay.rests(Instant::now()) {
+                unserved.clear();
+                continue;
+            }
+            let delivery = Delivery { from: &mail.from, to: &left, message, waits };
+            let outcomes = match relay.transport.send(&delivery) {
+                Ok(outcomes) => outcomes,
+                Err(trouble) => {
+                    relay.failed(Instant::now());
+                    relay.tell(&trouble, self.outbox.pending());
+                    entry.trouble = Some(format!("relay {}: {trouble}", relay.name));
+                    unserved.clear();
+                    continue;
+                }
+            };
+            let before = left.len();
+            let outcome = AttemptResult::of(relay, &self.counters, mail, left, outcomes);
+            outcome.tell(relay, entry.trouble.as_deref(), self.outbox.pending());
+            if let Some(missing) = &outcome.lack {
+                lack = format!("relay {}: {missing}", relay.name);
+            }
+            if let Some(trouble) = outcome.trouble.as_ref().or(outcome.lack.as_ref()) {
+                entry.trouble = Some(format!("relay {}: {trouble}", relay.name));
+                let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
+                due = Some(due.map_or(back, |due| due.min(back)));
+            }
+            unserved.retain(|recipient| outcome.unserved.contains(recipient));
+            left = outcome.left;
+            if left.is_empty() {
+                return (left, due);
+            }
+            if left.len() < before {
+                entry.stored = self.outbox.set_remaining(entry.stored.take(), mail, &left);
+                self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: left.len() as u64 });
+            }
+        }
+        if !unserved.is_empty() {
+            let to = addresses(&unserved);
+            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.summary());
+            self.counters.failed.many(unserved.len() as u64);
+            left.retain(|recipient| !unserved.contains(recipient));
+            if !left.is_empty() {
+                entry.stored = self.outbox.set_remaining(entry.stored.take(), mail, &left);
+            }
+        }
+        (left, due)
+    }
+
+    /// When the first of the relays has rested, if all of them rest.
+    fn all_rest_until(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let all_rest = self.relays.iter().all(|relay| relay.rests(now));
+        all_rest.then(|| self.relays.iter().filter_map(|relay| relay.rests_until).min()).flatten()
+    }
+
+    /// By the wall clock: a mail of the spool may be older than this process.
+    fn is_old(&self, entry: &Entry) -> bool {
+        age(entry) >= self.retry
+    }
+
+    /// Puts back what no relay took, unless it was tried for long enough.
+    fn later(&self, entry: Entry, mail: Notification, left: Vec<Recipient>, due: Option<Instant>) {
+        let copies = left.len() as u64;
+        let due = if self.outbox.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
+        if self.is_old(&entry) {
+            log::error!(
+                "gave up after {}: '{}' to {}: {}",
+                span(age(&entry)),
+                mail.summary(),
+                addresses(&left),
+                entry.trouble.as_deref().unwrap_or("no relay took it")
+            );
+            self.counters.failed.many(copies);
+            return self.outbox.complete(entry.stored);
+        }
+        self.counters.retried.many(copies);
+        self.outbox.reschedule(entry, mail, left, due);
+    }
+}
+
+/// What one attempt left to do.
+struct AttemptResult {
+    left: Vec<Recipient>,
+    /// Why for now.
+    trouble: Option<DeliveryError>,
+    /// Those of them for whom the relay lacks something.
+    unserved: Vec<Recipient>,
+    lack: Option<DeliveryError>,
+}
+
+impl AttemptResult {
+    /// Counts the outcomes of one attempt, and logs those that are final.
+    fn of(
+        relay: &RelayState,
+        counters: &Counters,
+        mail: &Notification,
+        tried: Vec<Recipient>,
+        outcomes: Vec<Outcome>,
+    ) -> Self {
+        let mut result = AttemptResult { left: Vec::new(), trouble: None, unserved: Vec::new(), lack: None };
+        for (recipient, outcome) in tried.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered => counters.delivered.one(),
+                Outcome::Permanent(trouble) => {
+                    counters.failed.one();
+                    log::error!(
+                        "relay {} refused the mail '{}' to {} for good: {trouble}",
+                        relay.name,
+                        mail.summary(),
+                        recipient.address
+                    );
+                }
+                Outcome::Transient(trouble) => {
+                    result.left.push(recipient);
+                    result.trouble = Some(trouble);
+                }
+                Outcome::Unsupported(trouble) => {
+                    result.left.push(recipient.clone());
+                    result.unserved.push(recipient);
+                    result.lack = Some(trouble);
+                }
+            }
+        }
+        result
+    }
+
+    /// Tells the log how the relay does. `before`: why this mail was not sent before.
+    fn tell(&self, relay: &mut RelayState, before: Option<&str>, waiting: u64) {
+        match &self.trouble {
+            // The same words at the attempt before: the log has them already.
+            Some(trouble) if before.is_some_and(|before| before.ends_with(&trouble.to_string())) => {}
+            Some(trouble) => relay.tell(trouble, waiting),
+            None => relay.works(),
+        }
+    }
+}
+
+fn age(entry: &Entry) -> Duration {
+    entry.created.elapsed().unwrap_or_default()
+}
+
+fn addresses(to: &[Recipient]) -> String {
+    to.iter().map(|recipient| recipient.address.as_ref()).collect::<Vec<&str>>().join(", ")
+}
+
+/// The pause after so many failures: doubled each time, and spread so that many do not come back together.
+fn pause(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_bounded() {
+        for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (5, 16.0), (7, 60.0), (u32::MAX, 60.0)] {
+            for _ in 0..50 {
+                let pause = pause(failures, LONGEST_REST).as_secs_f64();
+                assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{failures}: {pause}");
+            }
+        }
+    }
+}

@@ -27,7 +27,7 @@ struct Setup {
     configured: bool,
     /// A directive was wrong: its own error is enough, and says more than what follows from it.
     refused: bool,
-    plan: Option<Config>,
+    config: Option<Config>,
     prepared: Option<Prepared>,
 }
 
@@ -35,7 +35,7 @@ static SETUP: Mutex<Setup> = Mutex::new(Setup {
     settings: Settings::new(),
     configured: false,
     refused: false,
-    plan: None,
+    config: None,
     prepared: None,
 });
 
@@ -100,7 +100,7 @@ pub unsafe extern "C" fn haproxy_email_alert_parse(
             }
         }
         let mut setup = setup();
-        if setup.plan.is_some() || SERVICE.get().is_some() {
+        if setup.config.is_some() || SERVICE.get().is_some() {
             return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
         }
         setup.configured = true;
@@ -168,10 +168,10 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
             // SAFETY: as the caller promises, see above.
             return unsafe { answer(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
         }
-        let plan = setup.settings.plan(&machine_name());
-        let checked = plan.and_then(|plan| {
-            let warnings = service::check(&plan, user(process))?;
-            setup.plan = Some(plan);
+        let config = setup.settings.resolve(&machine_name());
+        let checked = config.and_then(|config| {
+            let warnings = service::check(&config, user(process))?;
+            setup.config = Some(config);
             Ok(warnings.join("; "))
         });
         let (outcome, result) = match checked {
@@ -212,14 +212,14 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
         let version = version.map(|version| alertlib::text::visible(&version.to_string_lossy()));
         let mut setup = setup();
         let is_first = setup.prepared.is_none() && SERVICE.get().is_none();
-        let Some(mut plan) = setup.plan.clone().filter(|_| is_first) else {
+        let Some(mut config) = setup.config.clone().filter(|_| is_first) else {
             return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
         };
         // SAFETY: as the caller promises, see above.
         if let Some(url) = unsafe { string(process.stats_url) } {
-            plan.found_statistics(&url.to_string_lossy());
+            config.set_found_statistics(&url.to_string_lossy());
         }
-        let (outcome, result) = match Prepared::open(plan, user(process), version) {
+        let (outcome, result) = match Prepared::open(config, user(process), version) {
             Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_ERR_SYSTEM),
             Ok(prepared) => {
                 let warnings = prepared.warnings.join("; ");
@@ -239,11 +239,11 @@ pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
     const SHARED: u32 = 4;
     // A session, or a directory and a file in it.
     const RELAY: u32 = 3;
-    let of = |plan: &Config| {
-        let spool = if plan.spool.is_some() { alertlib::spool::DESCRIPTORS } else { 0 };
-        SHARED + RELAY * plan.relays.len() as u32 + spool
+    let of = |config: &Config| {
+        let spool = if config.spool.is_some() { alertlib::spool::DESCRIPTORS } else { 0 };
+        SHARED + RELAY * config.relays.len() as u32 + spool
     };
-    guarded(0, || setup().plan.as_ref().map_or(0, of))
+    guarded(0, || setup().config.as_ref().map_or(0, of))
 }
 
 /// Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.

@@ -135,7 +135,7 @@ mod tests {
         for line in lines {
             parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
         }
-        settings.plan("lb1")
+        settings.resolve("lb1")
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_machine_name_that_no_address_can_have_is_said() {
-        let error = parsed("email_alert root").and_then(|s| s.plan("bad name")).expect_err("bad");
+        let error = parsed("email_alert root").and_then(|s| s.resolve("bad name")).expect_err("bad");
         assert!(error.contains("'bad name'") && error.contains("email_alert.host-name"), "{error}");
     }
 

@@ -2,7 +2,7 @@
 //! What must be true of the engine whatever happens, and when.
 
 use super::*;
-use crate::event::{Health, Kind, Kinds, Level, sample};
+use crate::event::{Health, Kind, Kinds, Level, Usable, sample};
 use crate::notification::{FlapPhase, Item, Trigger};
 use crate::settings::{DIGEST, FLAP, Flap, REMIND, Recipient};
 use proptest::prelude::*;
@@ -147,7 +147,7 @@ fn a_thousand_servers_of_ten_backends_are_three_mails_down_and_two_up() {
     for n in 0..1000u32 {
         let (backend, server) = (format!("b{}", n % 10), format!("s{n}"));
         let mut events = vec![world.event(&backend, Some(&server), Kind::Down)];
-        events[0].active = 99 - n / 10;
+        events[0].usable = Some(Usable { active: 99 - n / 10, backup: 0 });
         if n >= 990 {
             events.push(world.event(&backend, None, Kind::BackendDown));
         }

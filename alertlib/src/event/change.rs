@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One commit of a server's status, and which alerts it means.
 
-use super::{Admin, Check, Event, Health, Kind, Level, State};
+use super::{Accuracy, Admin, Check, Event, Health, Kind, Level, Provenance, State, Usable};
 use std::time::SystemTime;
 
 /// One commit of a server's status, as it came out of the queue.
@@ -191,8 +191,9 @@ impl Change {
             cause: self.cause,
             via: self.via.map(|(proxy, server)| format!("{proxy}/{server}")),
             address: self.address,
-            active: self.active,
-            backup: self.backup,
+            usable: Some(Usable { active: self.active, backup: self.backup }),
+            provenance: Provenance::Process,
+            accuracy: Accuracy::Exact,
         }
     }
 
@@ -215,8 +216,9 @@ impl Change {
             cause: String::new(),
             via: None,
             address: String::new(),
-            active: self.active,
-            backup: self.backup,
+            usable: Some(Usable { active: self.active, backup: self.backup }),
+            provenance: Provenance::Process,
+            accuracy: Accuracy::Exact,
         }
     }
 

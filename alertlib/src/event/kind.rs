@@ -100,7 +100,7 @@ pub enum Health {
 }
 
 impl Health {
-    const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
+    pub(super) const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
 
     /// For the files of the spool.
     pub fn word(self) -> &'static str {

@@ -1,20 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happened, in HAProxy's words.
+//! Events: state changes of servers and backends, in HAProxy's words.
 //!
-//! A [`Change`] is what HAProxy hands over, through the queue as a [`record`]: one commit of a server's status, before and
-//! after. [`Change::into_events`] says which alerts it means: one of the server, one of its backend, both or none. The sentences
-//! are those of HAProxy's log ([`sentence`]), so that what one reads in the mail can be searched in the log.
+//! The collector reads a [`Record`] from the ring. It is one of two kinds:
+//! - a [`Change`], from HAProxy's own process: one commit of a server's status, before and after, in HAProxy's numbers.
+//!   [`Change::into_events`] derives the events: one of the server, one of its backend, both or none. Their sentences are those of
+//!   HAProxy's log ([`sentence`]), so that an administrator can search the log for the sentence in the mail;
+//! - a finished [`Event`], from a source outside of HAProxy's process ([`report`]), with its [`Provenance`]. A field that the
+//!   source cannot know is `None` or empty.
 
 mod change;
 pub mod flag;
 mod kind;
 mod record;
+mod report;
 mod sentence;
 mod state;
 
 pub use change::{Change, CheckOutcome, CheckResult, Present};
 pub use kind::{Health, Kind, Kinds, Level};
-pub use record::{Number, RawChange, Text};
+pub use record::{Number, RawChange, Record, Text};
+pub use report::write as write_report;
 pub use state::{Admin, State};
 
 use std::borrow::Cow;
@@ -66,10 +71,60 @@ pub struct Event {
     pub via: Option<String>,
     /// Where the server is: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
     pub address: String,
-    /// Active servers that the backend can use now.
+    /// Servers that the backend can use now; `None`: the source does not know.
+    pub usable: Option<Usable>,
+    /// The source of the event.
+    pub provenance: Provenance,
+    /// How exactly [`Event::when`] is known.
+    pub accuracy: Accuracy,
+}
+
+/// Servers that a backend can use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usable {
+    /// Active servers.
     pub active: u32,
-    /// Backup servers that the backend can use now.
+    /// Backup servers.
     pub backup: u32,
+}
+
+/// The source of an event. The order is that of trust: a later source does not contradict an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Provenance {
+    /// HAProxy's own process, through the C ABI.
+    #[default]
+    Process,
+    /// Polls of the stats socket.
+    StatsSocket,
+    /// HAProxy's ring events (`show events`).
+    EventRing,
+    /// Syslog datagrams.
+    Syslog,
+    /// A log file or the journal.
+    LogFile,
+}
+
+impl Provenance {
+    /// All of them, in their order.
+    pub const ALL: [Provenance; 5] = [
+        Provenance::Process,
+        Provenance::StatsSocket,
+        Provenance::EventRing,
+        Provenance::Syslog,
+        Provenance::LogFile,
+    ];
+}
+
+/// How exactly the time of an event is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Accuracy {
+    /// To the millisecond.
+    #[default]
+    Exact,
+    /// To the second: syslog headers have no fractions.
+    Second,
+    /// The event happened between this time, when the target was last seen in its former state, and [`Event::when`].
+    Since(SystemTime),
 }
 
 impl Event {
@@ -120,7 +175,8 @@ pub fn sample() -> Event {
         cause: String::new(),
         via: None,
         address: String::new(),
-        active: 1,
-        backup: 0,
+        usable: Some(Usable { active: 1, backup: 0 }),
+        provenance: Provenance::Process,
+        accuracy: Accuracy::Exact,
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How a change goes through the ring: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
 
-use super::{Admin, Change, Check, CheckResult, Present, State, flag};
+use super::{Admin, Change, Check, CheckResult, Event, Present, State, flag, report};
 use crate::ring::{RECORD_WORDS, Writer};
 use crate::text::{CUT, visible_bytes};
 use std::fmt::Write as _;
@@ -65,19 +65,124 @@ impl Text {
 
     /// Most bytes of each that the ring carries. HAProxy's own limits are lower, but for the names, which a line of its
     /// configuration bounds; a longer one is cut and marked.
-    const LIMITS: [usize; Text::COUNT] = [320, 320, 160, 160, 256, 128, 16, 64, 256, 64];
+    const LIMITS: TextLimits<{ Text::COUNT }> = TextLimits([320, 320, 160, 160, 256, 128, 16, 64, 256, 64]);
+}
+
+/// Most bytes of each text of a record. A record has the lengths of its texts, four in a word, and then the texts, each padded
+/// to whole words.
+pub(super) struct TextLimits<const N: usize>(pub [usize; N]);
+
+impl<const N: usize> TextLimits<N> {
+    /// Words of the lengths.
+    const LENGTHS: usize = N.div_ceil(4);
+
+    /// Words that the lengths and the longest texts take.
+    pub const fn words(&self) -> usize {
+        let (mut words, mut n) = (Self::LENGTHS, 0);
+        while n < N {
+            words += self.0[n].div_ceil(8);
+            n += 1;
+        }
+        words
+    }
+}
+
+/// Writes the lengths of texts, and the texts as far as their limits allow.
+#[inline]
+pub(super) fn write_texts<const N: usize>(texts: [&[u8]; N], limits: &TextLimits<N>, writer: &mut Writer) {
+    // The lengths before cutting, 16 bits each: the reader sees that a text was cut.
+    let mut lengths = [0u64; N];
+    for (n, text) in texts.iter().enumerate() {
+        lengths[n / 4] |= (text.len().min(0xffff) as u64) << (n % 4 * 16);
+    }
+    lengths.iter().take(TextLimits::<N>::LENGTHS).for_each(|word| _ = writer.word(*word));
+    for (text, limit) in texts.iter().zip(limits.0) {
+        if !text.is_empty() {
+            writer.bytes(&text[..text.len().min(limit)]);
+        }
+    }
+}
+
+/// The texts that [`write_texts`] wrote, visible ([`visible_bytes`]) and marked where they were cut. `None`: words are missing.
+pub(super) fn read_texts<const N: usize>(words: &[u64], limits: &TextLimits<N>) -> Option<[String; N]> {
+    read_texts_with(words, limits, |_, bytes| visible_bytes(bytes))
+}
+
+/// As [`read_texts`], but `clean` makes the bytes of text number `n` visible.
+fn read_texts_with<const N: usize>(
+    words: &[u64],
+    limits: &TextLimits<N>,
+    clean: impl Fn(usize, Vec<u8>) -> String,
+) -> Option<[String; N]> {
+    let (lengths, mut words) = words.split_at_checked(TextLimits::<N>::LENGTHS)?;
+    let mut texts = [const { String::new() }; N];
+    for (n, limit) in limits.0.into_iter().enumerate() {
+        let given = (lengths[n / 4] >> (n % 4 * 16) & 0xffff) as usize;
+        let length = given.min(limit);
+        let (mine, others) = words.split_at_checked(length.div_ceil(8))?;
+        words = others;
+        let mut bytes = Vec::with_capacity(size_of_val(mine));
+        mine.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        bytes.truncate(length);
+        texts[n] = clean(n, bytes);
+        if given > limit {
+            texts[n].push_str(CUT);
+        }
+    }
+    Some(texts)
+}
+
+/// A record of the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// From HAProxy's own process.
+    Change(Box<Change>),
+    /// From a source outside of it.
+    Event {
+        /// The event itself.
+        event: Box<Event>,
+        /// It reports the present state of an unconfirmed target: nothing has changed.
+        is_confirmation: bool,
+    },
+}
+
+impl Record {
+    /// Reads a record of the ring. `None`: its numbers make no sense.
+    pub fn read(record: &[u64]) -> Option<Record> {
+        match record.split_first() {
+            Some((&report::MARK, rest)) => report::read(rest)
+                .map(|(event, is_confirmation)| Record::Event { event: Box::new(event), is_confirmation }),
+            _ => Change::read(record).map(|change| Record::Change(Box::new(change))),
+        }
+    }
+
+    /// It reports the present state of an unconfirmed target: nothing has changed.
+    pub fn is_confirmation(&self) -> bool {
+        match self {
+            Record::Change(change) => change.present.is_some(),
+            Record::Event { is_confirmation, .. } => *is_confirmation,
+        }
+    }
+
+    /// The name of its server; `None`: it is about a backend.
+    pub fn server(&self) -> Option<&str> {
+        match self {
+            Record::Change(change) => Some(&change.server),
+            Record::Event { event, .. } => event.server.as_deref(),
+        }
+    }
+
+    /// The events that it stands for: none, one, or one of a server and one of its backend.
+    pub fn into_events(self) -> Vec<Event> {
+        match self {
+            Record::Change(change) => change.into_events(),
+            Record::Event { event, .. } => vec![*event],
+        }
+    }
 }
 
 // The longest record fits into its slot: when, the numbers, the packed lengths and every text at its limit.
-const _: () = {
-    let mut words = 1 + Number::COUNT + 3;
-    let mut n = 0;
-    while n < Text::COUNT {
-        words += Text::LIMITS[n].div_ceil(8);
-        n += 1;
-    }
-    assert!(words <= RECORD_WORDS);
-};
+const _: () = assert!(1 + Number::COUNT + Text::LIMITS.words() <= RECORD_WORDS);
 
 impl RawChange<'_> {
     /// Has the backend lost its last server? That does not wait for others.
@@ -88,20 +193,10 @@ impl RawChange<'_> {
 
     /// Writes the record that [`Change::read`] reads. `now`: since the Unix epoch.
     pub fn write(&self, now: Duration, writer: &mut Writer) {
-        // The lengths before cutting, 16 bits each: the reader sees that something was cut.
-        let mut lengths = [0u64; 3];
-        for (n, text) in self.texts.iter().enumerate() {
-            lengths[n / 4] |= (text.len().min(0xffff) as u64) << (n % 4 * 16);
-        }
         // The longest record fits, see above.
         writer.word(now.as_nanos() as u64);
         writer.words(self.numbers.map(|number| number as u64));
-        writer.words(lengths);
-        for (text, limit) in self.texts.iter().zip(Text::LIMITS) {
-            if !text.is_empty() {
-                writer.bytes(&text[..text.len().min(limit)]);
-            }
-        }
+        write_texts(self.texts, &Text::LIMITS, writer);
     }
 }
 
@@ -110,25 +205,14 @@ impl Change {
     pub fn read(record: &[u64]) -> Option<Change> {
         let (&nanos, rest) = record.split_first()?;
         let (numbers, rest) = rest.split_at_checked(Number::COUNT)?;
-        let (lengths, mut words) = rest.split_at_checked(3)?;
         let number = |which: Number| numbers[which as usize] as i64;
         let count = |which: Number| u32::try_from(number(which)).unwrap_or(0);
 
-        let mut texts: [String; Text::COUNT] = Default::default();
-        for (n, limit) in Text::LIMITS.into_iter().enumerate() {
-            let given = (lengths[n / 4] >> (n % 4 * 16) & 0xffff) as usize;
-            let length = given.min(limit);
-            let (mine, others) = words.split_at_checked(length.div_ceil(8))?;
-            words = others;
-            let mut bytes = Vec::with_capacity(size_of_val(mine));
-            mine.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
-            bytes.truncate(length);
-            texts[n] =
-                if n == Text::CheckInfo as usize { ascii_encoded(&bytes) } else { visible_bytes(bytes) };
-            if given > limit {
-                texts[n].push_str(CUT);
-            }
-        }
+        let clean = |n, bytes: Vec<u8>| match n {
+            _ if n == Text::CheckInfo as usize => ascii_encoded(&bytes),
+            _ => visible_bytes(bytes),
+        };
+        let texts = read_texts_with(rest, &Text::LIMITS, clean)?;
         let [proxy, server, via_proxy, via_server, hostname, cause, status, reason, info, address] = texts;
 
         let flags = count(Number::Flags);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Many changes in one mail: what they have in common, and a line for each server.
 
-use super::report::{self, Badge, Fact, Row, Section};
+use super::report;
+use super::section::{Badge, Fact, Row, Section};
 use super::{Composer, hints};
 use crate::event::{Event, Kind};
 use crate::format;
@@ -120,7 +121,7 @@ fn size(outgoing: &Notification, backends: &[&str]) -> Option<u32> {
 pub fn left(outgoing: &Notification) -> Option<Fact> {
     let last = outgoing.items.iter().map(|item| &item.event).max_by_key(|event| event.when)?;
     let is_one = outgoing.items.iter().all(|item| item.event.proxy == last.proxy);
-    (is_one && outgoing.trigger != Trigger::Reminder).then(|| report::left(last))
+    (is_one && outgoing.trigger != Trigger::Reminder).then(|| report::left(last)).flatten()
 }
 
 /// What all of these give as the reason for trouble.
@@ -177,7 +178,8 @@ fn head(outgoing: &Notification, group: &CauseGroup, servers: &[&Item], why: Opt
         Cause::Tracked(server) => (format!("{server} and what tracks it"), String::new()),
         Cause::Backend(name, _) => (
             format!("{} {name}", servers[0].event.section()),
-            last.map(|event| format!("; {} active and {} backup left", event.active, event.backup))
+            last.and_then(|event| event.usable)
+                .map(|usable| format!("; {} active and {} backup left", usable.active, usable.backup))
                 .filter(|_| outgoing.trigger != Trigger::Reminder && self::left(outgoing).is_none())
                 .unwrap_or_default(),
         ),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The HTML part: what the text says, with the state in colour. Nothing in it is fetched from anywhere.
 
-use super::report::Report;
+use super::section::Report;
 use askama::Template;
 
 /// The template escapes everything that is put into it.

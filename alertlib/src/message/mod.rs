@@ -11,6 +11,7 @@ mod headers;
 mod hints;
 mod html;
 mod report;
+mod section;
 mod subject;
 mod text;
 
@@ -52,16 +53,16 @@ pub struct Composer {
 }
 
 impl Composer {
-    /// For this plan. `haproxy`: its version, if known; it starts now.
-    pub fn new(plan: &Config, haproxy: Option<String>) -> Self {
+    /// For this configuration. `haproxy`: its version, if known; it starts now.
+    pub fn new(config: &Config, haproxy: Option<String>) -> Self {
         Composer {
-            host: plan.host.clone(),
+            host: config.host.clone(),
             haproxy,
             started: SystemTime::now(),
             clock: Clock(TimeZone::system()),
-            subject: plan.subject.clone(),
-            statistics: plan.statistics.clone().flatten(),
-            digest: plan.policy.digest.unwrap_or_default(),
+            subject: config.subject.clone(),
+            statistics: config.statistics.clone().flatten(),
+            digest: config.policy.digest.unwrap_or_default(),
         }
     }
 
@@ -181,8 +182,8 @@ mod tests {
 
     /// On lb1, with the usual settings.
     pub fn composer() -> Composer {
-        let plan = sample_config();
-        Composer::new(&plan, Some("2.6.12".into())).in_zone(TimeZone::UTC)
+        let config = sample_config();
+        Composer::new(&config, Some("2.6.12".into())).in_zone(TimeZone::UTC)
     }
 
     #[test]
@@ -254,8 +255,8 @@ mod tests {
 
     #[test]
     fn a_storm_is_named_server_by_server_up_to_the_bound_of_the_text() {
-        let plan = sample_config();
-        let mut engine = crate::engine::Engine::new(&plan.routes, plan.policy, &plan.host);
+        let config = sample_config();
+        let mut engine = crate::engine::Engine::new(&config.routes, config.policy, &config.host);
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_399_964);
         let down = |n: usize| Event {
             when: start,

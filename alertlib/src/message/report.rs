@@ -1,99 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a mail says, before it is text or HTML: both say the same.
+//! Composes the content of a mail; the text part and the HTML part both render it.
 
 use super::Composer;
+use super::section::{Badge, Fact, Report, tone};
 use super::{digest, footnotes, hints, subject};
-use crate::event::{Check, Event, Health, Kind};
+use crate::event::{Accuracy, Check, Event, Health, Usable};
 use crate::format;
 use crate::notification::{FlapPhase, Item, Notification, Trigger};
-use crate::settings::Link;
 use std::time::SystemTime;
-
-/// What a mail says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
-    /// The state of the worst.
-    pub badge: Badge,
-    /// What it is about, in a few words.
-    pub topic: String,
-    /// The first line: HAProxy's sentence, or what many changes have in common.
-    pub first: String,
-    /// What it means, where to look, what was before.
-    pub more: Vec<String>,
-    /// The servers, if there are several.
-    pub sections: Vec<Section>,
-    /// What else one may want to know, in columns.
-    pub facts: Vec<Fact>,
-    /// Where to see how everything is now: the last line of the columns.
-    pub statistics: Option<Link>,
-    /// What is special about this mail.
-    pub notes: Vec<String>,
-}
-
-/// A state in colour.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Badge {
-    /// `DOWN`
-    pub words: String,
-    /// Trouble, its end, or something else.
-    pub tone: &'static str,
-}
-
-/// A line of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fact {
-    /// `server`
-    pub label: &'static str,
-    /// What it is.
-    pub value: String,
-}
-
-/// Servers that have something in common.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Section {
-    /// What; empty: nothing.
-    pub head: String,
-    /// Where to look.
-    pub advice: Option<String>,
-    /// Each server, or backend as a whole.
-    pub rows: Vec<Row>,
-}
-
-/// A server, or a backend as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// `web/s1`
-    pub name: String,
-    /// `DOWN`
-    pub state: Badge,
-    /// Where, why, when.
-    pub rest: String,
-}
-
-impl Badge {
-    /// The state that this kind of event announces.
-    pub fn of(kind: Kind) -> Self {
-        Badge { words: kind.state().to_owned(), tone: tone(kind) }
-    }
-
-    /// Behind white letters; stands in the HTML itself, for readers that take style sheets away.
-    pub fn colour(&self) -> &'static str {
-        match self.tone {
-            "bad" => "#b3261e",
-            "good" => "#1b7f3b",
-            _ => "#8a5a00",
-        }
-    }
-}
-
-/// A class of the HTML part.
-fn tone(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Down | Kind::BackendDown => "bad",
-        Kind::Up | Kind::BackendUp | Kind::Ready => "good",
-        Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Check | Kind::Gone => "other",
-    }
-}
 
 /// What the mail says as it is sent at `now`; `trouble`: why it was not sent before.
 pub fn report(
@@ -259,11 +173,20 @@ fn facts(composer: &Composer, outgoing: &Notification, item: &Item) -> Vec<Fact>
         // What was left when it began is not what is left now.
         add("since", composer.clock.full(event.when));
     } else {
-        let left = left(event);
-        add(left.label, left.value);
-        add("time", composer.clock.full(event.when));
+        if let Some(left) = left(event) {
+            add(left.label, left.value);
+        }
+        add("time", time(composer, event));
     }
     facts
+}
+
+/// The time of an event, and how exactly it is known.
+fn time(composer: &Composer, event: &Event) -> String {
+    match event.accuracy {
+        Accuracy::Exact | Accuracy::Second => composer.clock.full(event.when),
+        Accuracy::Since(before) => format!("between {}", composer.clock.range(before, event.when)),
+    }
 }
 
 /// `Layer7 wrong status (L7STS), 503 "Service Unavailable", after 7 ms`
@@ -274,10 +197,11 @@ fn result(check: &Check) -> String {
     format!("{}{status}{code}{time}", check.reason)
 }
 
-/// The servers that the backend can use, in HAProxy's words.
-pub fn left(event: &Event) -> Fact {
+/// The servers that the backend can use, in HAProxy's words; `None`: the event's source does not know.
+pub fn left(event: &Event) -> Option<Fact> {
+    let Usable { active, backup } = event.usable?;
     let label = if event.health == Health::Up { "online" } else { "left" };
-    Fact { label, value: format!("{} active and {} backup servers", event.active, event.backup) }
+    Some(Fact { label, value: format!("{active} active and {backup} backup servers") })
 }
 
 fn times(composer: &Composer, outgoing: &Notification) -> String {

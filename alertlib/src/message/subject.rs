@@ -4,7 +4,7 @@
 //! Readers that go by `References` show an incident as one thread whatever its subjects are. Gmail wants them equal, apart
 //! from `Re:` and from what is in brackets at the beginning: so the state is in brackets, and the rest stays the same.
 
-use crate::event::Kind;
+use crate::event::{Kind, Usable};
 use crate::format::count;
 use crate::notification::{FlapPhase, Notification, Trigger};
 use crate::settings::{Piece, SubjectFormat, Variable};
@@ -13,6 +13,7 @@ use crate::text::visible;
 /// The subject of a mail, in one line.
 pub fn fill(format: &SubjectFormat, outgoing: &Notification, host: &str) -> String {
     let event = &outgoing.lead().event;
+    let usable = |number: fn(Usable) -> u32| event.usable.map_or("?".to_owned(), |of| number(of).to_string());
     let value = |variable: Variable| match variable {
         Variable::State => state(outgoing),
         Variable::Topic => outgoing.topic.clone(),
@@ -25,8 +26,8 @@ pub fn fill(format: &SubjectFormat, outgoing: &Notification, host: &str) -> Stri
         Variable::Event => event.kind.word().to_owned(),
         Variable::Level => event.level.word().to_owned(),
         Variable::Changes => changes(outgoing),
-        Variable::Active => event.active.to_string(),
-        Variable::Backup => event.backup.to_string(),
+        Variable::Active => usable(|usable| usable.active),
+        Variable::Backup => usable(|usable| usable.backup),
     };
     let pieces = format.pieces().iter().map(|piece| match piece {
         Piece::Text(text) => text.clone(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The text part: fit for a terminal of 80 columns.
 
-use super::report::{Fact, Report, Section};
+use super::section::{Fact, Report, Section};
 
 /// Where lines of our own words are broken.
 const WIDTH: usize = 78;
@@ -39,7 +39,7 @@ fn add_section(text: &mut String, section: &Section) {
     }
     // Names as long as that do not push the others away.
     const MOST: usize = 32;
-    let name = |row: &super::report::Row| format!("{} {}", row.name, row.state.words);
+    let name = |row: &super::section::Row| format!("{} {}", row.name, row.state.words);
     let width = section.rows.iter().map(|row| name(row).chars().count()).filter(|width| *width <= MOST).max();
     let width = width.unwrap_or(0);
     for row in &section.rows {
@@ -71,7 +71,7 @@ fn wrapped(words: &str, indent: usize) -> String {
 mod tests {
     use super::*;
     use crate::event::Kind;
-    use crate::message::report::{Badge, Row};
+    use crate::message::section::{Badge, Row};
 
     #[test]
     fn lines_are_broken_between_words() {

@@ -3,7 +3,7 @@
 
 use crate::counters::Counters;
 use crate::engine::{Engine, Silence, TargetId};
-use crate::event::Change;
+use crate::event::Record;
 use crate::notification::Notification;
 use crate::queue::Outbox;
 use crate::ring::Ring;
@@ -335,11 +335,11 @@ impl Collector {
 
     /// Makes mails of a record.
     fn process(&mut self, record: &[u64], id: &str) {
-        let Some(change) = self.read(record) else { return };
-        let (present, now) = (change.present, SystemTime::now());
-        let mut events = change.into_events();
-        let mails = match (present, events.pop()) {
-            (Some(_), Some(event)) => self.engine.confirm(event, id, now),
+        let Some(record) = self.read(record) else { return };
+        let (is_confirmation, now) = (record.is_confirmation(), SystemTime::now());
+        let mut events = record.into_events();
+        let mails = match (is_confirmation, events.pop()) {
+            (true, Some(event)) => self.engine.confirm(event, id, now),
             (_, last) => {
                 events.extend(last);
                 self.engine.handle(events, id, now)
@@ -351,24 +351,28 @@ impl Collector {
     /// Makes mails of what a process that is gone had accepted, for those whom it had not told. What HAProxy had answered it
     /// says nothing: this process asks again.
     fn replay(&mut self, orphan: &Orphan, event: &ReplayedEvent) {
-        let Some(change) = self.read(&event.record).filter(|change| change.present.is_none()) else { return };
+        let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation()) else {
+            return;
+        };
         let is_for = |to: &[Recipient]| !orphan.has_told(to, event);
-        let (events, now) = (change.into_events(), SystemTime::now());
+        let (events, now) = (record.into_events(), SystemTime::now());
         let mails = self.engine.take_over(&orphan.token, is_for, events, &event.id, now);
         self.in_flight.mails.extend(mails);
     }
 
-    fn read(&mut self, record: &[u64]) -> Option<Change> {
-        let change = Change::read(record);
-        let Some(change) = change else {
-            log::error!("an event made no sense: {:?}", &record[..record.len().min(16)]);
+    fn read(&mut self, record: &[u64]) -> Option<Record> {
+        let Some(read) = Record::read(record) else {
+            log::error!(
+                "internal error: an event cannot be decoded and is dropped: {:?}; please report this",
+                &record[..record.len().min(16)]
+            );
             self.shared.counters.failed.one();
             return None;
         };
         #[cfg(feature = "fault-injection")]
-        assert!(change.server != "panic-in-the-collector", "asked for");
+        assert!(read.server() != Some("panic-in-the-collector"), "asked for");
         self.count_drops(DROPS_TOLD_EVERY);
-        Some(change)
+        Some(read)
     }
 
     /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is

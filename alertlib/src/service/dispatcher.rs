@@ -115,16 +115,16 @@ struct InFlight {
 
 impl Dispatcher {
     /// A dispatcher over these relays, in their order.
-    pub fn new(relays: Vec<RelayState>, composer: Composer, shared: &Shared, plan: &Config) -> Self {
+    pub fn new(relays: Vec<RelayState>, composer: Composer, shared: &Shared, config: &Config) -> Self {
         Dispatcher {
             relays,
             composer,
             outbox: shared.outbox.clone(),
             counters: shared.counters.clone(),
             expectation: shared.expectation.clone(),
-            sender: plan.routes.first().map(|route| route.from.clone()),
+            sender: config.routes.first().map(|route| route.from.clone()),
             in_vain: 0,
-            retry: plan.retry,
+            retry: config.retry,
             in_flight: None,
             keep_until: None,
         }

@@ -13,11 +13,11 @@ mod rehearsal;
 
 use crate::counters::Counters;
 use crate::engine::{Engine, LONGEST_SILENCE, Silence, TargetId};
-use crate::event::RawChange;
+use crate::event::{Event, Kind, RawChange, write_report};
 use crate::helper::client::{Helper, SharedHelper};
 use crate::message::Composer;
 use crate::queue::Outbox;
-use crate::ring::{self, Full, Ring};
+use crate::ring::{self, Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared, internal_error};
 use crate::service::dispatcher::{Dispatcher, RelayState, Task};
 use crate::service::prewarm::Expectation;
@@ -54,9 +54,9 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Silences that wait for the collector at most.
 const SILENCES: usize = 16;
 
-/// A plan with everything opened that it needs.
+/// A configuration with everything opened that it needs.
 pub struct Prepared {
-    plan: Config,
+    config: Config,
     relays: Vec<RelayState>,
     composer: Composer,
     spool: Option<SpoolDirectory>,
@@ -64,18 +64,18 @@ pub struct Prepared {
     pub warnings: Vec<String>,
 }
 
-/// Looks whether `plan` could be carried out, and leaves no trace. Gives what the administrator should see nevertheless.
+/// Looks whether `config` could be carried out, and leaves no trace. Gives what the administrator should see nevertheless.
 ///
 /// # Errors
 ///
 /// What could not work, for the administrator.
-pub fn check(plan: &Config, user: User) -> Result<Vec<String>, String> {
+pub fn check(config: &Config, user: User) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
-    if let Some(spool) = &plan.spool {
+    if let Some(spool) = &config.spool {
         SpoolDirectory::open(&spool.directory, user.uid, user.gid, spool.max_size)
             .map_err(|why| format!("spool: {why}"))?;
     }
-    for relay in &plan.relays {
+    for relay in &config.relays {
         let judged = match &relay.way {
             RelayKind::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
             RelayKind::Smtp(place) => smtp::check(place, user),
@@ -93,21 +93,21 @@ impl Prepared {
     /// # Errors
     ///
     /// What is missing, for the administrator.
-    pub fn open(plan: Config, user: User, haproxy: Option<String>) -> Result<Self, String> {
+    pub fn open(config: Config, user: User, haproxy: Option<String>) -> Result<Self, String> {
         let mut warnings = Vec::new();
         let mut helper = None;
         let mut relays = Vec::new();
-        for relay in &plan.relays {
-            let transport = open(relay, &plan.host, user, &mut helper, &mut warnings)
+        for relay in &config.relays {
+            let transport = open(relay, &config.host, user, &mut helper, &mut warnings)
                 .map_err(|why| format!("relay '{}': {why}", relay.name))?;
             relays.push(RelayState::new(&relay.name, transport));
         }
-        let composer = Composer::new(&plan, haproxy);
-        let spool = plan.spool.as_ref();
+        let composer = Composer::new(&config, haproxy);
+        let spool = config.spool.as_ref();
         let spool =
             spool.map(|spool| SpoolDirectory::open(&spool.directory, user.uid, user.gid, spool.max_size));
         let spool = spool.transpose().map_err(|why| format!("spool: {why}"))?;
-        Ok(Prepared { plan, relays, composer, spool, warnings })
+        Ok(Prepared { config, relays, composer, spool, warnings })
     }
 }
 
@@ -166,13 +166,13 @@ impl Service {
     ///
     /// The system gives no thread.
     pub fn start(prepared: Prepared) -> io::Result<Self> {
-        let Prepared { plan, relays, composer, spool, .. } = prepared;
+        let Prepared { config, relays, composer, spool, .. } = prepared;
         let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
         let token = format!("{micros:x}-{:x}", std::process::id());
-        let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
+        let engine = Engine::new(&config.routes, config.policy, &config.host);
         let (spool, memory) = match spool {
             Some(place) => {
-                let (spool, memory) = Spool::start(place, &token, plan.queue, &engine.audiences());
+                let (spool, memory) = Spool::start(place, &token, config.queue, &engine.audiences());
                 (Some(Arc::new(spool)), memory)
             }
             None => (None, None),
@@ -181,19 +181,19 @@ impl Service {
         let (silences, wanted_silences) = bounded(SILENCES);
         let is_shared = memory.is_some();
         let shared = Shared {
-            ring: Arc::new(memory.map_or_else(|| Ring::new(plan.queue), Ring::shared)),
+            ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             counters: Arc::default(),
             expectation: Arc::new(Expectation::new()),
             spool,
             unconfirmed_targets: Arc::default(),
         };
-        let dispatcher = Dispatcher::new(relays, composer.clone(), &shared, &plan);
+        let dispatcher = Dispatcher::new(relays, composer.clone(), &shared, &config);
         let workers = Workers {
             ring: shared.ring.clone(),
             collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
             dispatcher: Mutex::new(dispatcher),
-            rehearsal: Box::new(move || rehearse(&plan, &composer)),
+            rehearsal: Box::new(move || rehearse(&config, &composer)),
             is_expecting: AtomicBool::new(false),
         };
         let started = start_threads(workers, shared.spool.clone(), ends);
@@ -213,8 +213,23 @@ impl Service {
     /// The ring is full; the event is counted as dropped.
     pub fn push(&self, change: &RawChange) -> Result<(), Full> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let pushed = self.shared.ring.push(|writer| change.write(now, writer));
-        if change.is_urgent() {
+        self.push_record(change.is_urgent(), |writer| change.write(now, writer))
+    }
+
+    /// Takes one finished event of a source outside of HAProxy's process. `is_confirmation`: it reports the present state of one of
+    /// [`Service::next_unconfirmed`]. Any thread; never blocks, never allocates.
+    ///
+    /// # Errors
+    ///
+    /// The queue is full; the event is counted as dropped.
+    pub fn report(&self, event: &Event, is_confirmation: bool) -> Result<(), Full> {
+        let is_urgent = event.kind == Kind::BackendDown;
+        self.push_record(is_urgent, |writer| write_report(event, is_confirmation, writer))
+    }
+
+    fn push_record(&self, is_urgent: bool, write: impl FnOnce(&mut Writer)) -> Result<(), Full> {
+        let pushed = self.shared.ring.push(write);
+        if is_urgent {
             self.shared.ring.wake();
         }
         match pushed {

@@ -28,8 +28,8 @@ impl Transport for Nowhere {
 }
 
 /// Takes a change of a server that does not exist through everything but a relay. Gives how many mails came of it.
-pub fn rehearse(plan: &Config, composer: &Composer) -> u64 {
-    let engine = Engine::new(&plan.routes, plan.policy, &plan.host);
+pub fn rehearse(config: &Config, composer: &Composer) -> u64 {
+    let engine = Engine::new(&config.routes, config.policy, &config.host);
     let shared = Shared {
         ring: Arc::new(Ring::new(2)),
         outbox: Arc::new(Outbox::new(1, None)),
@@ -39,7 +39,7 @@ pub fn rehearse(plan: &Config, composer: &Composer) -> u64 {
         unconfirmed_targets: Arc::default(),
     };
     let relay = RelayState::new("rehearsal", Box::new(Nowhere));
-    let mut dispatcher = Dispatcher::new(vec![relay], composer.clone(), &shared, plan);
+    let mut dispatcher = Dispatcher::new(vec![relay], composer.clone(), &shared, config);
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     // An empty ring takes one.
     let _ = shared.ring.push(|writer| change().write(now, writer));
@@ -85,7 +85,7 @@ mod tests {
     fn it_goes_all_the_way() {
         let mut settings = Settings::new();
         crate::directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
-        let plan = settings.plan("lb1.example.com").expect("a plan");
-        assert_eq!(rehearse(&plan, &Composer::new(&plan, None)), 1);
+        let config = settings.resolve("lb1.example.com").expect("a configuration");
+        assert_eq!(rehearse(&config, &Composer::new(&config, None)), 1);
     }
 }

@@ -425,7 +425,7 @@ impl Settings {
     /// Fills in the defaults. `machine_name`: used without `email_alert.host-name`.
     ///
     /// Errors are for the administrator: what is wrong with the configuration as a whole, and what to do.
-    pub fn plan(&self, machine_name: &str) -> Result<Config, String> {
+    pub fn resolve(&self, machine_name: &str) -> Result<Config, String> {
         if self.routes.is_empty() && self.native == Some(true) {
             return Err(
                 "'email_alert.native' is on, but no proxy has 'email-alert mailers', and there is no \
@@ -483,7 +483,7 @@ impl Settings {
 
 impl Config {
     /// HAProxy has its statistics page at `url`, which counts if the administrator has not said anything about that.
-    pub fn found_statistics(&mut self, url: &str) {
+    pub fn set_found_statistics(&mut self, url: &str) {
         if self.statistics.is_some() {
             return;
         }
@@ -542,7 +542,7 @@ pub fn sample_config() -> Config {
     let to = WrittenAddress::Address("ops@example.com".parse().expect("an address"));
     let route = Route { to: vec![to], from: None, about: vec![], kinds: Kinds::usual(), level: Level::Debug };
     let settings = Settings { routes: vec![route], ..Settings::new() };
-    settings.plan("lb1.example.com").expect("a plan")
+    settings.resolve("lb1.example.com").expect("a configuration")
 }
 
 #[cfg(test)]

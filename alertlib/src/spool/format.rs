@@ -43,7 +43,7 @@
 //! backend. `about` is `changes`, `reminder` or `silence <pattern> <reason>`. A file that differs in anything is no mail; the
 //! number in the first line changes when the format does.
 
-use crate::event::{Check, Event, Health, Kind, Level};
+use crate::event::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
 use crate::notification::{FlapPhase, Incident, Item, MOST_REFERENCES, Notification, Trigger};
 use crate::settings::{BAD_STARTS, Recipient, is_bad_in_address};
 use crate::text::visible;
@@ -242,7 +242,17 @@ impl Writer {
             self.line("via", via);
         }
         self.known("address", &event.address);
-        self.line("usable", &format!("{} {}", event.active, event.backup));
+        if let Some(usable) = event.usable {
+            self.line("usable", &format!("{} {}", usable.active, usable.backup));
+        }
+        if event.provenance != Provenance::Process {
+            self.line("source", &(event.provenance as usize).to_string());
+        }
+        match event.accuracy {
+            Accuracy::Exact => {}
+            Accuracy::Second => self.line("accuracy", "second"),
+            Accuracy::Since(before) => self.time("accuracy", before),
+        }
     }
 
     pub(super) fn item(&mut self, item: &Item) {
@@ -259,6 +269,12 @@ impl Writer {
         let Incident { since, why, changes } = incident;
         self.line("incident", &format!("{} {changes} {why}", nanos(*since)));
     }
+}
+
+/// `2 0`: active and backup servers.
+fn usable(word: &str) -> Option<Usable> {
+    let (active, backup) = word.split_once(' ')?;
+    Some(Usable { active: active.parse().ok()?, backup: backup.parse().ok()? })
 }
 
 /// The lines that are left.
@@ -347,10 +363,14 @@ impl<'a> Parser<'a> {
         let cause = self.known("cause");
         let via = self.maybe("via");
         let address = self.known("address");
-        let (active, backup) = self.word("usable", |word| {
-            let (active, backup) = word.split_once(' ')?;
-            Some((active.parse().ok()?, backup.parse().ok()?))
-        })?;
+        let usable = if self.has("usable") { Some(self.word("usable", usable)?) } else { None };
+        let provenance = self.number_if_known::<usize>("source")?.unwrap_or_default();
+        let provenance = *Provenance::ALL.get(provenance).ok_or("its 'source' is unknown")?;
+        let accuracy = match self.maybe("accuracy").as_deref() {
+            None => Accuracy::Exact,
+            Some("second") => Accuracy::Second,
+            Some(before) => Accuracy::Since(time(before).ok_or("its 'accuracy' is unknown")?),
+        };
         Ok(Event {
             when,
             kind,
@@ -365,8 +385,9 @@ impl<'a> Parser<'a> {
             cause,
             via,
             address,
-            active,
-            backup,
+            usable,
+            provenance,
+            accuracy,
         })
     }
 
@@ -488,7 +509,7 @@ mod tests {
                 ..Check::default()
             }),
             address: "10.0.0.7:8080".into(),
-            active: 2,
+            usable: Some(Usable { active: 2, backup: 0 }),
             ..sample()
         };
         let incident = Incident { since: event.when, why: event.why().into(), changes: 1 };
@@ -541,10 +562,17 @@ mod tests {
                 kind: Kind::Ready,
                 health: Health::Up,
                 cause: "out of: order".into(),
-                backup: 7,
+                usable: Some(Usable { active: 2, backup: 7 }),
                 ..sample()
             },
             Event {
+                usable: None,
+                provenance: Provenance::LogFile,
+                accuracy: Accuracy::Since(SystemTime::UNIX_EPOCH),
+                ..sample()
+            },
+            Event {
+                accuracy: Accuracy::Second,
                 check: Some(agent),
                 via: Some("origin/server1".into()),
                 address: "[::1]:80".into(),
@@ -602,7 +630,7 @@ mod tests {
         for end in 0..file().len() {
             assert!(decode(&file()[..end]).is_err(), "{end}");
         }
-        const OPTIONAL: [&str; 10] = [
+        const OPTIONAL: [&str; 11] = [
             "to:",
             "to-local",
             "done",
@@ -613,6 +641,7 @@ mod tests {
             "check-duration",
             "address",
             "incident",
+            "usable",
         ];
         let whole = file();
         let lines: Vec<&str> = whole.lines().collect();

@@ -7,7 +7,7 @@ use fastrand::Rng;
 use haproxy_email_alert::{
     directive,
     engine::Engine,
-    event::{Check, Event, Health, Kind, Level},
+    event::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable},
     message::Composer,
     notification::Notification,
     settings::Settings,
@@ -80,8 +80,9 @@ fn event(when: SystemTime, backend: u32, server: u32, kind: Kind) -> Event {
         cause: String::new(),
         via: None,
         address: format!("10.0.{backend}.{server}:8080"),
-        active: SERVERS,
-        backup: 0,
+        usable: Some(Usable { active: SERVERS, backup: 0 }),
+        provenance: Provenance::Process,
+        accuracy: Accuracy::Exact,
     }
 }
 
@@ -99,7 +100,7 @@ fn size_of(composer: &Composer, mail: &Notification) -> usize {
 fn main() {
     let mut settings = Settings::new();
     directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
-    let plan = settings.plan("lb1.example.com").expect("a plan");
+    let plan = settings.resolve("lb1.example.com").expect("a plan");
     let day = day(&mut Rng::with_seed(7));
     let (changes, end) = (day.len(), day[0].when + SECOND * 24 * 3600);
     let (mut engine, mut mails) = (Engine::new(&plan.routes, plan.policy, &plan.host), Vec::new());

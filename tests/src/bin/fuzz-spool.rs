@@ -80,7 +80,7 @@ fn main() -> ExitCode {
     let (mut random, start) = (Rng::with_seed(seed), Instant::now());
     let mut settings = Settings::new();
     directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
-    let plan = settings.plan("lb1.example.com").expect("a plan");
+    let plan = settings.resolve("lb1.example.com").expect("a plan");
     let composer = Composer::new(&plan, Some("2.6.12".into()));
     // Those that were taken for mails are damaged further.
     let mut files: Vec<String> = SEEDS.map(str::to_owned).to_vec();

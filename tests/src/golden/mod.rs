@@ -59,7 +59,7 @@ impl World {
             });
             directive::parse(&mut settings, &words.collect::<Vec<&str>>()).expect("a directive");
         }
-        let plan = settings.plan("lb1.example.com").expect("a plan");
+        let plan = settings.resolve("lb1.example.com").expect("a plan");
         let now = SystemTime::UNIX_EPOCH + NIGHT;
         let zone = jiff::tz::TimeZone::fixed(jiff::tz::offset(1));
         let composer = Composer::new(&plan, Some("2.6.12-1+deb12u3".to_owned()));

@@ -88,9 +88,10 @@ impl GroupState {
         }
         let size = |(proxy, _, last): (&str, u32, &Event)| {
             let lost = lost.get(proxy).map_or(0, |lost| *lost as u32);
-            (proxy.to_owned(), last.active.saturating_add(last.backup).saturating_add(lost))
+            let usable = last.usable?;
+            Some((proxy.to_owned(), usable.active.saturating_add(usable.backup).saturating_add(lost)))
         };
-        latest.into_iter().map(size).collect()
+        latest.into_iter().filter_map(size).collect()
     }
 
     /// The audience knows this now, from the mail that would begin the thread `own`.

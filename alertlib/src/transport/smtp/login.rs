@@ -201,12 +201,12 @@ mod tests {
         for line in ["email_alert ops@example.com", &relay] {
             crate::directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);
         }
-        let plan = settings.plan("lb1").expect("a plan");
-        let Some(settings::RelayKind::Smtp(smtp)) = plan.relays.first().map(|relay| &relay.way) else {
+        let config = settings.resolve("lb1").expect("a configuration");
+        let Some(settings::RelayKind::Smtp(smtp)) = config.relays.first().map(|relay| &relay.way) else {
             panic!("not SMTP")
         };
         let login = Login::open(smtp.login.as_ref().expect("a login")).expect("a password");
-        let printed = format!("{settings:?} {plan:?} {login:?} {:?}", settings.relays);
+        let printed = format!("{settings:?} {config:?} {login:?} {:?}", settings.relays);
         std::fs::remove_file(&path).expect("our own file");
         assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
         assert!(matches!(&login.secret, Secret::Password(password) if **password == *b"hunter2"));

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Finished events in the ring, from sources outside of HAProxy's process: [`write`] and [`read`].
+//!
+//! A source such as the stats socket or a log file has no HAProxy-internal numbers to derive an event from: it knows the event
+//! itself. Longer texts than the limits here are cut, and marked as cut.
+
+use super::record::{TextLimits, read_texts, write_texts};
+use super::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
+use crate::ring::Writer;
+use std::time::{Duration, SystemTime};
+
+/// First word of a record that is a finished event. A change begins with its time, which is never this number: it is in the year
+/// 2554, the last nanosecond that 64 bits can hold.
+pub const MARK: u64 = u64::MAX;
+
+/// Words behind the mark: time, accuracy, the packed enumerations, check code, check duration, active and backup servers.
+const NUMBERS: usize = 7;
+
+/// Bytes of: proxy, server, sentence, former state, cause, via, address, check status, check reason, check info.
+const LIMITS: TextLimits<10> = TextLimits([320, 320, 400, 16, 128, 240, 64, 16, 64, 256]);
+
+const _: () = assert!(LIMITS.words() + 1 + NUMBERS <= crate::ring::RECORD_WORDS);
+
+const IS_LISTEN: u64 = 1;
+const HAS_SERVER: u64 = 2;
+const HAS_VIA: u64 = 4;
+const HAS_CHECK: u64 = 8;
+const IS_AGENT: u64 = 16;
+const IS_CONFIRMATION: u64 = 32;
+
+/// A number that is not known.
+const UNKNOWN: u64 = u64::MAX;
+/// Accuracy: exact. Other values: see [`SECOND`], and the earlier of two times otherwise.
+const EXACT: u64 = 0;
+/// Accuracy: to the second.
+const SECOND: u64 = 1;
+
+/// Writes an event as a record that [`read`] reads. `is_confirmation`: it reports the present state of an unconfirmed target.
+pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
+    let check = event.check.as_ref();
+    let mut flags = 0;
+    for (bit, is_set) in [
+        (IS_LISTEN, event.is_listen),
+        (HAS_SERVER, event.server.is_some()),
+        (HAS_VIA, event.via.is_some()),
+        (HAS_CHECK, check.is_some()),
+        (IS_AGENT, check.is_some_and(|check| check.agent)),
+        (IS_CONFIRMATION, is_confirmation),
+    ] {
+        flags |= if is_set { bit } else { 0 };
+    }
+    let enumerations = flags
+        | (event.kind as u64) << 8
+        | (event.health as u64) << 16
+        | (event.level as u64) << 24
+        | (event.provenance as u64) << 32;
+    let code = check.and_then(|check| check.code).map_or(UNKNOWN, |code| u64::from(code as u32));
+    let duration = check.and_then(|check| check.duration).map_or(UNKNOWN, |time| time.as_millis() as u64);
+    let usable = |number: fn(Usable) -> u32| event.usable.map_or(UNKNOWN, |usable| number(usable).into());
+    // The longest event fits into a record, see above.
+    writer.word(MARK);
+    writer.words([
+        nanos(event.when),
+        match event.accuracy {
+            Accuracy::Exact => EXACT,
+            Accuracy::Second => SECOND,
+            Accuracy::Since(before) => nanos(before).max(SECOND + 1),
+        },
+        enumerations,
+        code,
+        duration,
+        usable(|usable| usable.active),
+        usable(|usable| usable.backup),
+    ]);
+    let empty = Check::default();
+    let check = check.unwrap_or(&empty);
+    let texts = [
+        &event.proxy,
+        event.server.as_ref().unwrap_or(&empty.info),
+        &event.sentence,
+        &event.was,
+        &event.cause,
+        event.via.as_ref().unwrap_or(&empty.info),
+        &event.address,
+        &check.status,
+        &check.reason,
+        &check.info,
+    ];
+    write_texts(texts.map(|text| text.as_bytes()), &LIMITS, writer);
+}
+
+/// The event of a record, behind its mark, and `is_confirmation`. `None`: its numbers make no sense.
+pub fn read(record: &[u64]) -> Option<(Event, bool)> {
+    let (&[when, accuracy, enumerations, code, duration, active, backup], texts) =
+        record.split_first_chunk::<NUMBERS>()?;
+    let texts = read_texts(texts, &LIMITS)?;
+    let [proxy, server, sentence, was, cause, via, address, status, reason, info] = texts;
+    let has = |bit: u64| enumerations & bit != 0;
+    let number = |place: u32| (enumerations >> place & 0xff) as usize;
+    let kind = *Kind::ALL.get(number(8)).or((number(8) == Kind::Gone as usize).then_some(&Kind::Gone))?;
+    let known = |word: u64| u32::try_from(word).ok();
+    let event = Event {
+        when: time(when)?,
+        kind,
+        health: *Health::ALL.get(number(16))?,
+        level: *Level::ALL.get(number(24))?,
+        proxy,
+        is_listen: has(IS_LISTEN),
+        server: has(HAS_SERVER).then_some(server),
+        sentence,
+        was,
+        check: has(HAS_CHECK).then(|| Check {
+            agent: has(IS_AGENT),
+            status,
+            reason,
+            code: known(code).map(|code| code as i32),
+            info,
+            duration: (duration != UNKNOWN).then(|| Duration::from_millis(duration)),
+        }),
+        cause,
+        via: has(HAS_VIA).then_some(via),
+        address,
+        usable: known(active).zip(known(backup)).map(|(active, backup)| Usable { active, backup }),
+        provenance: *Provenance::ALL.get(number(32))?,
+        accuracy: match accuracy {
+            EXACT => Accuracy::Exact,
+            SECOND => Accuracy::Second,
+            before => Accuracy::Since(time(before)?),
+        },
+    };
+    Some((event, has(IS_CONFIRMATION)))
+}
+
+fn nanos(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
+}
+
+fn time(nanos: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Record, sample};
+    use crate::ring::Ring;
+    use crate::text::CUT;
+
+    fn through_the_ring(event: &Event, is_confirmation: bool) -> Option<Record> {
+        let (ring, mut record) = (Ring::new(1), Vec::new());
+        ring.push(|writer| write(event, is_confirmation, writer)).expect("room");
+        assert_eq!(ring.peek(0, &mut record), Some(0));
+        Record::read(&record)
+    }
+
+    #[test]
+    fn an_event_comes_out_of_the_ring_as_it_went_in() {
+        let check = Check {
+            agent: true,
+            status: "L7STS".into(),
+            reason: "Layer7 wrong status".into(),
+            code: Some(503),
+            info: "Service Unavailable".into(),
+            duration: Some(Duration::from_millis(12)),
+        };
+        let before = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+        for event in [
+            sample(),
+            Event { usable: None, server: None, kind: Kind::BackendDown, ..sample() },
+            Event { check: Some(check.clone()), via: Some("be/s2".into()), is_listen: true, ..sample() },
+            Event { check: Some(Check { code: None, duration: None, ..check }), ..sample() },
+            Event { provenance: Provenance::StatsSocket, accuracy: Accuracy::Since(before), ..sample() },
+            Event {
+                provenance: Provenance::LogFile,
+                accuracy: Accuracy::Second,
+                kind: Kind::Gone,
+                ..sample()
+            },
+        ] {
+            for is_confirmation in [false, true] {
+                let record = Record::Event { event: Box::new(event.clone()), is_confirmation };
+                assert_eq!(through_the_ring(&event, is_confirmation), Some(record));
+            }
+        }
+    }
+
+    #[test]
+    fn long_and_hostile_texts_are_cut_and_made_visible() {
+        let long = "x".repeat(70_000);
+        let event =
+            Event { proxy: long.clone(), sentence: long, server: Some("\u{1b}[2J\n".into()), ..sample() };
+        let Some(Record::Event { event, .. }) = through_the_ring(&event, false) else { panic!("no event") };
+        assert_eq!((event.proxy.len(), event.sentence.len()), (320 + CUT.len(), 400 + CUT.len()));
+        assert_eq!(event.server.as_deref(), Some("<U+001B>[2J<U+000A>"));
+    }
+
+    #[test]
+    fn a_record_that_is_no_event_is_refused() {
+        assert_eq!(Record::read(&[MARK]), None);
+        let mut record = vec![MARK, 0, 0, 0xff00, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Record::read(&record), None);
+        record[3] = 0;
+        assert!(Record::read(&record).is_some());
+    }
+}

@@ -9,7 +9,6 @@
 mod collector;
 mod dispatcher;
 mod prewarm;
-mod rehearsal;
 
 use crate::counters::Counters;
 use crate::engine::{Engine, LONGEST_SILENCE, Silence, TargetId};
@@ -21,7 +20,6 @@ use crate::ring::{self, Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared, internal_error};
 use crate::service::dispatcher::{Dispatcher, RelayState, Task};
 use crate::service::prewarm::Expectation;
-use crate::service::rehearsal::rehearse;
 use crate::settings::{Config, OUTBOX, Pattern, Relay, RelayKind};
 use crate::spool::{Spool, SpoolDirectory};
 use crate::sys::User;
@@ -34,7 +32,6 @@ use nix::unistd::Pid;
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
@@ -188,13 +185,11 @@ impl Service {
             spool,
             unconfirmed_targets: Arc::default(),
         };
-        let dispatcher = Dispatcher::new(relays, composer.clone(), &shared, &config);
+        let dispatcher = Dispatcher::new(relays, composer, &shared, &config);
         let workers = Workers {
             ring: shared.ring.clone(),
             collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
             dispatcher: Mutex::new(dispatcher),
-            rehearsal: Box::new(move || rehearse(&config, &composer)),
-            is_expecting: AtomicBool::new(false),
         };
         let started = start_threads(workers, shared.spool.clone(), ends);
         if let Err(error) = started {
@@ -373,25 +368,15 @@ struct Workers {
     ring: Arc<Ring>,
     collector: Mutex<Collector>,
     dispatcher: Mutex<Dispatcher>,
-    rehearsal: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// A change may come soon: who collects then rehearses now.
-    is_expecting: AtomicBool,
 }
 
 impl Workers {
     /// The whole life of one of the threads.
     fn join(&self) {
         let Some(me) = self.ring.collect_here() else { return };
-        self.rehearse();
         while catch_unwind(AssertUnwindSafe(|| self.work(me))).is_err() {
             // Who collects shall see what became of it.
             self.ring.wake();
-        }
-    }
-
-    fn rehearse(&self) {
-        if catch_unwind(AssertUnwindSafe(|| (self.rehearsal)())).is_err() {
-            log::error!("{}", internal_error("rehearsal", "no alert is lost"));
         }
     }
 
@@ -414,9 +399,6 @@ impl Workers {
     /// Collects until there is something for the dispatcher to do. Nobody else collects before the first of the results is dropped.
     fn collect(&self, me: ring::Collector) -> (MutexGuard<'_, Collector>, MutexGuard<'_, Dispatcher>, Task) {
         let mut collector = self.collector();
-        if self.is_expecting.swap(false, Relaxed) {
-            self.rehearse();
-        }
         loop {
             let rest = collector.collect(|| {
                 if let Some(mut dispatcher) = self.idle_mailer() {
@@ -426,10 +408,7 @@ impl Workers {
             let due = match self.idle_mailer() {
                 Some(mut dispatcher) => match dispatcher.next_task() {
                     Task::Wait(due) => due,
-                    task => {
-                        self.is_expecting.store(matches!(task, Task::GetReady(_)), Relaxed);
-                        return (collector, dispatcher, task);
-                    }
+                    task => return (collector, dispatcher, task),
                 },
                 None => None,
             };

@@ -483,12 +483,10 @@ enum haproxy_email_alert_result haproxy_email_alert_start(void);
 enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_alert_event *event);
 
 /**
- * An event may come within <within_ms> milliseconds: the next result of a check could decide on a server. The library then
- * opens a session with the relay, so that the mail finds it open, unless it did so in vain a short while ago (after one time
- * it does not for a minute, after each further one for twice as long, up to an hour). More than a minute is no news. Zero: the
- * event comes now, as soon as HAProxy is through with it; the library wakes up, and begins to connect under the same
- * condition. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at
- * most.
+ * A hint: an event may come within <within_ms> milliseconds, because the next result of a check could decide on a server. The
+ * library opens a session with the relay, so that the mail finds it open. If no event follows, the session is closed and
+ * further hints are ignored for 1 minute, doubling up to 1 hour. A hint of 0, or of more than 60000, is ignored. Any thread,
+ * under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
  *
  * Returns OK, or ERR_NOT_RUNNING before the start and after the stop.
  */

@@ -95,8 +95,6 @@ struct Asleep {
     who: AtomicUsize,
     /// The ticket that is worth waking up for.
     until: AtomicU64,
-    /// It was woken for a record that was still to come.
-    announced: AtomicBool,
 }
 
 /// A cache line of its own, so that pushers and the collector do not slow each other down.
@@ -165,11 +163,7 @@ impl Ring {
         Ring {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
-            asleep: Line(Asleep {
-                who: AtomicUsize::new(0),
-                until: AtomicU64::new(0),
-                announced: AtomicBool::new(false),
-            }),
+            asleep: Line(Asleep { who: AtomicUsize::new(0), until: AtomicU64::new(0) }),
             woken: AtomicBool::new(false),
             collectors: Default::default(),
             ready: AtomicU64::new(0),
@@ -241,34 +235,22 @@ impl Ring {
         self.wake_from(u64::MAX);
     }
 
-    /// A record is about to be pushed: if it would wake the collector, that is done now, so that it is awake when the record comes.
-    /// Any thread; never blocks.
-    pub fn announce(&self) {
-        let next = self.tail.0.load(Relaxed) & !CLOSED;
-        if let Some(collector) = self.sleeper_until(next) {
-            self.asleep.0.announced.store(true, Relaxed);
-            collector.unpark();
-        }
-    }
-
     /// Wakes the collector if it sleeps, and not until a later ticket than this.
     fn wake_from(&self, ticket: u64) {
-        if let Some(collector) = self.sleeper_until(ticket) {
-            collector.unpark();
-        }
-    }
-
-    /// The collector, if it sleeps, and not until a later ticket than this: the caller has to wake it, nobody else will.
-    fn sleeper_until(&self, ticket: u64) -> Option<&Thread> {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         fence(SeqCst);
-        let Asleep { who, until, .. } = &self.asleep.0;
+        let Asleep { who, until } = &self.asleep.0;
         // Acquire: who sees the collector asleep sees who it is, and until when it sleeps.
         let sleeper = who.load(Acquire);
         let is_mine = sleeper > 0
             && ticket >= until.load(Relaxed)
             && who.compare_exchange(sleeper, 0, Relaxed, Relaxed).is_ok();
-        if is_mine { self.collectors[sleeper - 1].get() } else { None }
+        // The thread that clears the flag wakes the collector: no other one will.
+        if let (true, Some(collector)) =
+            (is_mine, sleeper.checked_sub(1).and_then(|seat| self.collectors[seat].get()))
+        {
+            collector.unpark();
+        }
     }
 
     /// Copies a record into `record` (cleared first) and gives its ticket: the oldest one, or one that so many others are
@@ -340,16 +322,9 @@ impl Ring {
     }
 
     /// Sleeps until there are `enough` records (at least 1), [`Ring::wake`] or [`Ring::close`] was called or `timeout` has
-    /// passed; or until the last of these records was announced. True: it was. By the collector only, which is `me`.
-    pub fn sleep_until_pushed(
-        &self,
-        me: Collector,
-        enough: u64,
-        timeout: Option<std::time::Duration>,
-    ) -> bool {
-        let Asleep { who, until, announced } = &self.asleep.0;
-        // What was announced while it was awake has come, or comes.
-        announced.store(false, Relaxed);
+    /// passed. By the collector only, which is `me`.
+    pub fn sleep_until_pushed(&self, me: Collector, enough: u64, timeout: Option<std::time::Duration>) {
+        let Asleep { who, until } = &self.asleep.0;
         until.store(self.head.0.load(Relaxed) + enough - 1, Relaxed);
         who.store(me.0 + 1, Release);
         fence(SeqCst);
@@ -363,16 +338,6 @@ impl Ring {
             }
         }
         who.store(0, Relaxed);
-        announced.load(Relaxed)
-    }
-
-    /// Stays awake until there are `enough` records, but no longer than this. By the collector only.
-    #[cfg(not(loom))]
-    pub fn look_out(&self, enough: u64, time: std::time::Duration) {
-        let start = std::time::Instant::now();
-        while self.len() < enough && start.elapsed() < time {
-            yield_now();
-        }
     }
 }
 

@@ -208,19 +208,15 @@ static void email_alert_report_server(struct server *s, const struct email_alert
 	haproxy_email_alert(&event);
 }
 
-/* Has the library get ready if the result of <check> changes the status of server
- * <s>, which is applied and logged next, or if the next one may do so. If many say
- * so at once, the library hears the first.
+/* Has the library open a session with the relay if the next result of <check> may
+ * change the server's status. Of many hints at once the library takes the first.
  */
-static inline void email_alert_expect(const struct server *s, const struct check *check)
+static inline void email_alert_prewarm(const struct check *check)
 {
 	int failed = check->result < CHK_RES_PASSED;
-	int is_up = s->next_state != SRV_ST_STOPPED;
 
-	if (failed ? is_up && !check->health : !is_up && check->health >= check->rise)
-		haproxy_email_alert_prewarm(0);
 	/* "rise" successes less one that are left, or missing */
-	else if (check->health && check->health == (failed ? check->rise : check->rise - 1))
+	if (check->health && check->health == (failed ? check->rise : check->rise - 1))
 		haproxy_email_alert_prewarm(srv_getinter(check) + check->inter);
 }
 
@@ -237,7 +233,7 @@ static void email_alert_report_check(struct server *s, const struct check *check
 	if (email_alert_is_mute())
 		return;
 
-	email_alert_expect(s, check);
+	email_alert_prewarm(check);
 	if (!email_alert.wants_checks || !(s->proxy->options2 & PR_O2_LOGHCHKS))
 		return;
 

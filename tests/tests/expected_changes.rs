@@ -119,41 +119,6 @@ fn what_was_expected_in_vain_ends_the_session_and_is_not_believed_again_soon() {
     assert!(sessions()[2].began < site.changed("UP"), "{}", site.haproxy.log().story());
 }
 
-/// A HAProxy whose server `web/first` changes with the first check that says so: no failed check announces it.
-fn at_once(setup: Setup, server: &Backend) -> (Haproxy, Backend) {
-    let other = Backend::tcp();
-    let first = format!("server first {} check inter 50ms fall 1 rise 1", server.address());
-    let second = format!("server other {}", other.address());
-    (setup.backend("web", &[&first, &second]).threads(2).jailed().start(), other)
-}
-
-#[test]
-fn a_change_that_comes_at_once_is_expected_while_haproxy_makes_it() {
-    let (relay, server) = (Relay::start(), Backend::tcp());
-    // Nobody is mailed of it, so that what was begun is seen to be given up.
-    let (haproxy, _other) = at_once(Setup::mailing_through(&relay).events("backend-up"), &server);
-    server.goes_down();
-    haproxy.log().wait_for("Server web/first is DOWN");
-    let sessions = || relay.sessions();
-    until_true("the end of the session", || sessions().first().is_some_and(|s| s.end.is_some()));
-    assert_eq!(sessions()[0].commands, ["QUIT"], "{}", relay.story());
-    // That was in vain: the relay is not bothered again soon.
-    server.comes_back();
-    haproxy.log().wait_for("Server web/first is UP");
-    throughout(INTER, || (sessions().len() > 1).then(|| relay.story()));
-}
-
-#[test]
-fn the_mail_takes_the_connection_that_was_begun_for_it() {
-    let (relay, server) = (Relay::start(), Backend::tcp());
-    let (_haproxy, _other) = at_once(Setup::mailing_through(&relay), &server);
-    server.goes_down();
-    relay.wait_for_mails(1);
-    server.comes_back();
-    relay.wait_for_mails(2);
-    assert_eq!(relay.sessions().len(), 1, "{}", relay.story());
-}
-
 #[test]
 fn a_relay_that_is_away_is_found_out_before_there_is_a_mail() {
     let (first, second) = (Relay::start(), Relay::start());

@@ -186,37 +186,6 @@ fn a_push_wakes_the_sleeping_collector() {
 }
 
 #[test]
-fn who_would_be_woken_by_a_record_is_awake_before_it_comes() {
-    const LONG: Option<std::time::Duration> = Some(std::time::Duration::from_secs(20));
-    let ring = Arc::new(Ring::new(8));
-    let announcer = ring.clone();
-    let me = ring.collect_here().expect("a seat");
-    let is_asleep = |ring: &Ring| ring.asleep.0.who.load(SeqCst) == 1;
-    let thread = std::thread::spawn(move || {
-        let wait = || {
-            (0..1_000_000)
-                .find(|_| {
-                    std::thread::yield_now();
-                    is_asleep(&announcer)
-                })
-                .expect("it sleeps")
-        };
-        wait();
-        announcer.announce();
-        wait();
-        announcer.announce();
-        assert!(is_asleep(&announcer), "one record is not enough for it");
-        announcer.wake();
-    });
-    assert!(ring.sleep_until_pushed(me, 1, LONG));
-    assert!(!ring.sleep_until_pushed(me, 2, LONG));
-    thread.join().expect("announcer");
-    // Nobody sleeps: it is no news later.
-    ring.announce();
-    assert!(!ring.sleep_until_pushed(me, 1, Some(std::time::Duration::from_millis(1))));
-}
-
-#[test]
 fn who_waits_for_more_is_not_woken_for_less() {
     const LONG: std::time::Duration = std::time::Duration::from_millis(200);
     let ring = Arc::new(Ring::new(8));

@@ -197,15 +197,6 @@ impl Dispatcher {
         }
     }
 
-    /// A change comes, and maybe a mail: begins to connect, unless that was in vain lately. Waits for nothing.
-    pub fn get_ready_early(&mut self) {
-        // With a session, or while one may come.
-        if self.keep_until.is_none() && !self.expectation.rests() {
-            self.asks_maybe_in_vain(Duration::ZERO);
-            self.get_ready();
-        }
-    }
-
     /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
     pub fn get_ready(&mut self) {
         let now = Instant::now();

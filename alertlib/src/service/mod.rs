@@ -42,9 +42,6 @@ const STACK: usize = 512 * 1024;
 /// What is younger may be lost when the machine loses power.
 const SYNC_EVERY: Duration = Duration::from_millis(500);
 
-/// A change that was announced comes within this time: HAProxy has to apply it and to write its log line before.
-const ANNOUNCED: Duration = Duration::from_micros(500);
-
 /// How long a stop waits for threads that have nothing to deliver.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -234,12 +231,9 @@ impl Service {
         pushed
     }
 
-    /// A change may come `within` this time: a relay should be ready for its mail. Zero: it comes now. Any thread; never blocks, never
-    /// allocates.
+    /// A change may come `within` this time: a relay should be ready for its mail. Any thread; never blocks, never allocates.
     pub fn expect(&self, within: Duration) {
-        if within.is_zero() {
-            self.shared.ring.announce();
-        } else if self.shared.expectation.expect(within) {
+        if self.shared.expectation.expect(within) {
             self.shared.ring.wake();
         }
     }
@@ -415,12 +409,7 @@ impl Workers {
             self.ring.prefault(shared_memory::bring);
             let due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let time = [rest.time, due].into_iter().flatten().min();
-            if self.ring.sleep_until_pushed(me, rest.records, time) {
-                if let Some(mut dispatcher) = self.idle_mailer() {
-                    dispatcher.get_ready_early();
-                }
-                self.ring.look_out(rest.records, ANNOUNCED);
-            }
+            self.ring.sleep_until_pushed(me, rest.records, time);
         }
     }
 

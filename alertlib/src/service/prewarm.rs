@@ -43,11 +43,6 @@ impl Expectation {
         true
     }
 
-    /// Is nobody heard now?
-    pub fn rests(&self) -> bool {
-        self.now() < self.deaf_until.load(Relaxed)
-    }
-
     /// When the change should have come that is expected, once. By the dispatcher.
     pub fn take(&self) -> Option<Instant> {
         let until = Some(self.until.swap(0, Relaxed)).filter(|until| *until > 0)?;
@@ -104,10 +99,9 @@ mod tests {
         assert!(!expectation.expect(Duration::ZERO));
         assert!(!expectation.expect(LONGEST + Duration::from_millis(1)));
         expectation.rest(SOON);
-        assert!(expectation.rests() && !expectation.expect(SOON));
+        assert!(!expectation.expect(SOON));
         assert_eq!(expectation.take(), None);
         expectation.rest(Duration::ZERO);
-        assert!(!expectation.rests());
         assert!(expectation.expect(SOON));
     }
 

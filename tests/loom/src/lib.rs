@@ -111,27 +111,6 @@ mod tests {
         }
     }
 
-    /// Who was woken too early for a record is awake when it comes, or is woken again.
-    #[test]
-    fn a_record_that_was_announced_is_not_slept_through() {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = Some(PREEMPTIONS);
-        model.check(|| {
-            let ring = Arc::new(Ring::new(1));
-            let pusher = ring.clone();
-            let pushing = loom::thread::spawn(move || {
-                pusher.announce();
-                pusher.push(|writer| _ = writer.words([1])).expect("room");
-            });
-            let me = ring.collect_here().expect("a seat");
-            let mut record = Vec::new();
-            while ring.peek(0, &mut record).is_none() {
-                ring.sleep_until_pushed(me, 1, None);
-            }
-            pushing.join().expect("a pusher");
-        });
-    }
-
     /// Whoever collects sees what was there before the wake, however sleepy it is.
     #[test]
     fn a_nudge_is_not_slept_through() {

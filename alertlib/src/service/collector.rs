@@ -127,14 +127,14 @@ impl Collector {
         }
     }
 
-    /// Does what is to be done now; as soon as there is a mail to be sent, calls `mail_comes`. Gives when to come back.
-    pub fn collect(&mut self, mail_comes: impl Fn()) -> Rest {
+    /// Does what is to be done now. Returns when to come back.
+    pub fn collect(&mut self) -> Rest {
         let stopping = self.shared.ring.is_closed();
         if !stopping {
             self.maintain_spool();
         }
         let mut came = false;
-        while self.drain_batch(&mail_comes) {
+        while self.drain_batch() {
             came = true;
         }
         self.emit_due();
@@ -161,7 +161,7 @@ impl Collector {
     }
 
     /// Takes what the ring has, up to a bound. False: nothing.
-    fn drain_batch(&mut self, mail_comes: impl Fn()) -> bool {
+    fn drain_batch(&mut self) -> bool {
         let mut record = std::mem::take(&mut self.record);
         let most = if self.shared.spool.is_some() { TOGETHER } else { 1 };
         while self.in_flight.read < most {
@@ -174,9 +174,6 @@ impl Collector {
             self.take_silences();
             let id = format!("{}.{ticket}", self.token);
             self.process(&record, &id);
-            if !self.in_flight.mails.is_empty() {
-                mail_comes();
-            }
             self.in_flight.made += 1;
             self.in_flight.next = ticket + 1;
             self.update_progress();

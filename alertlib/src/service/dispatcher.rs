@@ -130,7 +130,7 @@ impl Dispatcher {
         }
     }
 
-    /// What is to be done now; of a mail that is to be sent the relay hears already. Waits for nothing.
+    /// The next thing to do. Waits for nothing.
     pub fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
@@ -143,10 +143,7 @@ impl Dispatcher {
             None => self.outbox.next(now),
         };
         match next {
-            Next::Send(entry) => {
-                self.begin(&entry);
-                Task::Send(entry)
-            }
+            Next::Send(entry) => Task::Send(entry),
             Next::WaitUntil(due) => match self.expectation.take() {
                 Some(until) if until > now && !self.outbox.is_draining() => Task::GetReady(until),
                 _ if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
@@ -194,25 +191,6 @@ impl Dispatcher {
         if let Some(lost) = self.in_flight.take() {
             self.counters.failed.many(lost.copies);
             self.outbox.complete(lost.stored);
-        }
-    }
-
-    /// A mail comes: the relay wakes up and greets while it is made. Waits for nothing.
-    pub fn get_ready(&mut self) {
-        let now = Instant::now();
-        if let Some(relay) = self.next_station(now) {
-            relay.transport.get_ready();
-            // Should it not come, after all.
-            self.keep_until = Some(now + KEEP);
-        }
-    }
-
-    /// The relay hears of this mail before it is made.
-    fn begin(&mut self, entry: &Entry) {
-        self.get_ready();
-        let small = entry.mail.as_deref().filter(|(mail, _)| mail.items.len() == 1);
-        if let (Some((mail, left)), Some(relay)) = (small, self.next_station(Instant::now())) {
-            relay.transport.begin(&mail.from, left);
         }
     }
 

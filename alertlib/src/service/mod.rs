@@ -394,11 +394,7 @@ impl Workers {
     fn collect(&self, me: ring::Collector) -> (MutexGuard<'_, Collector>, MutexGuard<'_, Dispatcher>, Task) {
         let mut collector = self.collector();
         loop {
-            let rest = collector.collect(|| {
-                if let Some(mut dispatcher) = self.idle_mailer() {
-                    dispatcher.get_ready();
-                }
-            });
+            let rest = collector.collect();
             let due = match self.idle_mailer() {
                 Some(mut dispatcher) => match dispatcher.next_task() {
                     Task::Wait(due) => due,

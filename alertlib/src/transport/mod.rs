@@ -74,10 +74,6 @@ pub trait Transport: Send {
     /// The relay could not be used at all: nobody got anything, another relay may be tried.
     fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError>;
 
-    /// A mail is about to be made for this relay: begins what takes time, and waits for nothing. What fails is told by
-    /// [`Transport::send`].
-    fn get_ready(&mut self) {}
-
     /// A mail may come soon: opens a session for it, or looks that there is one. `sender`: whose it most likely is.
     ///
     /// # Errors
@@ -86,10 +82,6 @@ pub trait Transport: Send {
     fn open_session(&mut self, _sender: &Address) -> Result<(), DeliveryError> {
         Ok(())
     }
-
-    /// A small mail of `from` to these is being made, and will be sent next: says what can be said before it is there, and
-    /// waits for nothing. What fails is told by [`Transport::send`].
-    fn begin(&mut self, _from: &Address, _to: &[Recipient]) {}
 
     /// Nothing more is waiting: ends a session that was kept open.
     fn close_idle(&mut self) {}

@@ -4,7 +4,6 @@
 //! The first look-up is before the chroot. From then on the helper process looks up, since it is outside of the chroot: when
 //! the last answer is old and there is something to send, and when none of the addresses answers.
 
-use super::dialing::Dialing;
 use super::session::Session;
 use crate::helper::client::SharedHelper;
 use crate::settings::is_loopback;
@@ -65,22 +64,16 @@ impl Addresses {
         self.helper = Some(helper);
     }
 
-    /// Begins to connect to the first of the addresses, where none has to be asked for before. Waits for nothing.
-    pub fn dial(&self) -> Option<Dialing> {
-        if self.is_old() { None } else { Dialing::begin(*self.known.first()?).ok() }
-    }
-
     fn is_old(&self) -> bool {
         self.helper.is_some() && self.asked.is_none_or(|asked| asked.elapsed() >= OLD)
     }
 
-    /// Connects to the first of the addresses that answers; what was `begun` counts. `timeout` bounds each attempt and each
-    /// look-up.
+    /// Connects to the first of the addresses that answers. `timeout` bounds each attempt and each look-up.
     ///
     /// # Errors
     ///
     /// The system's or the resolver's words.
-    pub fn connect(&mut self, begun: Option<Dialing>, timeout: Duration) -> Result<Session, String> {
+    pub fn connect(&mut self, timeout: Duration) -> Result<Session, String> {
         let mut asked = None;
         if self.is_old() || self.known.is_empty() {
             asked = Some(self.look_up(timeout));
@@ -88,7 +81,7 @@ impl Addresses {
         if self.known.is_empty() {
             return Err(asked.and_then(Result::err).unwrap_or_else(|| self.unknown("it has no address")));
         }
-        let failed = match Session::connect(&self.known, begun, timeout) {
+        let failed = match Session::connect(&self.known, timeout) {
             Ok(session) => return Ok(session),
             Err(words) => words,
         };
@@ -100,7 +93,7 @@ impl Addresses {
         let _ = self.look_up(timeout);
         let new: Vec<SocketAddr> =
             self.known.iter().filter(|address| !tried.contains(address)).copied().collect();
-        if new.is_empty() { Err(failed) } else { Session::connect(&new, None, timeout) }
+        if new.is_empty() { Err(failed) } else { Session::connect(&new, timeout) }
     }
 
     fn look_up(&mut self, timeout: Duration) -> Result<(), String> {
@@ -168,33 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_begun_is_used() {
-        let listener = listener();
-        let mut addresses = relay(&listener, &[HERE]);
-        let begun = addresses.dial();
-        assert!(begun.is_some());
-        assert!(addresses.connect(begun, STEP).is_ok());
-        listener.accept().expect("one connection");
-        listener.set_nonblocking(true).expect("a socket");
-        assert!(listener.accept().is_err(), "and no other");
-    }
-
-    #[test]
-    fn a_relay_whose_address_is_old_is_not_dialled_before_that_is_asked_for() {
-        let mut addresses = relay(&listener(), &[HERE]);
-        let (helper, _) = helper_with(vec![]);
-        addresses.look_up_with(helper);
-        addresses.asked = Instant::now().checked_sub(OLD);
-        assert!(addresses.dial().is_none());
-    }
-
-    #[test]
     fn a_relay_that_has_moved_is_found() {
         let listener = listener();
         let mut addresses = relay(&listener, &[ELSEWHERE]);
         let (helper, thread) = helper_with(vec![answer(HERE)]);
         addresses.look_up_with(helper);
-        assert!(addresses.connect(None, STEP).is_ok());
+        assert!(addresses.connect(STEP).is_ok());
         assert_eq!(thread.join().expect("answers"), 1);
     }
 
@@ -204,7 +176,7 @@ mod tests {
         let mut addresses = relay(&listener, &[HERE]);
         let (helper, thread) = helper_with(vec![answer(ELSEWHERE)]);
         addresses.look_up_with(helper);
-        assert!(addresses.connect(None, STEP).is_ok());
+        assert!(addresses.connect(STEP).is_ok());
         drop(addresses);
         assert_eq!(thread.join().expect("no answers"), 0);
     }
@@ -216,9 +188,9 @@ mod tests {
         let mut addresses = relay(&listener, &[HERE]);
         addresses.look_up_with(helper);
         addresses.asked = Instant::now().checked_sub(OLD);
-        assert!(addresses.connect(None, STEP).is_ok());
+        assert!(addresses.connect(STEP).is_ok());
         addresses.asked = Instant::now().checked_sub(OLD);
-        assert_eq!(addresses.connect(None, STEP).map(drop), Err("Connection refused".into()));
+        assert_eq!(addresses.connect(STEP).map(drop), Err("Connection refused".into()));
         assert_eq!(thread.join().expect("answers"), 2);
     }
 
@@ -228,7 +200,7 @@ mod tests {
         let (helper, thread) = helper_with(vec![Err("no such name".into())]);
         let mut addresses = relay(&listener, &[]);
         addresses.look_up_with(helper);
-        let error = addresses.connect(None, STEP).map(drop);
+        let error = addresses.connect(STEP).map(drop);
         assert_eq!(error, Err("cannot resolve 'mx1.example.com': no such name".into()));
         assert_eq!(thread.join().expect("an answer"), 1);
     }

@@ -6,7 +6,6 @@
 //! each session.
 
 mod addresses;
-mod dialing;
 mod extensions;
 mod login;
 mod session;
@@ -19,13 +18,12 @@ use crate::helper::client::SharedHelper;
 use crate::settings::{self, Recipient, Security, Trust};
 use crate::sys::User;
 use addresses::Addresses;
-use dialing::Dialing;
 use extensions::Extensions;
 use lettre::Address;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
 use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use login::Login;
-use session::{Reply, SHORT, Session};
+use session::{Reply, Session};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -58,10 +56,6 @@ const UNKNOWN: [u16; 4] = [500, 501, 502, 504];
 /// hangs there must not keep the next one from being tried for that long.
 const PATIENCE: u32 = 6;
 
-/// A relay that takes mails of this size takes small ones, in bytes: a mail of one change has some thousand, and what it names is
-/// bounded.
-const TAKES_SMALL: usize = 1024 * 1024;
-
 /// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
 const UNASKED: usize = 64 * 1024;
 
@@ -76,8 +70,6 @@ pub struct Smtp {
     protection: Protection,
     login: Option<Login>,
     session: Option<Greeted>,
-    /// A connection that was begun for the mail that is being made.
-    dialing: Option<Dialing>,
     /// It offered CHUNKING and did not know BDAT: for as long as this process lives, it is asked before a mail comes.
     is_asked: bool,
 }
@@ -94,15 +86,13 @@ struct Greeted {
     extensions: Extensions,
     /// Whose it is, if the relay knows.
     account: Option<String>,
-    /// What was sent ahead of a mail that was not there yet.
-    begun: Option<Vec<String>>,
 }
 
-/// What comes before a mail to these: MAIL, a RCPT for each, DATA if the relay has to be asked. `size`: of the mail, if that is known.
-fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: Option<usize>) -> Vec<String> {
+/// The commands before a mail of `size` bytes: MAIL, a RCPT for each recipient, and DATA unless the relay takes BDAT.
+fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: usize) -> Vec<String> {
     let mut parameters = Vec::new();
     if extensions.size.is_some() {
-        parameters.extend(size.map(MailParameter::Size));
+        parameters.push(MailParameter::Size(size));
     }
     if to.iter().any(|recipient| recipient.is_international()) {
         parameters.push(MailParameter::SmtpUtfEight);
@@ -178,16 +168,7 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp {
-            addresses,
-            timeout,
-            hello,
-            protection,
-            login,
-            session: None,
-            dialing: None,
-            is_asked: false,
-        })
+        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, is_asked: false })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -206,36 +187,18 @@ impl Smtp {
 
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, DeliveryError> {
-        // With TLS it is the relay that waits.
-        let greets = !matches!(self.protection, Protection::Tls(_));
-        if !(greets && self.dialing.as_ref().is_some_and(Dialing::is_greeted_soon)) {
-            waits();
-        }
-        let connected = self.addresses.connect(self.dialing.take(), self.timeout);
+        waits();
+        let connected = self.addresses.connect(self.timeout);
         let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
         match self.introduce(&mut session, sender, waits) {
             Ok((mut extensions, account)) => {
                 extensions.chunking &= !self.is_asked;
-                Ok(Greeted { session, extensions, account, begun: None })
+                Ok(Greeted { session, extensions, account })
             }
             Err(trouble) => {
                 session.leave();
                 Err(trouble)
             }
-        }
-    }
-
-    /// There is no mail, after all, for a relay that may have greeted already: one that is left without a word may take us for an
-    /// attacker.
-    fn decline(&self, dialing: Dialing) {
-        if matches!(self.protection, Protection::Tls(_)) {
-            return;
-        }
-        let timeout = QUIT_TIMEOUT.min(self.timeout);
-        if let Ok(mut session) = Session::connect(&[dialing.address], Some(dialing), timeout) {
-            // One that does not greet is not told either.
-            let _ = session.reply(&|| ());
-            session.leave();
         }
     }
 
@@ -307,23 +270,17 @@ impl Smtp {
     /// One mail over an open session. `Err`: the session is over.
     fn converse(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         let size = delivery.message.bytes.len();
-        let begun = greeted.begun.take();
         if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
             let trouble =
                 self.trouble(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
-            // What was begun cannot be taken back, but be left.
-            return if begun.is_some() {
-                Err(trouble)
-            } else {
-                Ok(vec![Outcome::Unsupported(trouble); delivery.to.len()])
-            };
+            return Ok(vec![Outcome::Unsupported(trouble); delivery.to.len()]);
         }
         let extensions = &greeted.extensions;
         let taken = extensions.taken(delivery.to);
         let session = &mut greeted.session;
         let mut outcomes = match taken.is_empty() {
             true => Vec::new(),
-            false => self.deliver(session, extensions, delivery, &taken, begun)?,
+            false => self.deliver(session, extensions, delivery, &taken)?,
         }
         .into_iter();
         let outcome = |recipient: &Recipient| match extensions.takes(recipient) {
@@ -339,26 +296,20 @@ impl Smtp {
         Ok(in_order.collect())
     }
 
-    /// The mail to these recipients: a outcome for each. `begun`: what was sent ahead.
+    /// Sends the mail to these recipients. Returns an outcome for each.
     fn deliver(
         &self,
         session: &mut Session,
         extensions: &Extensions,
         delivery: &Delivery,
         to: &[&Recipient],
-        begun: Option<Vec<String>>,
     ) -> Result<Vec<Outcome>, DeliveryError> {
         let bytes = &delivery.message.bytes;
-        let is_begun = begun.is_some();
-        let commands = match begun {
-            Some(begun) if begun == commands(extensions, delivery.from, to, None) => begun,
-            Some(_) => return Err(self.trouble(MAIL, "another mail was begun")),
-            None => commands(extensions, delivery.from, to, Some(bytes.len())),
-        };
+        let commands = commands(extensions, delivery.from, to, bytes.len());
         let is_unasked = extensions.takes_mails_unasked();
         let content = if is_unasked { chunk(bytes) } else { content(bytes) };
         let mut ahead: Vec<&[u8]> = Vec::new();
-        if extensions.pipelining && !is_begun {
+        if extensions.pipelining {
             ahead.extend(commands.iter().map(String::as_bytes));
         }
         if is_unasked && bytes.len() <= UNASKED {
@@ -510,12 +461,6 @@ impl Transport for Smtp {
         outcome
     }
 
-    fn get_ready(&mut self) {
-        if self.session.is_none() && self.dialing.is_none() {
-            self.dialing = self.addresses.dial();
-        }
-    }
-
     fn open_session(&mut self, sender: &Address) -> Result<(), DeliveryError> {
         if self.session.is_none() {
             self.session = Some(self.connect(sender, &|| ())?);
@@ -523,42 +468,13 @@ impl Transport for Smtp {
         Ok(())
     }
 
-    fn begin(&mut self, from: &Address, to: &[Recipient]) {
-        let Some(mut kept) = self.session.take_if(|kept| kept.begun.is_none()) else {
-            // A mail that was begun and did not come: there is no way back.
-            self.session = None;
-            return;
-        };
-        let Extensions { pipelining, size, .. } = kept.extensions;
-        let taken = kept.extensions.taken(to);
-        // One that takes the mail with its envelope gets both at once: a piece more costs more than it gains.
-        let may_begin = pipelining
-            && !kept.extensions.takes_mails_unasked()
-            && size.is_none_or(|size| size == 0 || size >= TAKES_SMALL)
-            && !taken.is_empty()
-            && kept.account.as_deref() == self.account(from);
-        if may_begin {
-            let commands = commands(&kept.extensions, from, &taken, None);
-            if commands.iter().map(String::len).sum::<usize>() <= SHORT {
-                let ahead: Vec<&[u8]> = commands.iter().map(String::as_bytes).collect();
-                kept.session.send_ahead(&ahead, &|| ());
-                kept.begun = Some(commands);
-            }
-        }
-        self.session = Some(kept);
-    }
-
     fn close_idle(&mut self) {
-        if let Some(dialing) = self.dialing.take() {
-            self.decline(dialing);
-        }
-        if let Some(Greeted { mut session, .. }) = self.session.take_if(|kept| kept.begun.is_none()) {
+        if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
             let _ = session.command(Quit, &|| ());
             session.end();
         }
-        self.session = None;
     }
 }
 

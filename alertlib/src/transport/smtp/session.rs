@@ -8,7 +8,6 @@
 //! line of spaces. Its commands are used.
 
 use super::super::Waits;
-use super::dialing::Dialing;
 use super::tls;
 use crate::credentials::tls_error_text;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -29,7 +28,7 @@ const REPLY_LINE: usize = 2048;
 const SOON: Duration = Duration::from_millis(1);
 
 /// A socket that has nothing else to send takes so many bytes without waiting for the relay.
-pub const SHORT: usize = 8 * 1024;
+const SHORT: usize = 8 * 1024;
 
 /// The relay waits for a mail (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
@@ -81,24 +80,15 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects to the first of the addresses that answers; a connection that was `begun` to one of them is used. `timeout` bounds
-    /// each attempt, and each later step.
+    /// Connects to the first of the addresses that accepts a connection. `timeout` bounds each attempt, and each later step.
     ///
     /// # Errors
     ///
     /// The system's words.
-    pub fn connect(
-        addresses: &[SocketAddr],
-        mut begun: Option<Dialing>,
-        timeout: Duration,
-    ) -> Result<Self, String> {
+    pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
         let mut words = "no address to connect to".to_owned();
         for address in addresses {
-            let dialing = match begun.take_if(|begun| begun.address == *address) {
-                Some(begun) => Ok(begun),
-                None => Dialing::begin(*address),
-            };
-            match dialing.and_then(|dialing| dialing.finish(timeout)) {
+            match TcpStream::connect_timeout(address, timeout) {
                 Ok(stream) => {
                     // Without it a step may take longer, and is as good.
                     let _ = stream.set_nodelay(true);
@@ -316,7 +306,7 @@ impl Session {
 }
 
 /// Is there something to read, or soon?
-pub fn hears_soon(socket: impl AsFd) -> bool {
+fn hears_soon(socket: impl AsFd) -> bool {
     let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     let soon = PollTimeout::try_from(SOON).unwrap_or(PollTimeout::ZERO);
     poll(&mut sockets, soon).is_ok_and(|_| sockets[0].revents() == Some(PollFlags::POLLIN))
@@ -405,7 +395,11 @@ fn words_of(error: &io::Error, timeout: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::TcpListener;
+    use nix::sys::socket::{
+        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
+    };
+    use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+    use std::os::fd::AsRawFd;
 
     /// What a session makes of bytes that come in these pieces, before the relay closes.
     fn reply_to(pieces: &[&[u8]]) -> Result<Reply, String> {
@@ -419,7 +413,7 @@ mod tests {
                     let _ = stream.write_all(piece);
                 }
             });
-            Session::connect(&[address], None, Duration::from_secs(10)).expect("connected").reply(&|| ())
+            Session::connect(&[address], Duration::from_secs(10)).expect("connected").reply(&|| ())
         })
     }
 
@@ -459,6 +453,32 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_attempt_ends_after_its_timeout() {
+        // A listener whose queue is full answers no further connection.
+        let socket =
+            socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
+        let anywhere = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
+        bind(socket.as_raw_fd(), &anywhere).expect("a port");
+        listen(&socket, Backlog::new(0).expect("a number")).expect("a listener");
+        let address: SockaddrIn = getsockname(socket.as_raw_fd()).expect("its address");
+        let address = SocketAddrV4::new(address.ip(), address.port()).into();
+
+        let timeout = Duration::from_millis(300);
+        let mut sessions = Vec::new();
+        let (error, elapsed) = loop {
+            let start = Instant::now();
+            match Session::connect(&[address], timeout) {
+                Ok(session) => sessions.push(session),
+                Err(error) => break (error, start.elapsed()),
+            }
+            assert!(sessions.len() < 10, "the listener's queue has no end");
+        };
+        assert!(!sessions.is_empty());
+        assert_eq!(error, "no answer within 300ms");
+        assert!(elapsed >= timeout, "{elapsed:?}");
+    }
+
+    #[test]
     fn a_relay_that_drips_does_not_hold_a_step() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -471,9 +491,8 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            let reply = Session::connect(&[address], None, Duration::from_millis(300))
-                .expect("connected")
-                .reply(&|| ());
+            let reply =
+                Session::connect(&[address], Duration::from_millis(300)).expect("connected").reply(&|| ());
             assert_eq!(reply, Err("no answer within 300ms".to_owned()));
         });
         assert!(start.elapsed() < Duration::from_secs(20));

@@ -59,7 +59,6 @@ fn with_relay<T>(
         let relay_line = settings::Smtp::plain("127.0.0.1", port);
         let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
         smtp.resolve().expect("an address");
-        smtp.get_ready();
         let outcome = client(&mut smtp);
         smtp.close_idle();
         drop(smtp);
@@ -91,75 +90,6 @@ fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
             outcomes.iter().map(word).collect::<Vec<_>>().join(" ")
         },
     )
-}
-
-#[test]
-fn what_can_be_said_before_a_small_mail_is_made_is_said_then() {
-    const TAKEN: [&str; 2] = ["250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n"];
-    let to = |name| [recipient(name)];
-    let twice = |second: &[&'static str]| [&TAKEN[..], second].concat();
-    let first = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<a@x.org>|DATA", "mail|."];
-    let begun = "MAIL FROM:<lb1@x.org>|RCPT TO:<b@x.org>|DATA";
-    let other = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org> SIZE=6|RCPT TO:<b@x.org>|DATA", "mail|."];
-
-    // In the session that was kept, and with a size that nobody knows yet.
-    let (outcome, pieces) = with_relay("250-SIZE 9000000\r\n", &[&twice(&TAKEN)], |smtp| {
-        smtp.begin(&from(), &to("a@x.org"));
-        let first = send(smtp, &to("a@x.org"));
-        smtp.begin(&from(), &to("b@x.org"));
-        [first, send(smtp, &to("b@x.org"))]
-    });
-    assert_eq!(outcome, ["delivered", "delivered"]);
-    assert_eq!(pieces, [&first[..], &[begun, "mail|.", "QUIT"]].concat());
-
-    // Not to a relay that might not take even that one.
-    let (outcome, pieces) = with_relay("250-SIZE 9000\r\n", &[&twice(&TAKEN)], |smtp| {
-        send(smtp, &to("a@x.org"));
-        smtp.begin(&from(), &to("b@x.org"));
-        send(smtp, &to("b@x.org"))
-    });
-    assert_eq!(outcome, "delivered");
-    assert_eq!(pieces, [&first[..], &other[1..], &["QUIT"]].concat());
-
-    // Nor more than it takes at once without being waited for.
-    let many: Vec<Recipient> = (0..300).map(|n| recipient(&format!("{n}@{}.org", "x".repeat(30)))).collect();
-    let (_, pieces) = with_relay("250-SIZE 0\r\n", &[&twice(&[])], |smtp| {
-        send(smtp, &to("a@x.org"));
-        smtp.begin(&from(), &many);
-    });
-    assert_eq!(pieces, [&first[..], &["QUIT"]].concat());
-
-    // The relay has closed the session meanwhile, or closes it then.
-    for last in ["250 4\r\n(closes)", "421 1\r\n(closes)"] {
-        let is_before = last.starts_with("250");
-        let replies = if is_before { vec![TAKEN[0], last] } else { twice(&[last]) };
-        let (outcome, mut pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
-            send(smtp, &to("a@x.org"));
-            smtp.begin(&from(), &to("b@x.org"));
-            send(smtp, &to("b@x.org"))
-        });
-        assert_eq!(outcome, "delivered", "{last}");
-        if !is_before {
-            assert_eq!(pieces.remove(3), begun);
-        }
-        assert_eq!(pieces, [&first[..], &other, &["QUIT"]].concat(), "{last}");
-    }
-
-    // The mail did not come: nothing that could be taken for one is said in that session, but its end.
-    for begins_again in [false, true] {
-        let replies = twice(&[TAKEN[0], CLOSES]);
-        let (outcome, pieces) = with_relay("250-SIZE 0\r\n", &[&replies, &TAKEN], |smtp| {
-            send(smtp, &to("a@x.org"));
-            smtp.begin(&from(), &to("b@x.org"));
-            if begins_again {
-                smtp.begin(&from(), &to("a@x.org"));
-            }
-            send(smtp, &to(if begins_again { "b@x.org" } else { "a@x.org" }))
-        });
-        assert_eq!(outcome, "delivered");
-        let second = if begins_again { &other } else { &first };
-        assert_eq!(pieces, [&first[..], &[begun, ""], second, &["QUIT"]].concat());
-    }
 }
 
 #[test]
@@ -229,16 +159,6 @@ fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
         assert_eq!(got.remove(0), ahead, "{replies:?}");
         assert_eq!(got, pieces, "{replies:?}");
     }
-
-    // It is not told before the mail is there: that costs more than it gains.
-    let replies = ["250 1\r\n250 2\r\n250 3\r\n250 4\r\n", "250 1\r\n250 2\r\n550 3\r\n250 4\r\n"];
-    let (outcome, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-        let first = send(smtp, &to);
-        smtp.begin(&from(), &to);
-        [first, send(smtp, &to)]
-    });
-    assert_eq!(outcome, ["delivered delivered", "delivered never"]);
-    assert_eq!(pieces, ["EHLO lb1.x.org", &ahead, &ahead, "QUIT"]);
 }
 
 #[test]
@@ -312,47 +232,4 @@ fn it_says_so_before_it_waits() {
             }
         });
     }
-}
-
-/// One that greets, and answers, at once is not worth another thread's wake-up.
-#[test]
-fn it_does_not_say_so_where_it_does_not_wait() {
-    let waits = std::cell::Cell::new(0);
-    let to = [recipient("a@x.org")];
-    let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-    let replies = ["250 1\r\n250 2\r\n250 3\r\n"];
-    // What else the machine does may take its time.
-    let is_prompt = (0..100).any(|_| {
-        waits.set(0);
-        let (outcome, _) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-            let delivery =
-                Delivery { from: &from(), to: &to, message: &message, waits: &|| waits.set(waits.get() + 1) };
-            smtp.send(&delivery)
-        });
-        assert_eq!(outcome, Ok(vec![Outcome::Delivered]));
-        waits.get() == 0
-    });
-    assert!(is_prompt, "it always says so");
-}
-
-/// A connection that was begun for a mail which did not come is ended as is proper.
-#[test]
-fn a_relay_that_was_called_in_vain_hears_goodbye() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("its address").port();
-    std::thread::scope(|scope| {
-        let relay = scope.spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a session");
-            stream.write_all(b"220 x.org\r\n").expect("somebody who reads it");
-            let mut heard = String::new();
-            BufReader::new(&stream).read_line(&mut heard).expect("a line");
-            heard
-        });
-        let relay_line = settings::Smtp::plain("127.0.0.1", port);
-        let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
-        smtp.resolve().expect("an address");
-        smtp.get_ready();
-        smtp.close_idle();
-        assert_eq!(relay.join().expect("the relay"), "QUIT\r\n");
-    });
 }

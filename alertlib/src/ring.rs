@@ -17,14 +17,14 @@ use std::sync::atomic::Ordering::*;
 
 #[cfg(not(loom))]
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
+    sync::atomic::{AtomicBool, AtomicU64, fence},
     thread::{Thread, current, park, park_timeout, yield_now},
 };
 
 // In the model of `tests/loom`, which tries every order in which the threads' steps can happen.
 #[cfg(loom)]
 use loom::{
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, fence},
+    sync::atomic::{AtomicBool, AtomicU64, fence},
     thread::{Thread, current, park, yield_now},
 };
 
@@ -41,17 +41,10 @@ pub struct Full;
 /// Slots ahead of the last record whose memory is there already: so many (1 MiB), and never less than half of that for long.
 const READY: u64 = 512;
 
-/// Threads that can take, in turns.
-const COLLECTORS: usize = 2;
-
-/// One of the threads that take, one at a time: see [`Ring::collect_here`].
-#[derive(Debug, Clone, Copy)]
-pub struct Collector(usize);
-
 /// A bit of the tail. No ring sees so many records.
 const CLOSED: u64 = 1 << 63;
 
-/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one at a time.
+/// A bounded ring of records of up to [`RECORD_WORDS`] words. Push from any thread, take from one: the collector.
 pub struct Ring {
     /// Next ticket to push; its lap is `ticket / capacity`. With [`CLOSED`], nobody gets it any more.
     tail: Line<AtomicU64>,
@@ -60,7 +53,8 @@ pub struct Ring {
     asleep: Line<Asleep>,
     /// The collector has something else to look at.
     woken: AtomicBool,
-    collectors: [OnceLock<Thread>; COLLECTORS],
+    /// The thread that takes, once it has slept.
+    collector: OnceLock<Thread>,
     /// Slots that were used or made ready, from the first. Written by the collector alone.
     ready: AtomicU64,
     capacity: u64,
@@ -91,8 +85,8 @@ impl Deref for Slots {
 
 /// The collector's sleep.
 struct Asleep {
-    /// Which collector sleeps or is about to, counted from 1; 0: none. The pusher that clears it wakes that one.
-    who: AtomicUsize,
+    /// The collector sleeps or is about to. The thread that clears it wakes the collector.
+    flag: AtomicBool,
     /// The ticket that is worth waking up for.
     until: AtomicU64,
 }
@@ -163,9 +157,9 @@ impl Ring {
         Ring {
             tail: Line(AtomicU64::new(0)),
             head: Line(AtomicU64::new(0)),
-            asleep: Line(Asleep { who: AtomicUsize::new(0), until: AtomicU64::new(0) }),
+            asleep: Line(Asleep { flag: AtomicBool::new(false), until: AtomicU64::new(0) }),
             woken: AtomicBool::new(false),
-            collectors: Default::default(),
+            collector: OnceLock::new(),
             ready: AtomicU64::new(0),
             capacity: (slots.len() / SLOT_WORDS) as u64,
             slots,
@@ -239,17 +233,13 @@ impl Ring {
     fn wake_from(&self, ticket: u64) {
         // Pairs with the fence in `sleep_until_pushed`: either we see it asleep, or it sees what we did.
         fence(SeqCst);
-        let Asleep { who, until } = &self.asleep.0;
-        // Acquire: who sees the collector asleep sees who it is, and until when it sleeps.
-        let sleeper = who.load(Acquire);
-        let is_mine = sleeper > 0
-            && ticket >= until.load(Relaxed)
-            && who.compare_exchange(sleeper, 0, Relaxed, Relaxed).is_ok();
-        // The thread that clears the flag wakes the collector: no other one will.
-        if let (true, Some(collector)) =
-            (is_mine, sleeper.checked_sub(1).and_then(|seat| self.collectors[seat].get()))
-        {
-            collector.unpark();
+        let Asleep { flag, until } = &self.asleep.0;
+        // Acquire: with the flag, the thread and the ticket that it sleeps for are seen.
+        let is_asleep = flag.load(Acquire) && ticket >= until.load(Relaxed);
+        if is_asleep && flag.compare_exchange(true, false, Relaxed, Relaxed).is_ok() {
+            if let Some(collector) = self.collector.get() {
+                collector.unpark();
+            }
         }
     }
 
@@ -316,17 +306,13 @@ impl Ring {
         self.len() == 0
     }
 
-    /// Makes the calling thread one of those that take; `None`: there are enough. Of them one at a time is the collector.
-    pub fn collect_here(&self) -> Option<Collector> {
-        self.collectors.iter().position(|seat| seat.set(current()).is_ok()).map(Collector)
-    }
-
     /// Sleeps until there are `enough` records (at least 1), [`Ring::wake`] or [`Ring::close`] was called or `timeout` has
-    /// passed. By the collector only, which is `me`.
-    pub fn sleep_until_pushed(&self, me: Collector, enough: u64, timeout: Option<std::time::Duration>) {
-        let Asleep { who, until } = &self.asleep.0;
+    /// passed. By the collector only, which is always the same thread.
+    pub fn sleep_until_pushed(&self, enough: u64, timeout: Option<std::time::Duration>) {
+        self.collector.get_or_init(current);
+        let Asleep { flag, until } = &self.asleep.0;
         until.store(self.head.0.load(Relaxed) + enough - 1, Relaxed);
-        who.store(me.0 + 1, Release);
+        flag.store(true, Release);
         fence(SeqCst);
         if self.len() >= enough {
             // A pusher has its slot and is not through with it yet: let it run.
@@ -337,7 +323,7 @@ impl Ring {
                 None => park(),
             }
         }
-        who.store(0, Relaxed);
+        flag.store(false, Relaxed);
     }
 }
 

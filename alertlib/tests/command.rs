@@ -291,12 +291,7 @@ fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Outcome>, DeliveryError>
         bytes: b"Subject: x\r\n\r\n.\r\nbody\r\n".to_vec(),
     };
     let to: Vec<Recipient> = to.iter().map(|address| recipient(address)).collect();
-    relay.send(&Delivery {
-        from: &"lb1@example.com".parse().unwrap(),
-        to: &to,
-        message: &message,
-        waits: &|| (),
-    })
+    relay.send(&Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message })
 }
 
 /// Says of each call: its arguments, then its input.

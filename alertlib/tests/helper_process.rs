@@ -60,8 +60,7 @@ impl Scratch {
             Command::new(MailProgram::Sendmail, &program, Duration::from_secs(60), helper.clone());
         let message = Message { subject: String::new(), text: String::new(), bytes: Vec::new() };
         let to = [Recipient { address: "ops@example.com".parse().unwrap(), is_local: false }];
-        let delivery =
-            Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message, waits: &|| () };
+        let delivery = Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message };
         assert_eq!(relay.send(&delivery), Ok(vec![Outcome::Delivered]));
         let out = std::fs::read_to_string(self.0.join("out")).unwrap();
         std::fs::remove_file(self.0.join("out")).unwrap();

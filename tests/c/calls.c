@@ -96,11 +96,11 @@ static int is_asleep(pid_t thread)
 	return state && state[2] == 'S';
 }
 
-/* Waits until the collector sleeps: nothing is pending, and of those that collect by turns none works. */
-static void let_sleep(const pid_t *collectors)
+/* Waits until nothing is pending and the collector sleeps. */
+static void let_sleep(pid_t collector)
 {
 	settle();
-	while (!is_asleep(collectors[0]) || !is_asleep(collectors[1]))
+	while (!is_asleep(collector))
 		;
 }
 
@@ -134,7 +134,7 @@ int main(int argc, char **argv)
 	struct haproxy_email_alert_event event = down();
 	unsigned long n, calls, before, during = 0, refused = 0;
 	pthread_t feeder;
-	pid_t collectors[COLLECTORS];
+	pid_t collector;
 	long faults = 0;
 	int idle;
 
@@ -155,15 +155,15 @@ int main(int argc, char **argv)
 	/* what is counted is the call: the events are not of the kind that is mailed */
 	start(argv[4], "maint");
 	printf("allocations-of-the-start %lu\n", allocations);
-	find_collectors(collectors);
-	let_sleep(collectors);
+	collector = find_collector();
+	let_sleep(collector);
 
 	printf("thread %d\n", (int)syscall(SYS_gettid));
 	if (!idle)
 		EXPECT(pthread_create(&feeder, NULL, feed, &event), 0);
 	for (n = 0; n < calls; n++) {
 		if (idle)
-			let_sleep(collectors);
+			let_sleep(collector);
 		else
 			let_work();
 		faults -= page_faults();

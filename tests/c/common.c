@@ -124,10 +124,13 @@ static pid_t thread_named(const char *name)
 	return found;
 }
 
-void find_collectors(pid_t *collectors)
+pid_t find_collector(void)
 {
-	while (!(collectors[0] = thread_named("email-alert-1")) || !(collectors[1] = thread_named("email-alert-2")))
+	pid_t collector;
+
+	while (!(collector = thread_named("email-alert-col")))
 		sched_yield();
+	return collector;
 }
 
 void settle(void)

@@ -31,9 +31,8 @@ enum haproxy_email_alert_result parse(const char *line, char *message, size_t si
 /* From the directives to the threads. Mails for <kinds> go to files in <directory>. */
 void start(const char *directory, const char *kinds);
 
-/* The threads that collect, by turns. Waits until they are there. */
-#define COLLECTORS 2
-void find_collectors(pid_t *collectors);
+/* The library's thread that takes events from the queue. Waits until it is there. */
+pid_t find_collector(void);
 
 /* Waits until nothing is pending. */
 void settle(void);

@@ -103,8 +103,8 @@ static void flood(const char *directory)
 	printf("mails %lu\n", mails);
 }
 
-/* Stops these threads of this process, as a debugger does, until the pipe <release> is closed. The debugger is a child. */
-static pid_t freeze(const pid_t *tids, int count, const int *release)
+/* Stops this thread of this process, as a debugger does, until the pipe <release> is closed. The debugger is a child. */
+static pid_t freeze(pid_t tid, const int *release)
 {
 	int ready[2];
 	pid_t debugger;
@@ -115,20 +115,17 @@ static pid_t freeze(const pid_t *tids, int count, const int *release)
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
 	debugger = fork();
 	if (debugger == 0) {
-		int n, status;
+		int status;
 
-		for (n = 0; n < count; n++) {
-			if (ptrace(PTRACE_SEIZE, tids[n], NULL, NULL) != 0 ||
-			    ptrace(PTRACE_INTERRUPT, tids[n], NULL, NULL) != 0 ||
-			    waitpid(tids[n], &status, __WALL) != tids[n] || !WIFSTOPPED(status)) {
-				perror("ptrace");
-				_exit(1);
-			}
+		if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) != 0 || ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) != 0 ||
+		    waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status)) {
+			perror("ptrace");
+			_exit(1);
 		}
 		EXPECT(write(ready[1], "", 1), 1);
 		close(release[1]);
 		EXPECT(read(release[0], &byte, 1), 0);
-		/* the threads go on when their debugger ends */
+		/* the thread goes on when its debugger ends */
 		_exit(0);
 	}
 	close(ready[1]);
@@ -144,12 +141,11 @@ static void frozen(const char *directory)
 	struct rusage before, after;
 	unsigned long n, accepted = 0, dropped = 0;
 	int release[2], status;
-	pid_t collectors[COLLECTORS], debugger;
+	pid_t debugger;
 
 	start(directory, "maint");
-	find_collectors(collectors);
 	EXPECT(pipe(release), 0);
-	debugger = freeze(collectors, COLLECTORS, release);
+	debugger = freeze(find_collector(), release);
 
 	EXPECT(getrusage(RUSAGE_THREAD, &before), 0);
 	for (n = 0; n < EVENTS; n++) {

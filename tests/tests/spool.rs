@@ -899,7 +899,7 @@ fn the_files_are_for_nobody_else_and_nothing_else_is_made() {
     let mut threads = processes::threads_of(worker);
     threads.retain(|name| name.starts_with("email-"));
     threads.sort();
-    assert_eq!(threads, ["email-alert-1", "email-alert-2", "email-spool"]);
+    assert_eq!(threads, ["email-alert-col", "email-alert-dis", "email-spool"]);
     relay.behaves();
     spool.wait_until_delivered(|| haproxy.story());
     ends_without_a_trace(haproxy, &spool, vec![]);

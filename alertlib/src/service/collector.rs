@@ -8,8 +8,10 @@ use crate::notification::Notification;
 use crate::queue::Outbox;
 use crate::ring::Ring;
 use crate::service::prewarm::Expectation;
+use crate::service::waker::Waker;
 use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
 use crate::spool::{Orphan, ReplayMark, ReplayedEvent, Spool};
+use crate::sys::shared_memory;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +46,8 @@ pub struct Shared {
     pub ring: Arc<Ring>,
     /// From the collector to the dispatcher.
     pub outbox: Arc<Outbox>,
+    /// Wakes the dispatcher.
+    pub dispatcher: Arc<Waker>,
     /// What was done so far.
     pub counters: Arc<Counters>,
     /// What may come soon.
@@ -73,12 +77,12 @@ pub struct Collector {
     record: Vec<u64>,
 }
 
-/// When the collector has to come back at the latest.
-pub struct Rest {
-    /// When the ring has so many records.
-    pub records: u64,
-    /// When this time is over; `None`: for no other reason.
-    pub time: Option<Duration>,
+/// How long the collector may sleep.
+struct Rest {
+    /// Until the ring has so many records.
+    records: u64,
+    /// At most for this time; `None`: without a bound.
+    time: Option<Duration>,
 }
 
 /// What the collector is at.
@@ -127,8 +131,34 @@ impl Collector {
         }
     }
 
-    /// Does what is to be done now. Returns when to come back.
-    pub fn collect(&mut self) -> Rest {
+    /// The whole life of the collector's thread. It ends when the ring is closed and empty. A panic costs the event at hand.
+    pub fn run(mut self) {
+        let mut has_panicked = false;
+        loop {
+            let step = catch_unwind(AssertUnwindSafe(|| {
+                if has_panicked {
+                    log::error!("{}", internal_error("collector", "one event dropped"));
+                    self.discard_in_flight();
+                }
+                self.step()
+            }));
+            if let Ok(false) = step {
+                return;
+            }
+            has_panicked = step.is_err();
+        }
+    }
+
+    /// Does what is due, then sleeps. False: nothing more will come, and the dispatcher knows.
+    fn step(&mut self) -> bool {
+        let Some(rest) = self.collect() else { return false };
+        self.shared.ring.prefault(shared_memory::bring);
+        self.shared.ring.sleep_until_pushed(rest.records, rest.time);
+        true
+    }
+
+    /// Does what is due. `None`: the ring is closed and empty.
+    fn collect(&mut self) -> Option<Rest> {
         let stopping = self.shared.ring.is_closed();
         if !stopping {
             self.maintain_spool();
@@ -144,8 +174,11 @@ impl Collector {
             if self.shared.ring.is_empty() {
                 self.count_drops(Duration::ZERO);
                 self.shared.outbox.close();
+                self.shared.dispatcher.wake();
+                return None;
             }
-            return Rest { records: 1, time: None };
+            // A pusher is writing its record.
+            return Some(Rest { records: 1, time: None });
         }
         let untold = self.count_drops(DROPS_TOLD_EVERY);
         let spool = self.shared.spool.as_ref().map(|_| LOOK_EVERY);
@@ -154,10 +187,10 @@ impl Collector {
         let due = self.engine.due().map(left);
         let nap = self.engine.next_send_at(now).filter(|_| may_nap).map(|until| left(until).min(NAP));
         let many = nap.map_or(1, |_| NAP_EVENTS.min(self.shared.ring.capacity() / 4).max(1));
-        Rest {
+        Some(Rest {
             records: self.in_flight.held + many,
             time: [untold, spool, due, asked, nap].into_iter().flatten().min(),
-        }
+        })
     }
 
     /// Takes what the ring has, up to a bound. False: nothing.
@@ -259,6 +292,7 @@ impl Collector {
         let spool = self.shared.spool.as_ref();
         let InFlight { held, made, mails, told, next, .. } = &mut self.in_flight;
         let (mails, read) = (std::mem::take(mails), *held + std::mem::take(made));
+        let has_mails = !mails.is_empty();
         *held = *next - told.iter().min().copied().unwrap_or(*next);
         let done = read - *held;
         let mut is_remembered = true;
@@ -269,6 +303,9 @@ impl Collector {
             (0..done).for_each(|_| self.shared.ring.release());
             written();
         });
+        if has_mails {
+            self.shared.dispatcher.wake();
+        }
         if !is_remembered {
             self.engine.retry_snapshot();
         }
@@ -279,8 +316,8 @@ impl Collector {
         }
     }
 
-    /// A panic ended [`Collector::collect`]: the record that it was at would do it again.
-    pub fn discard_in_flight(&mut self) {
+    /// Drops the record during which a panic ended a step: it would cause the panic again.
+    fn discard_in_flight(&mut self) {
         let at_one = self.in_flight.read - self.in_flight.made;
         if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
             log::error!("{}", internal_error("collector", "one event dropped"));
@@ -317,6 +354,7 @@ impl Collector {
             for (created, stored) in std::mem::take(&mut orphan.mails) {
                 self.shared.outbox.adopt(created, stored, Instant::now());
             }
+            self.shared.dispatcher.wake();
             for events in orphan.events.chunks(HELD as usize) {
                 // When they are written, or in a panic, which would else come again each second.
                 let done = orphan.are_done_later(events);

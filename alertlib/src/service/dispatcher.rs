@@ -10,12 +10,14 @@ use crate::format::{count, span};
 use crate::message::{Composer, Message};
 use crate::notification::Notification;
 use crate::queue::{Entry, Next, Outbox};
-use crate::service::collector::Shared;
+use crate::service::collector::{Shared, internal_error};
 use crate::service::prewarm::{self, Expectation};
+use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
 use crate::spool::{SpoolRef, Unreadable};
-use crate::transport::{Delivery, DeliveryError, Outcome, Transport, Waits};
+use crate::transport::{Delivery, DeliveryError, Outcome, Transport};
 use lettre::Address;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -77,13 +79,13 @@ impl RelayState {
 }
 
 /// What the dispatcher has to do.
-pub enum Task {
+enum Task {
     /// Send this.
     Send(Box<Entry>),
     /// Open a session for a mail that may come until then.
-    GetReady(Instant),
+    OpenSession(Instant),
     /// End the sessions that were kept for another mail.
-    HangUp,
+    CloseIdle,
     /// Nothing before then (`None`: at all).
     Wait(Option<Instant>),
     /// End: nothing more will come.
@@ -95,6 +97,7 @@ pub struct Dispatcher {
     relays: Vec<RelayState>,
     composer: Composer,
     outbox: Arc<Outbox>,
+    waker: Arc<Waker>,
     counters: Arc<Counters>,
     expectation: Arc<Expectation>,
     /// Whose the mail is, most likely, that is expected.
@@ -120,6 +123,7 @@ impl Dispatcher {
             relays,
             composer,
             outbox: shared.outbox.clone(),
+            waker: shared.dispatcher.clone(),
             counters: shared.counters.clone(),
             expectation: shared.expectation.clone(),
             sender: config.routes.first().map(|route| route.from.clone()),
@@ -130,8 +134,50 @@ impl Dispatcher {
         }
     }
 
-    /// The next thing to do. Waits for nothing.
-    pub fn next_task(&mut self) -> Task {
+    /// The whole life of the dispatcher's thread. It ends when the outbox is closed and empty, or abandoned. A panic costs the
+    /// mail at hand.
+    pub fn run(mut self) {
+        let waker = self.waker.clone();
+        waker.register();
+        let mut has_panicked = false;
+        loop {
+            let step = catch_unwind(AssertUnwindSafe(|| {
+                if has_panicked {
+                    log::error!("{}", internal_error("dispatcher", "one mail dropped"));
+                    self.discard_in_flight();
+                }
+                self.step()
+            }));
+            if let Ok(false) = step {
+                return;
+            }
+            has_panicked = step.is_err();
+        }
+    }
+
+    /// Does the next task. False: it was the last one.
+    fn step(&mut self) -> bool {
+        match self.next_task() {
+            Task::Send(entry) => {
+                self.attempt(*entry);
+                self.in_flight = None;
+                self.in_vain = 0;
+                self.expectation.rest(Duration::ZERO);
+                self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
+            }
+            Task::OpenSession(until) => self.open_session(until),
+            Task::CloseIdle => self.close_idle(),
+            Task::Wait(due) => self.waker.sleep(due),
+            Task::End => {
+                self.close_idle();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The next thing to do.
+    fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
         // whose time is over need no relay.
@@ -145,68 +191,35 @@ impl Dispatcher {
         match next {
             Next::Send(entry) => Task::Send(entry),
             Next::WaitUntil(due) => match self.expectation.take() {
-                Some(until) if until > now && !self.outbox.is_draining() => Task::GetReady(until),
-                _ if self.keep_until.is_some_and(|until| until <= now) => Task::HangUp,
+                Some(until) if until > now && !self.outbox.is_draining() => Task::OpenSession(until),
+                _ if self.keep_until.is_some_and(|until| until <= now) => Task::CloseIdle,
                 _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             },
             Next::End => Task::End,
         }
     }
 
-    /// Does `task`, which [`Dispatcher::next_task`] gave, and what is to be done after it, until there is nothing but to wait. False:
-    /// it is the end. `waits` is called before anything is waited for.
-    pub fn work(&mut self, mut task: Task, waits: Waits) -> bool {
-        loop {
-            match task {
-                Task::Send(entry) => {
-                    self.attempt(*entry, waits);
-                    self.in_flight = None;
-                    self.in_vain = 0;
-                    self.expectation.rest(Duration::ZERO);
-                    self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
-                }
-                Task::GetReady(until) => {
-                    waits();
-                    self.open(until);
-                }
-                Task::HangUp => {
-                    waits();
-                    self.hang_up();
-                }
-                Task::Wait(_) => return true,
-                Task::End => {
-                    waits();
-                    self.hang_up();
-                    return false;
-                }
-            }
-            waits();
-            task = self.next_task();
-        }
-    }
-
-    /// A panic ended [`Dispatcher::work`]: the mail that it had in its hands is lost, and counted. Its file would bring the panic
-    /// to the next process.
-    pub fn discard_in_flight(&mut self) {
+    /// Drops and counts the mail during which a panic ended a step: it, or its file, would cause the panic again.
+    fn discard_in_flight(&mut self) {
         if let Some(lost) = self.in_flight.take() {
             self.counters.failed.many(lost.copies);
             self.outbox.complete(lost.stored);
         }
     }
 
-    /// The one that a mail is offered to first.
-    fn next_station(&mut self, now: Instant) -> Option<&mut RelayState> {
+    /// The relay that a mail is offered to first.
+    fn first_usable_relay(&mut self, now: Instant) -> Option<&mut RelayState> {
         let draining = self.outbox.is_draining();
         self.relays.iter_mut().find(|relay| draining || !relay.rests(now))
     }
 
     /// Opens a session with the relay that is asked first, for a mail that may come until then. A failure is one of the relay:
     /// should the mail come, it need not find that out again.
-    fn open(&mut self, until: Instant) {
+    fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
         self.asks_maybe_in_vain(until - now);
         let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
-        let (Some(sender), Some(relay)) = (sender, self.next_station(now)) else { return };
+        let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
         match relay.transport.open_session(&sender) {
             Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
             Err(trouble) => {
@@ -222,14 +235,14 @@ impl Dispatcher {
         self.expectation.rest(time + prewarm::pause(self.in_vain));
     }
 
-    fn hang_up(&mut self) {
+    fn close_idle(&mut self) {
         self.keep_until = None;
         for relay in &mut self.relays {
             relay.transport.close_idle();
         }
     }
 
-    fn attempt(&mut self, mut entry: Entry, waits: Waits) {
+    fn attempt(&mut self, mut entry: Entry) {
         self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: 1 });
         let (mail, left) = match self.outbox.mail_of(&mut entry) {
             Ok(mail) => mail,
@@ -246,7 +259,7 @@ impl Dispatcher {
                 return self.outbox.complete(entry.stored);
             }
         };
-        let (left, due) = self.offer(&mut entry, &mail, left, &message, waits);
+        let (left, due) = self.offer(&mut entry, &mail, left, &message);
         if left.is_empty() {
             return self.outbox.complete(entry.stored);
         }
@@ -280,7 +293,6 @@ impl Dispatcher {
         mail: &Notification,
         mut left: Vec<Recipient>,
         message: &Message,
-        waits: Waits,
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;
@@ -291,7 +303,7 @@ impl Dispatcher {
                 unserved.clear();
                 continue;
             }
-            let delivery = Delivery { from: &mail.from, to: &left, message, waits };
+            let delivery = Delivery { from: &mail.from, to: &left, message };
             let outcomes = match relay.transport.send(&delivery) {
                 Ok(outcomes) => outcomes,
                 Err(trouble) => {

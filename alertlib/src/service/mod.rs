@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The life of the library in a process: prepared with what needs root and the file system, started with its threads (two
-//! that collect and mail and, with a spool, one that brings that to the disk), drained, stopped.
+//! The life of the library in a process: prepared with what needs root and the file system, started with its threads (the
+//! collector, the dispatcher and, with a spool, one that syncs it), drained, stopped.
 //!
 //! [`Prepared::open`] runs before HAProxy changes its root and its user (and, up to 3.0, before it forks), so it makes
 //! no threads. [`Service::start`] runs in the worker, before its RLIMIT_NPROC becomes 0, so that it makes all threads at
@@ -9,6 +9,7 @@
 mod collector;
 mod dispatcher;
 mod prewarm;
+mod waker;
 
 use crate::counters::Counters;
 use crate::engine::{Engine, LONGEST_SILENCE, Silence, TargetId};
@@ -16,23 +17,21 @@ use crate::event::{Event, Kind, RawChange, write_report};
 use crate::helper::client::{Helper, SharedHelper};
 use crate::message::Composer;
 use crate::queue::Outbox;
-use crate::ring::{self, Full, Ring, Writer};
+use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared, internal_error};
-use crate::service::dispatcher::{Dispatcher, RelayState, Task};
+use crate::service::dispatcher::{Dispatcher, RelayState};
 use crate::service::prewarm::Expectation;
 use crate::settings::{Config, OUTBOX, Pattern, Relay, RelayKind};
 use crate::spool::{Spool, SpoolDirectory};
 use crate::sys::User;
-use crate::sys::shared_memory;
 use crate::transport::{Transport, command, file, smtp};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::unistd::Pid;
-use std::cell::Cell;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -149,7 +148,7 @@ pub struct Service {
     silences: Sender<Silence>,
     /// The ring is in memory that survives the process.
     is_shared: bool,
-    /// Disconnected when the threads that collect and mail have ended.
+    /// Disconnected when collector and dispatcher have ended.
     ended: Receiver<()>,
 }
 
@@ -177,21 +176,19 @@ impl Service {
         let shared = Shared {
             ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
+            dispatcher: Arc::default(),
             counters: Arc::default(),
             expectation: Arc::new(Expectation::new()),
             spool,
             unconfirmed_targets: Arc::default(),
         };
         let dispatcher = Dispatcher::new(relays, composer, &shared, &config);
-        let workers = Workers {
-            ring: shared.ring.clone(),
-            collector: Mutex::new(Collector::new(shared.clone(), engine, token, wanted_silences)),
-            dispatcher: Mutex::new(dispatcher),
-        };
-        let started = start_threads(workers, shared.spool.clone(), ends);
+        let collector = Collector::new(shared.clone(), engine, token, wanted_silences);
+        let started = start_threads(collector, dispatcher, shared.spool.clone(), ends);
         if let Err(error) = started {
-            // Half a service is none.
+            // A thread that was started ends.
             shared.outbox.abandon();
+            shared.dispatcher.wake();
             shared.ring.close();
             return Err(error);
         }
@@ -234,7 +231,7 @@ impl Service {
     /// A change may come `within` this time: a relay should be ready for its mail. Any thread; never blocks, never allocates.
     pub fn expect(&self, within: Duration) {
         if self.shared.expectation.expect(within) {
-            self.shared.ring.wake();
+            self.shared.dispatcher.wake();
         }
     }
 
@@ -257,8 +254,9 @@ impl Service {
     /// Deliver what there is now, do not wait for better times. Any thread, no lock.
     pub fn drain(&self) {
         self.shared.outbox.drain();
-        // It may wait for a digest.
+        // Mails wait for a digest in the collector, and for a retry in the outbox.
         self.shared.ring.wake();
+        self.shared.dispatcher.wake();
     }
 
     /// A server, or a backend (without server), of which the library has to know what it is now; `n` counts from 0. Any
@@ -284,14 +282,15 @@ impl Service {
     /// Returns how many events and mails were left; the log has their number.
     pub fn stop(&self, bound: Duration) -> u64 {
         self.shared.outbox.drain();
+        self.shared.dispatcher.wake();
         self.shared.ring.close();
-        // What the threads are at then is a goodbye, or a session that was opened in vain.
+        // With nothing pending, the dispatcher at most ends a session, or opens one that is not needed.
         let bound = if self.pending() == 0 { bound.min(GOODBYE) } else { bound };
         let deadline = Instant::now() + bound;
-        // Nothing is ever sent through it: it ends when the threads have. How they did shows in what is left.
+        // Nothing is ever sent through the channel: it is disconnected when collector and dispatcher have ended.
         let _ = self.ended.recv_deadline(deadline);
         self.shared.outbox.abandon();
-        self.shared.ring.wake();
+        self.shared.dispatcher.wake();
         let left = self.pending();
         let lost = self.shared.outbox.unstored() + if self.is_shared { 0 } else { self.shared.ring.len() };
         if left > lost {
@@ -307,14 +306,17 @@ impl Service {
     }
 }
 
-fn start_threads(workers: Workers, spool: Option<Arc<Spool>>, ends: Sender<()>) -> io::Result<()> {
-    let workers = Arc::new(workers);
-    for name in ["email-alert-1", "email-alert-2"] {
-        let workers = workers.clone();
-        spawn(name, ends.clone(), move || workers.join())?;
-    }
+/// Starts the collector, the dispatcher and, with a spool, the thread that syncs it.
+fn start_threads(
+    collector: Collector,
+    dispatcher: Dispatcher,
+    spool: Option<Arc<Spool>>,
+    ends: Sender<()>,
+) -> io::Result<()> {
+    spawn("email-alert-dis", ends.clone(), move || dispatcher.run())?;
+    spawn("email-alert-col", ends, move || collector.run())?;
     let Some(spool) = spool else { return Ok(()) };
-    // Nobody waits for its end: what it does lasts as long as the disk likes.
+    // Its end is not waited for: a sync takes as long as the disk takes.
     spawn("email-spool", bounded(0).0, move || {
         loop {
             std::thread::sleep(SYNC_EVERY);
@@ -351,86 +353,4 @@ fn anywhere() {
     }
     // Where this is forbidden the thread stays where it is, and works as well.
     let _ = sched_setaffinity(Pid::from_raw(0), &all);
-}
-
-/// The two threads that do the collector's and the dispatcher's work.
-///
-/// One of them collects, and sleeps until there is something to do. If then something is to be sent and the other one is not
-/// at it, it sends that itself, and the other one collects as soon as the relay is waited for. So a mail that comes after a
-/// rest needs one thread to wake up, not two after each other; and while a relay is slow, there still is one that collects.
-struct Workers {
-    ring: Arc<Ring>,
-    collector: Mutex<Collector>,
-    dispatcher: Mutex<Dispatcher>,
-}
-
-impl Workers {
-    /// The whole life of one of the threads.
-    fn join(&self) {
-        let Some(me) = self.ring.collect_here() else { return };
-        while catch_unwind(AssertUnwindSafe(|| self.work(me))).is_err() {
-            // Who collects shall see what became of it.
-            self.ring.wake();
-        }
-    }
-
-    fn work(&self, me: ring::Collector) {
-        let mut goes_on = true;
-        while goes_on {
-            let (collector, mut dispatcher, task) = self.collect(me);
-            let collector = Cell::new(Some(collector));
-            let hand_over = || drop(collector.take());
-            let worked = catch_unwind(AssertUnwindSafe(|| dispatcher.work(task, &hand_over)));
-            // Before the panic goes on: it was not the collector's.
-            hand_over();
-            goes_on = worked.unwrap_or_else(|panic| resume_unwind(panic));
-            drop(dispatcher);
-            // What came in the last moment, or is to be done later, is for the one who collects now.
-            self.ring.wake();
-        }
-    }
-
-    /// Collects until there is something for the dispatcher to do. Nobody else collects before the first of the results is dropped.
-    fn collect(&self, me: ring::Collector) -> (MutexGuard<'_, Collector>, MutexGuard<'_, Dispatcher>, Task) {
-        let mut collector = self.collector();
-        loop {
-            let rest = collector.collect();
-            let due = match self.idle_mailer() {
-                Some(mut dispatcher) => match dispatcher.next_task() {
-                    Task::Wait(due) => due,
-                    task => return (collector, dispatcher, task),
-                },
-                None => None,
-            };
-            self.ring.prefault(shared_memory::bring);
-            let due = due.map(|due| due.saturating_duration_since(Instant::now()));
-            let time = [rest.time, due].into_iter().flatten().min();
-            self.ring.sleep_until_pushed(me, rest.records, time);
-        }
-    }
-
-    fn collector(&self) -> MutexGuard<'_, Collector> {
-        self.collector.lock().unwrap_or_else(|panicked| {
-            self.collector.clear_poison();
-            let mut collector = panicked.into_inner();
-            log::error!("{}", internal_error("collector", "one event dropped"));
-            collector.discard_in_flight();
-            collector
-        })
-    }
-
-    /// `None`: the other thread is at it.
-    fn idle_mailer(&self) -> Option<MutexGuard<'_, Dispatcher>> {
-        match self.dispatcher.try_lock() {
-            Ok(dispatcher) => Some(dispatcher),
-            Err(TryLockError::WouldBlock) => None,
-            Err(TryLockError::Poisoned(panicked)) => {
-                self.dispatcher.clear_poison();
-                let mut dispatcher = panicked.into_inner();
-                log::error!("{}", internal_error("dispatcher", "one mail dropped"));
-                dispatcher.discard_in_flight();
-                Some(dispatcher)
-            }
-        }
-    }
 }

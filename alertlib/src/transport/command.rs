@@ -88,7 +88,6 @@ impl Command {
 
 impl Transport for Command {
     fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        (delivery.waits)();
         let (usable, unusable): (Vec<_>, Vec<_>) =
             delivery.to.iter().enumerate().partition(|(_, to)| self.takes(to));
         let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();

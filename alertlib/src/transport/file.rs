@@ -66,7 +66,6 @@ impl File {
 
 impl Transport for File {
     fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        (delivery.waits)();
         match self.write(&delivery.message.bytes) {
             Ok(()) => Ok(vec![Outcome::Delivered; delivery.to.len()]),
             Err((step, words)) => Err(DeliveryError::new(step, words)),

@@ -14,9 +14,6 @@ use crate::text::{bounded, visible};
 use lettre::Address;
 use std::fmt;
 
-/// To be called before anything is waited for; more than once is as good. Somebody else then does what else is to be done.
-pub type Waits<'a> = &'a dyn Fn();
-
 /// What is to be sent, and to whom (RFC 5321's envelope).
 pub struct Delivery<'a> {
     /// The reverse-path.
@@ -25,8 +22,6 @@ pub struct Delivery<'a> {
     pub to: &'a [Recipient],
     /// The mail.
     pub message: &'a Message,
-    /// Called before anything is waited for.
-    pub waits: Waits<'a>,
 }
 
 /// What became of one recipient's copy.

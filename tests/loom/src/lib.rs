@@ -40,7 +40,6 @@ mod tests {
                 })
                 .collect();
 
-            let me = ring.collect_here().expect("a seat");
             let (mut record, mut seen) = (Vec::new(), Vec::new());
             loop {
                 let closed = ring.is_closed();
@@ -52,7 +51,7 @@ mod tests {
                 if closed && ring.is_empty() {
                     break;
                 }
-                ring.sleep_until_pushed(me, 1, None);
+                ring.sleep_until_pushed(1, None);
             }
             let mut accepted: Vec<u64> =
                 pushers.into_iter().flat_map(|pusher| pusher.join().expect("a pusher")).collect();
@@ -97,10 +96,9 @@ mod tests {
                         loom::thread::spawn(move || (0..2 / pushers).for_each(|_| push()))
                     })
                     .collect();
-                let me = ring.collect_here().expect("a seat");
                 let (mut record, mut seen) = (Vec::new(), 0);
                 while seen < 2 {
-                    ring.sleep_until_pushed(me, 2 - seen, None);
+                    ring.sleep_until_pushed(2 - seen, None);
                     while ring.peek(0, &mut record).is_some() {
                         ring.release();
                         seen += 1;
@@ -123,9 +121,8 @@ mod tests {
                 told.store(1, Relaxed);
                 nudger.wake();
             });
-            let me = ring.collect_here().expect("a seat");
             while news.load(Relaxed) == 0 {
-                ring.sleep_until_pushed(me, 1, None);
+                ring.sleep_until_pushed(1, None);
             }
             nudging.join().expect("a wake");
         });

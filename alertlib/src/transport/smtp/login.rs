@@ -4,7 +4,6 @@
 //! A secret is in no text: neither in the log nor in `Debug`, where `***` stands for it. A password is kept in memory that
 //! no core dump has. It, a token, and what is made of them are elsewhere while a login lasts, and are then overwritten.
 
-use super::super::Waits;
 use super::session::{Reply, Session};
 use crate::credentials::{about, directory_of, secret_in};
 use crate::files;
@@ -82,7 +81,7 @@ impl Login {
         self.user.as_deref().unwrap_or(sender)
     }
 
-    /// Logs in. `offered`: the relay's mechanisms. `waits` is called before a reply that does not come at once.
+    /// Logs in. `offered`: the relay's mechanisms.
     ///
     /// # Errors
     ///
@@ -92,7 +91,6 @@ impl Login {
         session: &mut Session,
         offered: &[String],
         account: &str,
-        waits: Waits,
     ) -> Result<(), Refusal> {
         let refusal = |step: &str, words: String| Refusal { step: step.to_owned(), words };
         let offers = |mechanism: &str| offered.iter().any(|offer| offer.eq_ignore_ascii_case(mechanism));
@@ -116,7 +114,7 @@ impl Login {
                 Zeroizing::new(String::new()),
             ],
         };
-        let reply = converse(session, &lines, waits).map_err(|words| refusal(&step, words))?;
+        let reply = converse(session, &lines).map_err(|words| refusal(&step, words))?;
         match reply.code {
             200..=299 => Ok(()),
             _ => Err(refusal(&step, without_secrets(&reply.to_string(), &lines, &secret))),
@@ -140,11 +138,11 @@ impl Login {
 }
 
 /// Sends the first line, and each of the others when the relay asks for more.
-fn converse(session: &mut Session, lines: &[Zeroizing<String>], waits: Waits) -> Result<Reply, String> {
+fn converse(session: &mut Session, lines: &[Zeroizing<String>]) -> Result<Reply, String> {
     const ASKS: u16 = 334;
     let mut reply = None;
     for line in lines {
-        let answer = session.exchange(&[line.as_bytes(), b"\r\n"], waits)?;
+        let answer = session.exchange(&[line.as_bytes(), b"\r\n"])?;
         let goes_on = answer.code == ASKS;
         reply = Some(answer);
         if !goes_on {

@@ -11,7 +11,7 @@ mod login;
 mod session;
 mod tls;
 
-use super::{Delivery, DeliveryError, Outcome, Transport, Waits};
+use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::credentials;
 use crate::files;
 use crate::helper::client::SharedHelper;
@@ -186,11 +186,10 @@ impl Smtp {
     }
 
     /// A session in which mails can be sent.
-    fn connect(&mut self, sender: &Address, waits: Waits) -> Result<Greeted, DeliveryError> {
-        waits();
+    fn connect(&mut self, sender: &Address) -> Result<Greeted, DeliveryError> {
         let connected = self.addresses.connect(self.timeout);
         let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
-        match self.introduce(&mut session, sender, waits) {
+        match self.introduce(&mut session, sender) {
             Ok((mut extensions, account)) => {
                 extensions.chunking &= !self.is_asked;
                 Ok(Greeted { session, extensions, account })
@@ -207,24 +206,23 @@ impl Smtp {
         &self,
         session: &mut Session,
         sender: &Address,
-        waits: Waits,
     ) -> Result<(Extensions, Option<String>), DeliveryError> {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.judge("greeting", session.reply(waits)).map_err(StepError::trouble)?;
-        let mut extensions = self.greet(session, waits)?;
+        self.judge("greeting", session.reply()).map_err(StepError::trouble)?;
+        let mut extensions = self.greet(session)?;
         if let Protection::StartTls(client) = &self.protection {
-            self.start_tls(session, &extensions, client, waits)?;
+            self.start_tls(session, &extensions, client)?;
             // What was said before it may be a lie (RFC 3207, 4.2).
-            extensions = self.greet(session, waits)?;
+            extensions = self.greet(session)?;
         }
         let account = match &self.login {
             None => None,
             Some(login) => {
                 let account = login.account(sender.as_ref());
                 login
-                    .authenticate(session, &extensions.auth, account, waits)
+                    .authenticate(session, &extensions.auth, account)
                     .map_err(|refusal| self.trouble(&refusal.step, &refusal.words))?;
                 Some(account.to_owned())
             }
@@ -232,12 +230,12 @@ impl Smtp {
         Ok((extensions, account))
     }
 
-    fn greet(&self, session: &mut Session, waits: Waits) -> Result<Extensions, DeliveryError> {
-        match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()), waits)) {
+    fn greet(&self, session: &mut Session) -> Result<Extensions, DeliveryError> {
+        match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()))) {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
             Err(StepError::Refused { permanent: true, .. }) => {
                 let helo = format!("HELO {}\r\n", self.hello);
-                self.judge("HELO", session.command(helo, waits)).map_err(StepError::trouble)?;
+                self.judge("HELO", session.command(helo)).map_err(StepError::trouble)?;
                 Ok(Extensions::default())
             }
             greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::trouble),
@@ -249,17 +247,15 @@ impl Smtp {
         session: &mut Session,
         offered: &Extensions,
         client: &tls::Client,
-        waits: Waits,
     ) -> Result<(), DeliveryError> {
         if !offered.starttls {
             // Or somebody on the way has taken it out: never without.
             return Err(self.trouble("STARTTLS", "the relay does not offer it"));
         }
-        let reply = self.judge("STARTTLS", session.command(Starttls, waits)).map_err(StepError::trouble)?;
+        let reply = self.judge("STARTTLS", session.command(Starttls)).map_err(StepError::trouble)?;
         if reply.code != READY {
             return Err(self.trouble("STARTTLS", &reply.to_string()));
         }
-        waits();
         self.handshake(session, client)
     }
 
@@ -315,8 +311,8 @@ impl Smtp {
         if is_unasked && bytes.len() <= UNASKED {
             ahead.push(&content);
         }
-        session.send_ahead(&ahead, delivery.waits);
-        self.step_by_step(session, to, &commands, &content, delivery.waits)
+        session.send_ahead(&ahead);
+        self.step_by_step(session, to, &commands, &content)
     }
 
     /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
@@ -326,11 +322,9 @@ impl Smtp {
         to: &[&Recipient],
         commands: &[String],
         content: &[u8],
-        waits: Waits,
     ) -> Result<Vec<Outcome>, DeliveryError> {
         let mut commands = commands.iter();
-        let mut next =
-            |session: &mut Session| session.command(commands.next().map_or("", String::as_str), waits);
+        let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
         if let Err(failure) = self.judge(MAIL, next(session)) {
             return Ok(vec![failure.outcome()?; to.len()]);
         }
@@ -346,9 +340,9 @@ impl Smtp {
         }
         let sent = match commands.next() {
             Some(data) => self
-                .judge(DATA, session.command(data, waits))
-                .and_then(|_| self.judge("end of DATA", self.send_content(session, content, waits))),
-            None => self.judge(BDAT, self.send_content(session, content, waits)),
+                .judge(DATA, session.command(data))
+                .and_then(|_| self.judge("end of DATA", self.send_content(session, content))),
+            None => self.judge(BDAT, self.send_content(session, content)),
         };
         if let Err(failure) = sent {
             let refused = failure.outcome()?;
@@ -360,9 +354,9 @@ impl Smtp {
     }
 
     /// Sends the mail itself, unless it was sent ahead.
-    fn send_content(&self, session: &mut Session, content: &[u8], waits: Waits) -> Result<Reply, String> {
+    fn send_content(&self, session: &mut Session, content: &[u8]) -> Result<Reply, String> {
         session.set_timeout(self.timeout * PATIENCE);
-        let outcome = session.exchange(&[content], waits);
+        let outcome = session.exchange(&[content]);
         session.set_timeout(self.timeout);
         outcome
     }
@@ -425,14 +419,13 @@ impl StepError {
 impl Transport for Smtp {
     fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(delivery.from)) {
-            (delivery.waits)();
             self.close_idle();
         }
         let kept = self.session.take();
         let was_kept = kept.is_some();
         let mut greeted = match kept {
             Some(greeted) => greeted,
-            None => self.connect(delivery.from, delivery.waits)?,
+            None => self.connect(delivery.from)?,
         };
         let mut outcome = self.converse(&mut greeted, delivery);
         let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
@@ -443,15 +436,15 @@ impl Transport for Smtp {
         if has_no_bdat || was_closed {
             // Some relays take one session at a time.
             drop(greeted);
-            greeted = self.connect(delivery.from, delivery.waits)?;
+            greeted = self.connect(delivery.from)?;
             outcome = self.converse(&mut greeted, delivery);
         }
         let is_clean = match &outcome {
             Ok(outcomes) if outcomes.contains(&Outcome::Delivered) => true,
             // Whether it can be used again changes nothing in what the relay has said of this mail.
             Ok(_) => {
-                greeted.session.catch_up(delivery.waits).is_ok()
-                    && greeted.session.command(Rset, delivery.waits).is_ok_and(|reply| reply.is_done())
+                greeted.session.catch_up().is_ok()
+                    && greeted.session.command(Rset).is_ok_and(|reply| reply.is_done())
             }
             Err(_) => false,
         };
@@ -463,7 +456,7 @@ impl Transport for Smtp {
 
     fn open_session(&mut self, sender: &Address) -> Result<(), DeliveryError> {
         if self.session.is_none() {
-            self.session = Some(self.connect(sender, &|| ())?);
+            self.session = Some(self.connect(sender)?);
         }
         Ok(())
     }
@@ -472,7 +465,7 @@ impl Transport for Smtp {
         if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
-            let _ = session.command(Quit, &|| ());
+            let _ = session.command(Quit);
             session.end();
         }
     }

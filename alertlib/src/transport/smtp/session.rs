@@ -7,15 +7,12 @@
 //! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
 //! line of spaces. Its commands are used.
 
-use super::super::Waits;
 use super::tls;
 use crate::credentials::tls_error_text;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustls::ClientConnection;
 use std::fmt::{self, Display};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
@@ -23,12 +20,6 @@ use zeroize::Zeroizing;
 const REPLY: usize = 16 * 1024;
 /// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
 const REPLY_LINE: usize = 2048;
-
-/// A relay that answers within this time is not waited for.
-const SOON: Duration = Duration::from_millis(1);
-
-/// A socket that has nothing else to send takes so many bytes without waiting for the relay.
-const SHORT: usize = 8 * 1024;
 
 /// The relay waits for a mail (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
@@ -75,8 +66,8 @@ pub struct Session {
     ahead: usize,
     /// Why no more can be sent.
     broken: Option<String>,
-    /// Whether the relay has answered all that was said, and waits for a command.
-    waits: bool,
+    /// The relay has answered everything that was sent, and waits for a command.
+    is_idle: bool,
 }
 
 impl Session {
@@ -99,7 +90,7 @@ impl Session {
                         timeout,
                         ahead: 0,
                         broken: None,
-                        waits: false,
+                        is_idle: false,
                     });
                 }
                 Err(error) => words = words_of(&error, timeout),
@@ -114,7 +105,7 @@ impl Session {
     ///
     /// What is wrong with the relay's certificate, or with its TLS.
     pub fn secure(&mut self, client: &tls::Client) -> Result<(), String> {
-        self.waits = false;
+        self.is_idle = false;
         if !self.read.is_empty() {
             // Somebody on the way would have his commands taken for the relay's answers (CVE-2011-0411 and its kin).
             return Err("the relay, or somebody on the way, sent something unencrypted before it".to_owned());
@@ -135,12 +126,12 @@ impl Session {
 
     /// Sends the commands (or a mail) that will come next all at once, for a relay that takes them so (RFC 2920): one round trip
     /// instead of many. What fails is told when their turn comes: until then the relay's replies to others can be read.
-    pub fn send_ahead(&mut self, commands: &[&[u8]], waits: Waits) {
+    pub fn send_ahead(&mut self, commands: &[&[u8]]) {
         if commands.is_empty() || self.broken.is_some() {
             return;
         }
-        self.waits = false;
-        match self.send(&commands.concat(), Instant::now() + self.timeout, waits) {
+        self.is_idle = false;
+        match self.write(&commands.concat(), Instant::now() + self.timeout) {
             Ok(()) => self.ahead += commands.len(),
             Err(error) => self.broken = Some(words_of(&error, self.timeout)),
         }
@@ -151,23 +142,22 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn catch_up(&mut self, waits: Waits) -> Result<(), String> {
+    pub fn catch_up(&mut self) -> Result<(), String> {
         while self.ahead > 0 {
-            if self.command("", waits)?.code == START_MAIL {
-                self.command(".\r\n", waits)?;
+            if self.command("")?.code == START_MAIL {
+                self.command(".\r\n")?;
             }
         }
         Ok(())
     }
 
-    /// Sends a command, unless it was sent ahead, and reads the reply. `waits` is called before the relay is
-    /// waited for, which is not so if it answers at once.
+    /// Sends a command, unless it was sent ahead, and reads the reply.
     ///
     /// # Errors
     ///
     /// The session is broken: the system's words, or what the relay did.
-    pub fn command(&mut self, command: impl Display, waits: Waits) -> Result<Reply, String> {
-        self.exchange(&[command.to_string().as_bytes()], waits)
+    pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
+        self.exchange(&[command.to_string().as_bytes()])
     }
 
     /// The same with bytes that are not copied if they are in one part, and may be secret.
@@ -175,10 +165,10 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn exchange(&mut self, parts: &[&[u8]], waits: Waits) -> Result<Reply, String> {
+    pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
         if let Some(ahead) = self.ahead.checked_sub(1) {
             self.ahead = ahead;
-            return self.reply(waits);
+            return self.reply();
         }
         if let Some(words) = &self.broken {
             return Err(words.clone());
@@ -192,8 +182,8 @@ impl Session {
                 joined.as_slice()
             }
         };
-        self.send(whole, deadline, waits).map_err(|error| words_of(&error, self.timeout))?;
-        self.reply_until(deadline, waits)
+        self.write(whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
+        self.reply_until(deadline)
     }
 
     /// Reads a reply, such as the greeting.
@@ -201,19 +191,14 @@ impl Session {
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn reply(&mut self, waits: Waits) -> Result<Reply, String> {
-        self.reply_until(Instant::now() + self.timeout, waits)
-    }
-
-    /// Is there something to read, or soon?
-    fn hears_soon(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| !tls.wants_read()) || hears_soon(&self.stream)
+    pub fn reply(&mut self) -> Result<Reply, String> {
+        self.reply_until(Instant::now() + self.timeout)
     }
 
     /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may
     /// take us for an attacker. If the session is broken, it just ends.
     pub fn leave(mut self) {
-        if self.waits && self.write(b"QUIT\r\n", Instant::now() + self.timeout).is_ok() {
+        if self.is_idle && self.write(b"QUIT\r\n", Instant::now() + self.timeout).is_ok() {
             self.end();
         }
     }
@@ -226,14 +211,6 @@ impl Session {
             // The relay has said goodbye, and may be gone.
             let _ = tls.write_tls(&mut wire);
         }
-    }
-
-    /// The relay may have to take some of it before there is room for the rest.
-    fn send(&mut self, bytes: &[u8], deadline: Instant, waits: Waits) -> io::Result<()> {
-        if bytes.len() > SHORT {
-            waits();
-        }
-        self.write(bytes, deadline)
     }
 
     fn write(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()> {
@@ -255,13 +232,13 @@ impl Session {
         }
     }
 
-    fn reply_until(&mut self, deadline: Instant, waits: Waits) -> Result<Reply, String> {
-        self.waits = false;
+    fn reply_until(&mut self, deadline: Instant) -> Result<Reply, String> {
+        self.is_idle = false;
         let mut code = None;
         let mut lines: Vec<String> = Vec::new();
         let mut size = 0;
         loop {
-            let line = self.line(deadline, waits)?;
+            let line = self.line(deadline)?;
             size += line.len();
             if size > REPLY {
                 return Err(format!("the relay's reply is longer than {REPLY} bytes"));
@@ -273,14 +250,14 @@ impl Session {
             }
             lines.push(text);
             if is_last {
-                self.waits = self.ahead == 0;
+                self.is_idle = self.ahead == 0;
                 return Ok(Reply { code: number, lines });
             }
         }
     }
 
     /// One line, without its end.
-    fn line(&mut self, deadline: Instant, waits: Waits) -> Result<Vec<u8>, String> {
+    fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 let mut line: Vec<u8> = self.read.drain(..=end).collect();
@@ -292,9 +269,6 @@ impl Session {
             if self.read.len() > REPLY_LINE {
                 return Err(format!("the relay sent a line of more than {REPLY_LINE} bytes"));
             }
-            if !self.hears_soon() {
-                waits();
-            }
             let mut buffer = [0; 1024];
             match self.read(&mut buffer, deadline) {
                 Ok(0) => return Err(CLOSED.to_owned()),
@@ -303,13 +277,6 @@ impl Session {
             }
         }
     }
-}
-
-/// Is there something to read, or soon?
-fn hears_soon(socket: impl AsFd) -> bool {
-    let mut sockets = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-    let soon = PollTimeout::try_from(SOON).unwrap_or(PollTimeout::ZERO);
-    poll(&mut sockets, soon).is_ok_and(|_| sockets[0].revents() == Some(PollFlags::POLLIN))
 }
 
 /// A socket whose every operation ends at the deadline, however many there are.
@@ -413,7 +380,7 @@ mod tests {
                     let _ = stream.write_all(piece);
                 }
             });
-            Session::connect(&[address], Duration::from_secs(10)).expect("connected").reply(&|| ())
+            Session::connect(&[address], Duration::from_secs(10)).expect("connected").reply()
         })
     }
 
@@ -491,8 +458,7 @@ mod tests {
                     std::thread::sleep(Duration::from_millis(20));
                 }
             });
-            let reply =
-                Session::connect(&[address], Duration::from_millis(300)).expect("connected").reply(&|| ());
+            let reply = Session::connect(&[address], Duration::from_millis(300)).expect("connected").reply();
             assert_eq!(reply, Err("no answer within 300ms".to_owned()));
         });
         assert!(start.elapsed() < Duration::from_secs(20));

@@ -77,7 +77,7 @@ fn recipient(to: &str) -> Recipient {
 /// The outcomes' kinds, or why the session is over.
 fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
     let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-    let outcome = smtp.send(&Delivery { from: &from(), to, message: &message, waits: &|| () });
+    let outcome = smtp.send(&Delivery { from: &from(), to, message: &message });
     outcome.map_or_else(
         |trouble| trouble.words,
         |outcomes| {
@@ -182,8 +182,7 @@ fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
     let message = Message { subject: "s".into(), text: "t".into(), bytes };
     let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
     let (outcomes, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-        smtp.send(&Delivery { from: &from(), to: &to, message: &message, waits: &|| () })
-            .map(|outcomes| outcomes.len())
+        smtp.send(&Delivery { from: &from(), to: &to, message: &message }).map(|outcomes| outcomes.len())
     });
     assert_eq!(outcomes, Ok(1));
     assert_eq!(pieces[1..], ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>", "RSET", "QUIT"]);
@@ -195,41 +194,4 @@ fn dots_are_doubled_and_the_last_one_stands_alone() {
         String::from_utf8(content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n")).expect("ASCII"),
         "a: b\r\n\r\n..\r\n..x\r\ny.\r\n.\r\n"
     );
-}
-
-/// While somebody waits for a relay, somebody else collects: so who waits has to say so before, whatever it waits for.
-#[test]
-fn it_says_so_before_it_waits() {
-    let all_at_once =
-        ["250-x.org\r\n250-PIPELINING\r\n250 CHUNKING\r\n", "250 1\r\n", "250 2\r\n", "250 3\r\n"];
-    let step_by_step = ["250 x.org\r\n", "250 1\r\n", "250 2\r\n", "354 3\r\n", "250 4\r\n"];
-    for replies in [&all_at_once[..], &step_by_step] {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("its address").port();
-        let (tell, told) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            scope.spawn(move || {
-                let is_told_of = |reply: &str| {
-                    let told = told.recv_timeout(Duration::from_secs(5));
-                    told.unwrap_or_else(|_| panic!("it waits for {reply:?} without a word"));
-                };
-                is_told_of("a connection");
-                let (mut stream, _) = listener.accept().expect("a session");
-                let (introduction, mail) = replies.split_at(1);
-                for reply in ["220 x.org\r\n"].iter().chain(introduction).chain(mail).chain(mail) {
-                    is_told_of(reply);
-                    stream.write_all(reply.as_bytes()).expect("somebody who reads it");
-                }
-            });
-            let relay_line = settings::Smtp::plain("127.0.0.1", port);
-            let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
-            let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-            let waits = || _ = tell.send(());
-            let delivery =
-                Delivery { from: &from(), to: &[recipient("a@x.org")], message: &message, waits: &waits };
-            for _mail in 1..=2 {
-                assert_eq!(smtp.send(&delivery), Ok(vec![Outcome::Delivered]));
-            }
-        });
-    }
 }

@@ -6,6 +6,7 @@
 //! each session.
 
 mod addresses;
+mod commands;
 mod extensions;
 mod login;
 mod session;
@@ -20,11 +21,8 @@ use crate::sys::User;
 use addresses::Addresses;
 use extensions::Extensions;
 use lettre::Address;
-use lettre::transport::smtp::commands::{Data, Ehlo, Mail, Quit, Rcpt, Rset, Starttls};
-use lettre::transport::smtp::extension::{ClientId, MailParameter};
 use login::Login;
 use session::{Reply, Session};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a relay may take to say goodbye: nothing depends on its answer.
@@ -66,7 +64,8 @@ const READY: u16 = 220;
 pub struct Smtp {
     addresses: Addresses,
     timeout: Duration,
-    hello: ClientId,
+    /// For EHLO and HELO.
+    identity: String,
     protection: Protection,
     login: Option<Login>,
     session: Option<Greeted>,
@@ -89,17 +88,12 @@ struct Greeted {
 }
 
 /// The commands before a mail of `size` bytes: MAIL, a RCPT for each recipient, and DATA unless the relay takes BDAT.
-fn commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: usize) -> Vec<String> {
-    let mut parameters = Vec::new();
-    if extensions.size.is_some() {
-        parameters.push(MailParameter::Size(size));
-    }
-    if to.iter().any(|recipient| recipient.is_international()) {
-        parameters.push(MailParameter::SmtpUtfEight);
-    }
-    let mail = Mail::new(Some(from.clone()), parameters).to_string();
-    let recipients = to.iter().map(|to| Rcpt::new(to.address.clone(), vec![]).to_string());
-    let data = (!extensions.takes_mails_unasked()).then(|| Data.to_string());
+fn envelope_commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: usize) -> Vec<String> {
+    let size = extensions.size.map(|_| size);
+    let smtputf8 = to.iter().any(|recipient| recipient.is_international());
+    let mail = commands::mail(from, size, smtputf8);
+    let recipients = to.iter().map(|to| commands::rcpt(&to.address));
+    let data = (!extensions.takes_mails_unasked()).then(|| commands::DATA.to_owned());
     [mail].into_iter().chain(recipients).chain(data).collect()
 }
 
@@ -156,11 +150,7 @@ impl Smtp {
     /// What is wrong with them.
     pub fn new(relay: &settings::Smtp, timeout: Duration, own_name: &str) -> Result<Self, String> {
         let own_name = relay.helo.as_deref().unwrap_or(own_name);
-        let hello = match own_name.parse::<IpAddr>() {
-            Ok(IpAddr::V4(address)) => ClientId::Ipv4(address),
-            Ok(IpAddr::V6(address)) => ClientId::Ipv6(address),
-            Err(_) => ClientId::Domain(own_name.to_owned()),
-        };
+        let identity = commands::client_identity(own_name);
         let protection = match &relay.security {
             Security::Plaintext => Protection::None,
             Security::StartTls(tls) => Protection::StartTls(tls::Client::new(tls, &relay.host)?),
@@ -168,7 +158,7 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, hello, protection, login, session: None, is_asked: false })
+        Ok(Smtp { addresses, timeout, identity, protection, login, session: None, is_asked: false })
     }
 
     /// Looks the host up, where the resolver's files are: before the chroot.
@@ -231,10 +221,10 @@ impl Smtp {
     }
 
     fn greet(&self, session: &mut Session) -> Result<Extensions, DeliveryError> {
-        match self.judge("EHLO", session.command(Ehlo::new(self.hello.clone()))) {
+        match self.judge("EHLO", session.command(commands::ehlo(&self.identity))) {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
             Err(StepError::Refused { permanent: true, .. }) => {
-                let helo = format!("HELO {}\r\n", self.hello);
+                let helo = commands::helo(&self.identity);
                 self.judge("HELO", session.command(helo)).map_err(StepError::trouble)?;
                 Ok(Extensions::default())
             }
@@ -252,7 +242,8 @@ impl Smtp {
             // Or somebody on the way has taken it out: never without.
             return Err(self.trouble("STARTTLS", "the relay does not offer it"));
         }
-        let reply = self.judge("STARTTLS", session.command(Starttls)).map_err(StepError::trouble)?;
+        let reply =
+            self.judge("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::trouble)?;
         if reply.code != READY {
             return Err(self.trouble("STARTTLS", &reply.to_string()));
         }
@@ -301,7 +292,7 @@ impl Smtp {
         to: &[&Recipient],
     ) -> Result<Vec<Outcome>, DeliveryError> {
         let bytes = &delivery.message.bytes;
-        let commands = commands(extensions, delivery.from, to, bytes.len());
+        let commands = envelope_commands(extensions, delivery.from, to, bytes.len());
         let is_unasked = extensions.takes_mails_unasked();
         let content = if is_unasked { chunk(bytes) } else { content(bytes) };
         let mut ahead: Vec<&[u8]> = Vec::new();
@@ -444,7 +435,7 @@ impl Transport for Smtp {
             // Whether it can be used again changes nothing in what the relay has said of this mail.
             Ok(_) => {
                 greeted.session.catch_up().is_ok()
-                    && greeted.session.command(Rset).is_ok_and(|reply| reply.is_done())
+                    && greeted.session.command(commands::RSET).is_ok_and(|reply| reply.is_done())
             }
             Err(_) => false,
         };
@@ -465,7 +456,7 @@ impl Transport for Smtp {
         if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
             // What was sent is sent, whatever the relay answers.
-            let _ = session.command(Quit);
+            let _ = session.command(commands::QUIT);
             session.end();
         }
     }

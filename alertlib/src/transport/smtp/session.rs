@@ -3,10 +3,11 @@
 //!
 //! Under TLS as well: a handshake is a step, and a relay that drips its records is as late as one that drips its lines.
 //!
-//! lettre has a connection, too, but bounds each socket operation rather than the step (a relay that drips a byte a second
+//! lettre's connection is not used: it bounds each socket operation rather than the step (a relay that drips a byte a second
 //! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
-//! line of spaces. Its commands are used.
+//! line of spaces.
 
+use super::commands;
 use super::tls;
 use crate::credentials::tls_error_text;
 use rustls::ClientConnection;
@@ -198,7 +199,7 @@ impl Session {
     /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may
     /// take us for an attacker. If the session is broken, it just ends.
     pub fn leave(mut self) {
-        if self.is_idle && self.write(b"QUIT\r\n", Instant::now() + self.timeout).is_ok() {
+        if self.is_idle && self.write(commands::QUIT.as_bytes(), Instant::now() + self.timeout).is_ok() {
             self.end();
         }
     }

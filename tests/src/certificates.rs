@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     date_time_ymd,
@@ -45,12 +46,12 @@ impl Authority {
 
     /// What those have who trust it.
     pub fn pem(&self) -> String {
-        self.root.pem()
+        pem("CERTIFICATE", self.root.der())
     }
 
     /// The authority in between.
     pub fn middle_pem(&self) -> String {
-        self.middle.pem()
+        pem("CERTIFICATE", self.middle.der())
     }
 
     /// A good identity for a host.
@@ -84,12 +85,21 @@ impl Authority {
     fn sign(&self, params: CertificateParams) -> Identity {
         let key = key();
         let certificate = params.signed_by(&key, &self.middle).expect("a certificate");
-        Identity { chain: vec![certificate.pem(), self.middle.pem()], key: key.serialize_pem() }
+        Identity {
+            chain: vec![pem("CERTIFICATE", certificate.der()), self.middle_pem()],
+            key: pem("PRIVATE KEY", &key.serialize_der()),
+        }
     }
 }
 
 fn key() -> KeyPair {
     KeyPair::generate().expect("a key")
+}
+
+/// Encodes as PEM (RFC 7468): base64 in lines of 64 characters.
+fn pem(label: &str, der: &[u8]) -> String {
+    let lines = der.chunks(48).map(|bytes| STANDARD.encode(bytes) + "\n");
+    format!("-----BEGIN {label}-----\n{}-----END {label}-----\n", lines.collect::<String>())
 }
 
 fn for_authority(name: &str) -> CertificateParams {

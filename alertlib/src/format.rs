@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Times, spans and numbers as one reads them.
 
-use jiff::Zoned;
+use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ pub struct Clock(pub TimeZone);
 impl Clock {
     /// `2026-11-23 03:12:44 +01:00`
     pub fn full(&self, when: SystemTime) -> String {
-        let written = |when: Zoned| [day(&when), time(&when), zone(&when)].join(" ");
+        let written = |when: ZonedDateTime| [day(&when), time(&when), zone(&when)].join(" ");
         self.zoned(when).map_or_else(unknown, written)
     }
 
@@ -32,23 +32,23 @@ impl Clock {
         [day(&one), time(&one), "to".to_owned(), self.near(last, first), zone(&other)].join(" ")
     }
 
-    fn zoned(&self, when: SystemTime) -> Option<Zoned> {
-        Some(jiff::Timestamp::try_from(when).ok()?.to_zoned(self.0.clone()))
+    fn zoned(&self, when: SystemTime) -> Option<ZonedDateTime> {
+        Some(jiff::Timestamp::try_from(when).ok()?.to_zoned_datetime(self.0.clone()))
     }
 }
 
 /// `2026-11-23`
-fn day(when: &Zoned) -> String {
+fn day(when: &ZonedDateTime) -> String {
     format!("{:04}-{:02}-{:02}", when.year(), when.month(), when.day())
 }
 
 /// `03:12:44`
-fn time(when: &Zoned) -> String {
+fn time(when: &ZonedDateTime) -> String {
     format!("{:02}:{:02}:{:02}", when.hour(), when.minute(), when.second())
 }
 
 /// `+01:00`
-fn zone(when: &Zoned) -> String {
+fn zone(when: &ZonedDateTime) -> String {
     let offset = when.offset().seconds();
     let (sign, minutes) = (if offset < 0 { '-' } else { '+' }, offset.abs() / 60);
     format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)

@@ -315,7 +315,7 @@ fn mailx_gets_subject_sender_and_a_harmless_text() {
     let outcomes =
         send(&mut relay(MailProgram::Mailx, &program, LONG), &["ops@example.com", "root"]).unwrap();
     assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered]);
-    let seen = "[-s]\n[=?UTF-8?Q?DOWN_Z=C3=BCrich/s1?=]\n[-r]\n[lb1@example.com]\n[ops@example.com]\n[root]\n\
+    let seen = "[-s]\n[=?utf-8?b?RE9XTiBaw7xyaWNoL3Mx?=]\n[-r]\n[lb1@example.com]\n[ops@example.com]\n[root]\n\
                 Server Zürich/s1 is DOWN.\n ~!id\n .\nend\n";
     assert_eq!(scratch.read("seen"), seen);
 }

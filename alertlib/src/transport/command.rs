@@ -5,6 +5,8 @@ use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::helper::client::SharedHelper;
 use crate::helper::frame::{ExecRequest, ExecResult, ExecStatus};
 use crate::settings::{MailProgram, Recipient};
+use email_encoding::headers::rfc2047;
+use email_encoding::headers::writer::EmailWriter;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -157,40 +159,20 @@ fn boundary(text: &str, limit: usize) -> usize {
 }
 
 /// The subject as it can stand in a header, on one line; what does not fit is left out. Text that is not ASCII, or looks
-/// as if it were encoded, becomes encoded words (RFC 2047, 4.2): `mailx` passes the argument on as it is.
+/// as if it were encoded, becomes encoded words (RFC 2047, 4.1): `mailx` passes the argument on as it is.
 fn encoded_subject(subject: &str) -> String {
-    const WORD: usize = 75;
     if subject.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !subject.contains("=?") {
         return subject[..boundary(subject, LINE)].to_owned();
     }
-    let mut words = String::new();
-    let mut word = String::from(START_OF_WORD);
-    for char in subject.chars() {
-        let encoded = encoded_char(char);
-        if word.len() + encoded.len() + END_OF_WORD.len() > WORD {
-            words.push_str(&word);
-            words.push_str(END_OF_WORD);
-            // A space between two words is not part of the text.
-            words.push(' ');
-            word = START_OF_WORD.to_owned();
-        }
-        if words.len() + WORD > LINE {
-            return words.trim_end().to_owned();
-        }
-        word.push_str(&encoded);
+    let mut encoded = String::new();
+    // Writing to a String cannot fail.
+    let _ = rfc2047::encode(subject, &mut EmailWriter::new(&mut encoded, 0, 0, false));
+    // Folding puts each word but the first on a line that begins with a space, which is not part of the text.
+    let mut words = encoded.replace("\r\n", "");
+    if words.len() > LINE {
+        words.truncate(words[..=LINE].rfind(' ').unwrap_or(0));
     }
-    words + &word + END_OF_WORD
-}
-
-const START_OF_WORD: &str = "=?UTF-8?Q?";
-const END_OF_WORD: &str = "?=";
-
-fn encoded_char(char: char) -> String {
-    match char {
-        ' ' => "_".to_owned(),
-        'a'..='z' | 'A'..='Z' | '0'..='9' | '!' | '*' | '+' | '-' | '/' => char.to_string(),
-        _ => char.encode_utf8(&mut [0; 4]).bytes().map(|byte| format!("={byte:02X}")).collect(),
-    }
+    words
 }
 
 /// The lines of a program's output as one.
@@ -219,6 +201,8 @@ const EX_TEMPFAIL: i32 = 75;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn only_line_ends_change_for_sendmail() {
@@ -240,26 +224,40 @@ mod tests {
     #[test]
     fn a_subject_is_one_line_of_ascii() {
         assert_eq!(encoded_subject("DOWN b/s1 on lb1"), "DOWN b/s1 on lb1");
-        assert_eq!(encoded_subject("Zürich = 1"), "=?UTF-8?Q?Z=C3=BCrich_=3D_1?=");
-        assert_eq!(encoded_subject("=?utf-8?q?x?="), "=?UTF-8?Q?=3D=3Futf-8=3Fq=3Fx=3F=3D?=");
-        assert_eq!(encoded_subject("a\r\nBcc: x@y"), "=?UTF-8?Q?a=0D=0ABcc=3A_x=40y?=");
+        assert_eq!(encoded_subject("Zürich = 1"), "=?utf-8?b?WsO8cmljaCA9IDE=?=");
+        assert_eq!(encoded_subject("=?utf-8?q?x?="), "=?utf-8?b?PT91dGYtOD9xP3g/PQ==?=");
+        assert_eq!(encoded_subject("a\r\nBcc: x@y"), "=?utf-8?b?YQ0KQmNjOiB4QHk=?=");
         assert_eq!(encoded_subject(""), "");
         assert_eq!(encoded_subject(&"x".repeat(2000)), "x".repeat(LINE));
     }
 
+    /// Decodes encoded words one by one, as their readers do.
+    fn decoded(encoded: &str) -> String {
+        let word = |word: &str| {
+            assert!(word.is_ascii() && word.len() <= 75, "{word}");
+            let text = word.strip_prefix("=?utf-8?b?").unwrap().strip_suffix("?=").unwrap();
+            String::from_utf8(STANDARD.decode(text).unwrap()).unwrap()
+        };
+        encoded.split(' ').map(word).collect()
+    }
+
     #[test]
     fn a_long_subject_has_whole_characters_in_words_of_75() {
-        let subject = "日本語".repeat(200);
-        let encoded = encoded_subject(&subject);
-        assert!(encoded.len() <= LINE);
-        let mut decoded = String::new();
-        for word in encoded.split(' ') {
-            assert!(word.len() <= 75);
-            let text = word.strip_prefix(START_OF_WORD).unwrap().strip_suffix(END_OF_WORD).unwrap();
-            let bytes = text.split('=').skip(1).map(|hex| u8::from_str_radix(hex, 16).unwrap()).collect();
-            decoded.push_str(&String::from_utf8(bytes).unwrap());
+        // Characters of one to four bytes are at every place of a word.
+        let mixed = "x🦀é語".repeat(200);
+        for subject in ["日本語".repeat(200), "é".repeat(1000), mixed, format!("é{}", "x".repeat(2000))]
+        {
+            let encoded = encoded_subject(&subject);
+            assert!(encoded.len() <= LINE);
+            let decoded = decoded(&encoded);
+            assert!(decoded.len() > 500 && subject.starts_with(&decoded), "{decoded}");
         }
-        assert!(decoded.len() > 200 && subject.starts_with(&decoded));
+    }
+
+    #[test]
+    fn a_subject_that_fits_is_whole() {
+        let subject = "é".repeat(250);
+        assert_eq!(decoded(&encoded_subject(&subject)), subject);
     }
 
     #[test]

@@ -195,6 +195,11 @@ enum haproxy_email_alert_result {
 };
 
 /**
+ * The answer to a runtime command, owned by the caller of haproxy_email_alert_command().
+ */
+struct haproxy_email_alert_answer;
+
+/**
  * What the library must know of the process.
  */
 struct haproxy_email_alert_process {
@@ -507,18 +512,34 @@ enum haproxy_email_alert_result haproxy_email_alert_next_unconfirmed(size_t n,
                                                                      size_t size);
 
 /**
- * From now on, for <length_ms> milliseconds (30 days at most), nothing is mailed of what <pattern> is for: "web" is a backend
- * and its servers, "web/s1" one of them, and "*" stands for any characters. What has changed meanwhile is mailed at the
- * end, with <reason>. The same pattern again: a new end. Any thread; never blocks.
+ * Carries out a runtime command. <words> are the <count> words of the line, each ended by NUL, such as "show", "email-alert"; nothing
+ * of them is kept. On OK <answer> gets the answer, which the caller owns, reads with haproxy_email_alert_answer_copy() and must free
+ * with haproxy_email_alert_answer_free(); otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a
+ * lock.
  *
- * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, ERR_QUEUE_FULL if there are too
- * many at once, ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
+ * Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not wanted),
+ * ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
  */
-enum haproxy_email_alert_result haproxy_email_alert_silence(const char *pattern,
-                                                            uint64_t length_ms,
-                                                            const char *reason,
+enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
+                                                            size_t count,
+                                                            struct haproxy_email_alert_answer **answer,
                                                             char *message,
                                                             size_t size);
+
+/**
+ * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several bytes is
+ * never divided. Returns their number, by which the caller advances its cursor; 0: the end, NULL, or <size> is too small for the next
+ * character. Any thread.
+ */
+size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
+                                       size_t cursor,
+                                       char *buffer,
+                                       size_t size);
+
+/**
+ * Frees an answer; NULL is ignored. Any thread, once.
+ */
+void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
 
 /**
  * Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog

@@ -38,3 +38,34 @@ pub struct Counters {
     /// Copies that are to be tried again, counted at each attempt.
     pub retried: Counter,
 }
+
+/// The counters at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events that the ring accepted.
+    pub accepted: u64,
+    /// Events that the ring refused, because it was full.
+    pub dropped: u64,
+    /// Events and mails that are neither delivered nor given up.
+    pub waiting: u64,
+    /// Copies (one a recipient) that a relay accepted.
+    pub delivered: u64,
+    /// Copies that were refused permanently, given up, or lost to a limit.
+    pub failed: u64,
+    /// Copies that are retried, counted at each attempt.
+    pub retried: u64,
+}
+
+impl Counters {
+    /// The counters now. Any thread; never waits.
+    pub fn counts(&self, waiting: u64) -> Counts {
+        Counts {
+            accepted: self.accepted.get(),
+            dropped: self.dropped.get(),
+            waiting,
+            delivered: self.delivered.get(),
+            failed: self.failed.get(),
+            retried: self.retried.get(),
+        }
+    }
+}

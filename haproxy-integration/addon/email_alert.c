@@ -605,26 +605,65 @@ static int email_alert_parse(char **args, int section_type, struct proxy *curpx,
 	return result == HAPROXY_EMAIL_ALERT_WARNING ? 1 : -1;
 }
 
-/* CLI "show email-alert": dumps the library's counters, one per line. Always
- * returns 1.
+/* The answer to a CLI command while it is sent. */
+struct email_alert_cli_ctx {
+	struct haproxy_email_alert_answer *answer;
+	size_t cursor; /* bytes of it that were sent */
+};
+
+/* Parses any "email-alert" command of the CLI: the library knows the words and
+ * carries it out. Returns 0 if there is an answer, which the I/O handler sends,
+ * otherwise 1 after an error message.
  */
-static int email_alert_cli_show(char **args, char *payload, struct appctx *appctx, void *private)
+static int email_alert_cli_parse(char **args, char *payload, struct appctx *appctx, void *private)
 {
-	struct haproxy_email_alert_counters counters = { .size = sizeof(counters) };
+	struct email_alert_cli_ctx *ctx = applet_reserve_svcctx(appctx, sizeof(*ctx));
+	enum haproxy_email_alert_result result;
+	const char *words[MAX_CLI_ARGS];
+	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
 	char *msg = NULL;
+	size_t count;
 
 	if (!cli_has_level(appctx, ACCESS_LVL_OPER))
 		return 1;
 
-	if (haproxy_email_alert_get_counters(&counters) != HAPROXY_EMAIL_ALERT_OK)
-		return cli_err(appctx, "No e-mail alerts are configured.\n");
+	for (count = 0; count < MAX_CLI_ARGS && *args[count]; count++)
+		words[count] = args[count];
 
-	return cli_dynmsg(appctx, LOG_INFO,
-	                  memprintf(&msg, "accepted: %llu\ndropped: %llu\nwaiting: %llu\n"
-	                            "delivered: %llu\nfailed: %llu\nretried: %llu\n",
-	                            (ullong)counters.accepted, (ullong)counters.dropped,
-	                            (ullong)counters.waiting, (ullong)counters.delivered,
-	                            (ullong)counters.failed, (ullong)counters.retried));
+	result = haproxy_email_alert_command(words, count, &ctx->answer, message, sizeof(message));
+	if (result == HAPROXY_EMAIL_ALERT_OK)
+		return 0;
+	if (*message)
+		return cli_dynerr(appctx, memprintf(&msg, "%s.\n", message));
+	return cli_err(appctx, "No e-mail alerts are configured.\n");
+}
+
+/* Sends the answer to an "email-alert" command as far as the buffer has room.
+ * Returns 1 when all was sent, otherwise 0 to be called again.
+ */
+static int email_alert_cli_io_handler(struct appctx *appctx)
+{
+	struct email_alert_cli_ctx *ctx = appctx->svcctx;
+	size_t length;
+
+	while (1) {
+		chunk_reset(&trash);
+		length = haproxy_email_alert_answer_copy(ctx->answer, ctx->cursor, trash.area, trash.size);
+		if (!length)
+			return 1;
+		trash.data = length;
+		if (applet_putchk(appctx, &trash) == -1)
+			return 0;
+		ctx->cursor += length;
+	}
+}
+
+/* Frees the answer, also if the client went away before its end. */
+static void email_alert_cli_release(struct appctx *appctx)
+{
+	struct email_alert_cli_ctx *ctx = appctx->svcctx;
+
+	haproxy_email_alert_answer_free(ctx->answer);
 }
 
 /* Appears in "haproxy -vv" */
@@ -664,7 +703,7 @@ static struct cfg_kw_list email_alert_cfg_kws = { ILH, {
 }};
 
 static struct cli_kw_list email_alert_cli_kws = {{ }, {
-	{ { "show", "email-alert", NULL }, "show email-alert                        : report the counters of the e-mail alerts", email_alert_cli_show, NULL, NULL },
+	{ { "show", "email-alert", NULL }, "show email-alert [json]                 : report the status of the e-mail alerts", email_alert_cli_parse, email_alert_cli_io_handler, email_alert_cli_release },
 	{{},}
 }};
 

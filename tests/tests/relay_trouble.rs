@@ -62,6 +62,29 @@ fn the_second_relay_takes_over_from_one_that_hangs() {
 }
 
 #[test]
+fn the_status_names_the_relay_that_fails_and_its_last_error() {
+    let (first, second) = (Relay::start(), Relay::start());
+    first.at(Step::Mail, Act::Hang);
+    let setup = Setup::with_alerts()
+        .global(&format!("email_alert.relay mx1 {} timeout 500ms", first.address()))
+        .relay("mx2", second.address());
+    let site = Site::with(setup);
+    let status = || site.haproxy.cli("show email-alert json");
+    let untried = "{\"name\":\"mx1\",\"health\":\"untried\"}";
+    assert!(status().contains(untried), "{}", status());
+    site.first.goes_down();
+    second.wait_for_mails(1);
+    let relays = end_to_end::until("the relays' status", || {
+        Some(status()).filter(|status| status.contains("\"health\":\"working\""))
+    });
+    assert!(relays.contains("\"name\":\"mx1\",\"health\":\"backing-off\",\"retry_in\":"), "{relays}");
+    assert!(relays.contains("\"last_error\":\"MAIL FROM at "), "{relays}");
+    assert!(relays.contains("no answer within 500ms"), "{relays}");
+    let wrong = site.haproxy.cli("show email-alert jason");
+    assert!(wrong.contains("unknown command; expected one of: show email-alert [json]"), "{wrong}");
+}
+
+#[test]
 fn a_kept_session_that_the_relay_has_closed_costs_no_mail() {
     let manners: [fn(&Relay); 3] = [|_| (), Relay::takes_commands_at_once, Relay::takes_mails_unasked];
     for begins in manners {

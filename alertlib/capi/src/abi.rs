@@ -101,6 +101,11 @@ pub struct haproxy_email_alert_text {
     pub length: usize,
 }
 
+/// The answer to a runtime command, owned by the caller of haproxy_email_alert_command().
+pub struct haproxy_email_alert_answer {
+    _private: [u8; 0],
+}
+
 /// What the library must know of the process.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -10,9 +10,10 @@ mod abi;
 mod guard;
 
 pub use abi::*;
+use alertlib::counters::Counts;
 use alertlib::event::{CheckResult, Kind, Number, RawChange, State};
-use alertlib::service::{self, Prepared, Service};
-use alertlib::settings::{Config, Pattern, Settings};
+use alertlib::service::{self, Answer, Prepared, Service};
+use alertlib::settings::{Config, Settings};
 use alertlib::sys::User;
 use guard::{guarded, read_sized, slice, string, write_sized, write_text};
 use haproxy_email_alert_result::*;
@@ -345,48 +346,95 @@ pub unsafe extern "C" fn haproxy_email_alert_next_unconfirmed(
     })
 }
 
-/// From now on, for <length_ms> milliseconds (30 days at most), nothing is mailed of what <pattern> is for: "web" is a backend
-/// and its servers, "web/s1" one of them, and "*" stands for any characters. What has changed meanwhile is mailed at the
-/// end, with <reason>. The same pattern again: a new end. Any thread; never blocks.
+/// Carries out a runtime command. <words> are the <count> words of the line, each ended by NUL, such as "show", "email-alert"; nothing
+/// of them is kept. On OK <answer> gets the answer, which the caller owns, reads with haproxy_email_alert_answer_copy() and must free
+/// with haproxy_email_alert_answer_free(); otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a
+/// lock.
 ///
-/// Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()) if it is no pattern, ERR_QUEUE_FULL if there are too
-/// many at once, ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
+/// Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not wanted),
+/// ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
 ///
 /// # Safety
 ///
-/// <pattern> and <reason> are NULL or end in NUL; <message> has <size> writable bytes, or is NULL.
+/// The pointers are as described; <answer> is writable.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn haproxy_email_alert_silence(
-    pattern: *const c_char,
-    length_ms: u64,
-    reason: *const c_char,
+pub unsafe extern "C" fn haproxy_email_alert_command(
+    words: *const *const c_char,
+    count: usize,
+    answer: *mut *mut haproxy_email_alert_answer,
     message: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+        if answer.is_null() || !answer.is_aligned() {
+            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
+        }
+        // SAFETY: not NULL, aligned, and writable, as the caller promises.
+        unsafe { answer.write(std::ptr::null_mut()) };
         let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
             return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
         };
         // SAFETY: as the caller promises, see above.
-        let (Some(pattern), Some(reason)) = (unsafe { string(pattern) }, unsafe { string(reason) }) else {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
-        };
-        let word = pattern.to_string_lossy();
-        let pattern =
-            word.parse::<Pattern>().map_err(|why| format!("'{}' {why}", alertlib::text::visible(&word)));
-        let reason = alertlib::text::bounded(alertlib::text::visible(&reason.to_string_lossy()), 200);
-        let (outcome, result) = match pattern {
-            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_ERR_CONFIG),
-            Ok(pattern) => {
-                if service.silence(pattern, Duration::from_millis(length_ms), reason).is_err() {
-                    return HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL;
-                }
-                (Ok(()), HAPROXY_EMAIL_ALERT_OK)
+        let Some(words) = (unsafe { slice(words, count) }) else { return HAPROXY_EMAIL_ALERT_ERR_INVALID };
+        let mut texts = Vec::with_capacity(words.len());
+        for &word in words {
+            // SAFETY: as the caller promises, see above.
+            match unsafe { string(word) } {
+                None => return HAPROXY_EMAIL_ALERT_ERR_INVALID,
+                Some(word) => texts.push(word.to_string_lossy()),
             }
-        };
+        }
+        let words: Vec<&str> = texts.iter().map(|word| &**word).collect();
+        let outcome = service.command(&words).map(|text| {
+            let boxed = Box::into_raw(Box::new(text)).cast::<haproxy_email_alert_answer>();
+            // SAFETY: as above.
+            unsafe { answer.write(boxed) };
+        });
         // SAFETY: as the caller promises, see above.
-        unsafe { answer(outcome, result, message, size) }
+        unsafe { crate::answer(outcome, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
     })
+}
+
+/// Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several bytes is
+/// never divided. Returns their number, by which the caller advances its cursor; 0: the end, NULL, or <size> is too small for the next
+/// character. Any thread.
+///
+/// # Safety
+///
+/// <answer> is NULL or comes from haproxy_email_alert_command() and was not freed; <buffer> is NULL or has <size> writable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_answer_copy(
+    answer: *const haproxy_email_alert_answer,
+    cursor: usize,
+    buffer: *mut c_char,
+    size: usize,
+) -> usize {
+    guarded(0, || {
+        // SAFETY: NULL, or a pointer that Box::into_raw() gave and that was not freed.
+        let Some(answer) = (unsafe { answer.cast::<Answer>().as_ref() }) else { return 0 };
+        if buffer.is_null() {
+            return 0;
+        }
+        let piece = answer.piece(cursor, size);
+        // SAFETY: the piece has at most <size> bytes, which the caller says are writable.
+        unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), buffer.cast::<u8>(), piece.len()) };
+        piece.len()
+    })
+}
+
+/// Frees an answer; NULL is ignored. Any thread, once.
+///
+/// # Safety
+///
+/// <answer> is NULL or comes from haproxy_email_alert_command() and was not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn haproxy_email_alert_answer_free(answer: *mut haproxy_email_alert_answer) {
+    guarded((), || {
+        if !answer.is_null() {
+            // SAFETY: Box::into_raw() gave it, and the caller gives it back once.
+            drop(unsafe { Box::from_raw(answer.cast::<Answer>()) });
+        }
+    });
 }
 
 /// Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog
@@ -430,16 +478,9 @@ pub unsafe extern "C" fn haproxy_email_alert_get_counters(
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
         let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING };
-        let now = service.counters();
-        let filled = haproxy_email_alert_counters {
-            size: 0,
-            accepted: now.accepted.get(),
-            dropped: now.dropped.get(),
-            waiting: service.pending(),
-            delivered: now.delivered.get(),
-            failed: now.failed.get(),
-            retried: now.retried.get(),
-        };
+        let Counts { accepted, dropped, waiting, delivered, failed, retried } = service.counts();
+        let filled =
+            haproxy_email_alert_counters { size: 0, accepted, dropped, waiting, delivered, failed, retried };
         // SAFETY: as the caller promises, see above.
         match unsafe { write_sized(counters, filled) } {
             true => HAPROXY_EMAIL_ALERT_OK,

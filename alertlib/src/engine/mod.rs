@@ -123,6 +123,11 @@ impl Engine {
         self.silences.add(silence)
     }
 
+    /// The silences that have not ended.
+    pub fn silences(&self) -> &[Silence] {
+        self.silences.all()
+    }
+
     /// When [`Engine::on_timer`] is to be called, at the latest.
     pub fn due(&self) -> Option<SystemTime> {
         self.groups.iter().filter_map(GroupState::due).chain(self.silences.end()).min()

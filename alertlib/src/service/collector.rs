@@ -2,19 +2,20 @@
 //! The collector's work: events from the ring go through the engine, and the mails that it decides into the outbox.
 
 use crate::counters::Counters;
-use crate::engine::{Engine, Silence, TargetId};
+use crate::engine::{Engine, Silence};
 use crate::event::Record;
 use crate::notification::Notification;
 use crate::queue::Outbox;
 use crate::ring::Ring;
 use crate::service::prewarm::Expectation;
+use crate::service::status::StatusBoard;
 use crate::service::waker::Waker;
 use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
 use crate::spool::{Orphan, ReplayMark, ReplayedEvent, Spool};
 use crate::sys::shared_memory;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How soon the mails of a process that is gone are taken over.
@@ -55,7 +56,7 @@ pub struct Shared {
     /// Where what waits survives the process, if there is a place.
     pub spool: Option<Arc<Spool>>,
     /// What HAProxy is to be asked.
-    pub unconfirmed_targets: Arc<Mutex<Vec<TargetId>>>,
+    pub board: Arc<StatusBoard>,
 }
 
 /// The collector.
@@ -67,6 +68,7 @@ pub struct Collector {
     /// Mails that no event has led to have ids, too.
     ticks: u64,
     silences: Receiver<Silence>,
+    published_silences: Vec<Silence>,
     drops: Drops,
     /// When the spool was looked at last.
     looked: Option<Instant>,
@@ -123,6 +125,7 @@ impl Collector {
             token,
             ticks: 0,
             silences,
+            published_silences: Vec::new(),
             drops: Drops::default(),
             looked: None,
             asked: (0, Instant::now()),
@@ -168,6 +171,7 @@ impl Collector {
             came = true;
         }
         self.emit_due();
+        self.publish_silences();
         let may_nap = came && !self.shared.outbox.is_draining();
         let asked = self.ask();
         if stopping {
@@ -247,6 +251,14 @@ impl Collector {
         }
     }
 
+    /// Publishes the silences for all views, if they have changed.
+    fn publish_silences(&mut self) {
+        if self.published_silences.as_slice() != self.engine.silences() {
+            self.published_silences = self.engine.silences().to_vec();
+            self.shared.board.publish_silences(self.published_silences.clone());
+        }
+    }
+
     /// Nothing waits for a digest any more.
     fn flush_groups(&mut self) {
         let id = self.next_id();
@@ -268,8 +280,7 @@ impl Collector {
         if since < ASK_EVERY && open > 0 {
             return Some(ASK_EVERY - since);
         }
-        *self.shared.unconfirmed_targets.lock().unwrap_or_else(PoisonError::into_inner) =
-            self.engine.unconfirmed_targets();
+        self.shared.board.publish_unconfirmed(self.engine.unconfirmed_targets());
         self.asked = (open, Instant::now());
         None
     }

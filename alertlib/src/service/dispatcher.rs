@@ -12,6 +12,7 @@ use crate::notification::Notification;
 use crate::queue::{Entry, Next, Outbox};
 use crate::service::collector::{Shared, internal_error};
 use crate::service::prewarm::{self, Expectation};
+use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
 use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
 use crate::spool::{SpoolRef, Unreadable};
@@ -36,6 +37,8 @@ const LAST_PAUSE: Duration = Duration::from_millis(200);
 pub struct RelayState {
     name: String,
     transport: Box<dyn Transport>,
+    /// A mail was offered to it, or a session opened.
+    is_tried: bool,
     failures: u32,
     rests_until: Option<Instant>,
     /// The trouble that the log has, until it is over.
@@ -45,7 +48,26 @@ pub struct RelayState {
 impl RelayState {
     /// A relay that has not been tried.
     pub fn new(name: &str, transport: Box<dyn Transport>) -> Self {
-        RelayState { name: name.to_owned(), transport, failures: 0, rests_until: None, told: None }
+        RelayState {
+            name: name.to_owned(),
+            transport,
+            is_tried: false,
+            failures: 0,
+            rests_until: None,
+            told: None,
+        }
+    }
+
+    /// Its status for all views.
+    fn status(&self, now: Instant) -> RelayStatus {
+        let health = match self.rests_until.filter(|until| *until > now) {
+            Some(until) => RelayHealth::BackingOff(SystemTime::now() + (until - now)),
+            None if self.failures > 0 => RelayHealth::BackingOff(SystemTime::now()),
+            None if self.is_tried => RelayHealth::Working,
+            None => RelayHealth::Untried,
+        };
+        let last_error = self.told.as_ref().map(ToString::to_string);
+        RelayStatus { name: self.name.clone(), health, last_error }
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -65,6 +87,7 @@ impl RelayState {
     }
 
     fn works(&mut self) {
+        self.is_tried = true;
         self.failures = 0;
         self.rests_until = None;
         if self.told.take().is_some() {
@@ -100,6 +123,7 @@ pub struct Dispatcher {
     waker: Arc<Waker>,
     counters: Arc<Counters>,
     expectation: Arc<Expectation>,
+    board: Arc<StatusBoard>,
     /// Whose the mail is, most likely, that is expected.
     sender: Option<Address>,
     /// Sessions that were opened for a mail that did not come, since the last mail.
@@ -126,6 +150,7 @@ impl Dispatcher {
             waker: shared.dispatcher.clone(),
             counters: shared.counters.clone(),
             expectation: shared.expectation.clone(),
+            board: shared.board.clone(),
             sender: config.routes.first().map(|route| route.from.clone()),
             in_vain: 0,
             retry: config.retry,
@@ -139,6 +164,7 @@ impl Dispatcher {
     pub fn run(mut self) {
         let waker = self.waker.clone();
         waker.register();
+        self.publish_relays();
         let mut has_panicked = false;
         loop {
             let step = catch_unwind(AssertUnwindSafe(|| {
@@ -160,12 +186,16 @@ impl Dispatcher {
         match self.next_task() {
             Task::Send(entry) => {
                 self.attempt(*entry);
+                self.publish_relays();
                 self.in_flight = None;
                 self.in_vain = 0;
                 self.expectation.rest(Duration::ZERO);
                 self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
             }
-            Task::OpenSession(until) => self.open_session(until),
+            Task::OpenSession(until) => {
+                self.open_session(until);
+                self.publish_relays();
+            }
             Task::CloseIdle => self.close_idle(),
             Task::Wait(due) => self.waker.sleep(due),
             Task::End => {
@@ -174,6 +204,12 @@ impl Dispatcher {
             }
         }
         true
+    }
+
+    /// Publishes the relays' status for all views.
+    fn publish_relays(&self) {
+        let now = Instant::now();
+        self.board.publish_relays(self.relays.iter().map(|relay| relay.status(now)).collect());
     }
 
     /// The next thing to do.

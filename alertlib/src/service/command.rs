@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Runtime commands: words in, text or JSON out. HAProxy's CLI and the companion have the same ones.
+//!
+//! The words are those of HAProxy's CLI. A command may change something or show a [`Status`]; its whole answer is composed at once,
+//! from one snapshot, and read in pieces ([`Answer::piece`]), since HAProxy's CLI has a buffer of limited size.
+
+use super::Service;
+use super::status::{RelayHealth, RelayStatus, Status, seconds_until};
+use crate::directive::duration;
+use crate::engine::{LONGEST_SILENCE, Silence};
+use crate::settings::Pattern;
+use crate::text::{bounded, visible};
+use serde::Serialize;
+use std::fmt::Write;
+use std::time::{Duration, SystemTime};
+
+/// Longest reason of a silence, in bytes.
+const LONGEST_REASON: usize = 200;
+
+/// The answer to a command.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer(String);
+
+/// Why a command was not carried out: one sentence for the administrator, without line end.
+pub type CommandError = String;
+
+impl Answer {
+    /// The bytes of the answer from `cursor` on: at most `limit`, cut at a character's border. Empty: `cursor` is at the end, or is
+    /// not at a character's border.
+    pub fn piece(&self, cursor: usize, limit: usize) -> &str {
+        let rest = self.0.get(cursor..).unwrap_or_default();
+        let end = (0..=limit.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
+        &rest[..end]
+    }
+}
+
+/// The usage of every command, in the order of the documentation.
+pub const USAGES: [&str; 2] =
+    ["show email-alert [json]", "add email-alert silence <proxy>[/<server>] <time> [<reason>]"];
+
+impl Service {
+    /// Carries out a runtime command. Any thread; never waits for a relay, a disk or a lock.
+    ///
+    /// # Errors
+    ///
+    /// The command is unknown or wrong, or cannot be carried out now.
+    pub fn command(&self, words: &[&str]) -> Result<Answer, CommandError> {
+        let text = match words {
+            ["show", "email-alert"] => self.snapshot().map(|status| as_text(&status))?,
+            ["show", "email-alert", "json"] => self.snapshot().and_then(|status| as_json(&status))?,
+            ["add", "email-alert", "silence", pattern, time, reason @ ..] => {
+                self.add_silence(pattern, time, &reason.join(" "))?;
+                String::new()
+            }
+            _ => return Err(format!("unknown command; expected one of: {}", USAGES.join(" | "))),
+        };
+        Ok(Answer(text))
+    }
+
+    /// From now until `time` is over nothing is mailed about what `pattern` matches; what has changed meanwhile is mailed at the
+    /// end, with `reason`. The same pattern again replaces the silence.
+    fn add_silence(&self, pattern: &str, time: &str, reason: &str) -> Result<(), CommandError> {
+        let pattern = pattern.parse::<Pattern>().map_err(|why| format!("'{}' {why}", visible(pattern)))?;
+        let length = duration(time)
+            .map_err(|why| format!("'{}' {why}; expected a time, such as 30m", visible(time)))?;
+        if !(Duration::from_millis(1)..=LONGEST_SILENCE).contains(&length) {
+            return Err(format!("'{}' is out of range; expected 1ms to 30d", visible(time)));
+        }
+        let reason = bounded(visible(reason), LONGEST_REASON);
+        self.silence(Silence { pattern, until: SystemTime::now() + length, reason })
+            .map_err(|_| "too many silences were added at once; try again".to_owned())
+    }
+
+    fn snapshot(&self) -> Result<Status, CommandError> {
+        self.status().ok_or_else(|| "the status is just being updated; try again".to_owned())
+    }
+}
+
+/// `name: value` lines, as in HAProxy's `show info`.
+fn as_text(status: &Status) -> String {
+    let mut text = String::new();
+    for (name, value) in [
+        ("accepted", status.counts.accepted),
+        ("dropped", status.counts.dropped),
+        ("waiting", status.counts.waiting),
+        ("delivered", status.counts.delivered),
+        ("failed", status.counts.failed),
+        ("retried", status.counts.retried),
+    ] {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name}: {value}");
+    }
+    text
+}
+
+/// One JSON document in one line.
+fn as_json(status: &Status) -> Result<String, CommandError> {
+    let now = SystemTime::now();
+    let document = Document {
+        accepted: status.counts.accepted,
+        dropped: status.counts.dropped,
+        waiting: status.counts.waiting,
+        delivered: status.counts.delivered,
+        failed: status.counts.failed,
+        retried: status.counts.retried,
+        relays: status.relays.iter().map(|relay| RelayDocument::of(relay, now)).collect(),
+        silences: status.silences.iter().map(|silence| SilenceDocument::of(silence, now)).collect(),
+    };
+    let json = serde_json::to_string(&document).map_err(|error| error.to_string())?;
+    Ok(json + "\n")
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    accepted: u64,
+    dropped: u64,
+    waiting: u64,
+    delivered: u64,
+    failed: u64,
+    retried: u64,
+    relays: Vec<RelayDocument<'a>>,
+    silences: Vec<SilenceDocument<'a>>,
+}
+
+#[derive(Serialize)]
+struct RelayDocument<'a> {
+    name: &'a str,
+    health: &'static str,
+    /// Seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_in: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<&'a str>,
+}
+
+impl<'a> RelayDocument<'a> {
+    fn of(relay: &'a RelayStatus, now: SystemTime) -> Self {
+        let retry_in = match relay.health {
+            RelayHealth::BackingOff(until) => Some(seconds_until(until, now)),
+            RelayHealth::Untried | RelayHealth::Working => None,
+        };
+        let (name, last_error) = (relay.name.as_str(), relay.last_error.as_deref());
+        RelayDocument { name, health: relay.health.word(), retry_in, last_error }
+    }
+}
+
+#[derive(Serialize)]
+struct SilenceDocument<'a> {
+    pattern: String,
+    /// Seconds.
+    ends_in: u64,
+    reason: &'a str,
+}
+
+impl<'a> SilenceDocument<'a> {
+    fn of(silence: &'a Silence, now: SystemTime) -> Self {
+        let Silence { pattern, until, reason } = silence;
+        SilenceDocument { pattern: pattern.to_string(), ends_in: seconds_until(*until, now), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::counters::Counts;
+
+    #[test]
+    fn an_answer_is_read_in_pieces_of_whole_characters() {
+        let answer = Answer("a: ä\nb".into());
+        let (mut cursor, mut pieces) = (0, Vec::new());
+        while let piece @ [_, ..] = answer.piece(cursor, 4).as_bytes() {
+            pieces.push(piece);
+            cursor += piece.len();
+        }
+        assert_eq!(pieces, ["a: ".as_bytes(), "ä\nb".as_bytes()]);
+        assert_eq!((answer.piece(4, 9), answer.piece(99, 9)), ("", ""), "no border, and beyond the end");
+    }
+
+    #[test]
+    fn text_has_a_line_for_each_counter_and_json_has_the_relays_too() {
+        let error = "connect to mx1:25: Connection refused \"\u{1}\"".to_owned();
+        let relay = RelayStatus {
+            name: "mx1".into(),
+            health: RelayHealth::BackingOff(SystemTime::now() + Duration::from_secs(60)),
+            last_error: Some(error.clone()),
+        };
+        let status = Status {
+            counts: Counts { accepted: 7, delivered: 5, waiting: 2, ..Counts::default() },
+            relays: vec![relay].into(),
+            ..Status::default()
+        };
+        let text = "accepted: 7\ndropped: 0\nwaiting: 2\ndelivered: 5\nfailed: 0\nretried: 0\n";
+        assert_eq!(as_text(&status), text);
+        let json: serde_json::Value =
+            serde_json::from_str(&as_json(&status).expect("a document")).expect("JSON");
+        assert_eq!((&json["accepted"], &json["waiting"]), (&7.into(), &2.into()));
+        assert_eq!(json["relays"][0]["health"], "backing-off");
+        assert_eq!(json["relays"][0]["last_error"], error);
+        assert_eq!(json["relays"][0]["retry_in"], 60);
+    }
+}

@@ -308,7 +308,7 @@ pub extern "C" fn haproxy_email_alert_prewarm(within_ms: u32) -> haproxy_email_a
         let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
             return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
         };
-        service.expect(Duration::from_millis(within_ms.into()));
+        service.prewarm(Duration::from_millis(within_ms.into()));
         HAPROXY_EMAIL_ALERT_OK
     })
 }

@@ -7,7 +7,7 @@ use crate::event::Record;
 use crate::notification::Notification;
 use crate::queue::Outbox;
 use crate::ring::Ring;
-use crate::service::prewarm::Expectation;
+use crate::service::prewarm::Prewarm;
 use crate::service::status::StatusBoard;
 use crate::service::waker::Waker;
 use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
@@ -51,8 +51,8 @@ pub struct Shared {
     pub dispatcher: Arc<Waker>,
     /// What was done so far.
     pub counters: Arc<Counters>,
-    /// What may come soon.
-    pub expectation: Arc<Expectation>,
+    /// From HAProxy's threads to the dispatcher: a change may come soon.
+    pub prewarm: Arc<Prewarm>,
     /// Where what waits survives the process, if there is a place.
     pub spool: Option<Arc<Spool>>,
     /// What HAProxy is to be asked.

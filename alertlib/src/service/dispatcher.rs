@@ -11,7 +11,7 @@ use crate::message::{Composer, Message};
 use crate::notification::Notification;
 use crate::queue::{Entry, Next, Outbox};
 use crate::service::collector::{Shared, internal_error};
-use crate::service::prewarm::{self, Expectation};
+use crate::service::prewarm::Prewarm;
 use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
 use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
@@ -122,12 +122,10 @@ pub struct Dispatcher {
     outbox: Arc<Outbox>,
     waker: Arc<Waker>,
     counters: Arc<Counters>,
-    expectation: Arc<Expectation>,
+    prewarm: Arc<Prewarm>,
     board: Arc<StatusBoard>,
-    /// Whose the mail is, most likely, that is expected.
+    /// The likely sender of the mail that a prewarmed session is for: with `oauth-token-file`, a session is of one account.
     sender: Option<Address>,
-    /// Sessions that were opened for a mail that did not come, since the last mail.
-    in_vain: u32,
     retry: Duration,
     in_flight: Option<InFlight>,
     /// When the sessions that are open end, unless there is another mail.
@@ -149,10 +147,9 @@ impl Dispatcher {
             outbox: shared.outbox.clone(),
             waker: shared.dispatcher.clone(),
             counters: shared.counters.clone(),
-            expectation: shared.expectation.clone(),
+            prewarm: shared.prewarm.clone(),
             board: shared.board.clone(),
             sender: config.routes.first().map(|route| route.from.clone()),
-            in_vain: 0,
             retry: config.retry,
             in_flight: None,
             keep_until: None,
@@ -188,8 +185,7 @@ impl Dispatcher {
                 self.attempt(*entry);
                 self.publish_relays();
                 self.in_flight = None;
-                self.in_vain = 0;
-                self.expectation.rest(Duration::ZERO);
+                self.prewarm.session_used();
                 self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
             }
             Task::OpenSession(until) => {
@@ -226,8 +222,8 @@ impl Dispatcher {
         };
         match next {
             Next::Send(entry) => Task::Send(entry),
-            Next::WaitUntil(due) => match self.expectation.take() {
-                Some(until) if until > now && !self.outbox.is_draining() => Task::OpenSession(until),
+            Next::WaitUntil(due) => match self.prewarm.take_hint() {
+                Some(until) if !self.outbox.is_draining() => Task::OpenSession(until),
                 _ if self.keep_until.is_some_and(|until| until <= now) => Task::CloseIdle,
                 _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             },
@@ -253,7 +249,6 @@ impl Dispatcher {
     /// should the mail come, it need not find that out again.
     fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
-        self.asks_maybe_in_vain(until - now);
         let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
         let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
         match relay.transport.open_session(&sender) {
@@ -263,12 +258,6 @@ impl Dispatcher {
                 relay.tell(&trouble, waiting);
             }
         }
-    }
-
-    /// A relay is asked for a mail that should come within this time; if it does not, it is not asked again soon.
-    fn asks_maybe_in_vain(&mut self, time: Duration) {
-        self.in_vain = self.in_vain.saturating_add(1);
-        self.expectation.rest(time + prewarm::pause(self.in_vain));
     }
 
     fn close_idle(&mut self) {

@@ -26,7 +26,7 @@ use crate::queue::Outbox;
 use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
 use crate::service::dispatcher::Dispatcher;
-use crate::service::prewarm::Expectation;
+use crate::service::prewarm::Prewarm;
 use crate::settings::OUTBOX;
 use crate::spool::Spool;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -76,7 +76,7 @@ impl Service {
             outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
             dispatcher: Arc::default(),
             counters: Arc::default(),
-            expectation: Arc::new(Expectation::new()),
+            prewarm: Arc::new(Prewarm::new()),
             spool,
             board: Arc::default(),
         };
@@ -126,9 +126,10 @@ impl Service {
         pushed
     }
 
-    /// A change may come `within` this time: a relay should be ready for its mail. Any thread; never blocks, never allocates.
-    pub fn expect(&self, within: Duration) {
-        if self.shared.expectation.expect(within) {
+    /// A change may come `within` this time, so that a session should be open for its mail: see [`Prewarm`]. Any thread; never
+    /// blocks, never allocates.
+    pub fn prewarm(&self, within: Duration) {
+        if self.shared.prewarm.hint(within) {
             self.shared.dispatcher.wake();
         }
     }

@@ -1,57 +1,73 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What may come soon. HAProxy sees checks fail before a server is down: then a session with the relay is opened, so that the
-//! mail finds it open. Most of the time that a mail takes to a relay is spent before it: a look-up, a connection, TLS, a login.
+//! Opens a session with the relay before there is a mail. HAProxy sees checks fail before a server is down, and most of the time
+//! that a mail takes to a relay is spent before the mail itself: name look-up, connection, TLS, login.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// What comes later than this is not waited for in an open session.
-pub const LONGEST: Duration = Duration::from_secs(60);
+/// The longest time for which a session is kept open for a change.
+const LONGEST: Duration = Duration::from_secs(60);
 
-/// The pause after a session that was opened in vain; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest such pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// Hints are ignored for this time after a session that was opened in vain; the time doubles with each further one.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(60);
+/// The longest such time.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(3600);
 
-/// From HAProxy's threads to the dispatcher: a change may come.
-pub struct Expectation {
+/// From HAProxy's threads to the dispatcher: a state change may come soon, so that a session should be open for its mail.
+///
+/// If no mail follows, the session is closed and further hints are ignored for 1 minute, doubling up to 1 hour: checks that fail
+/// now and then are no reason to connect to a relay again and again. All atomics are milliseconds after `start`.
+pub struct Prewarm {
     start: Instant,
-    /// In milliseconds from the start: nobody is heard before. So at most one of many that say the same wakes our thread.
-    deaf_until: AtomicU64,
-    /// The same: the change should have come by then; 0: nothing is expected, or it is known.
-    until: AtomicU64,
+    /// Hints before this time are ignored. So at most one of many hints at once wakes the dispatcher.
+    ignored_until: AtomicU64,
+    /// The change should have come by then; 0: there is no hint, or it was taken.
+    hint: AtomicU64,
+    /// Sessions that were opened since the last mail. Written by the dispatcher alone.
+    opened_in_vain: AtomicU32,
 }
 
-impl Expectation {
-    /// Nothing is expected.
+impl Prewarm {
+    /// Without a hint.
     pub fn new() -> Self {
-        Expectation { start: Instant::now(), deaf_until: AtomicU64::new(0), until: AtomicU64::new(0) }
+        Prewarm {
+            start: Instant::now(),
+            ignored_until: AtomicU64::new(0),
+            hint: AtomicU64::new(0),
+            opened_in_vain: AtomicU32::new(0),
+        }
     }
 
-    /// A change may come `within` this time. Any thread; never waits. True: the dispatcher does not know, and is to look.
-    pub fn expect(&self, within: Duration) -> bool {
-        let (now, deaf_until) = (self.now(), self.deaf_until.load(Relaxed));
-        if within.is_zero() || within > LONGEST || now < deaf_until {
+    /// Takes a hint: a change may come `within` this time, which is ignored if it is 0 or longer than [`LONGEST`]. Any thread; never
+    /// waits. True: the caller has to wake the dispatcher.
+    pub fn hint(&self, within: Duration) -> bool {
+        let (now, ignored_until) = (self.now(), self.ignored_until.load(Relaxed));
+        if within.is_zero() || within > LONGEST || now < ignored_until {
             return false;
         }
         let until = now.saturating_add(millis(within));
-        // Until the dispatcher says more; and if it never does, for that long only.
-        if self.deaf_until.compare_exchange(deaf_until, until, Relaxed, Relaxed).is_err() {
+        // If the dispatcher never takes the hint, others are ignored until then.
+        if self.ignored_until.compare_exchange(ignored_until, until, Relaxed, Relaxed).is_err() {
             return false;
         }
-        self.until.store(until, Relaxed);
+        self.hint.store(until, Relaxed);
         true
     }
 
-    /// When the change should have come that is expected, once. By the dispatcher.
-    pub fn take(&self) -> Option<Instant> {
-        let until = Some(self.until.swap(0, Relaxed)).filter(|until| *until > 0)?;
+    /// Until when a session is to be kept open, once for each hint; `None`: no session is needed. By the dispatcher only, which
+    /// opens it: it counts as opened in vain until [`Prewarm::session_used`].
+    pub fn take_hint(&self) -> Option<Instant> {
+        let until = Some(self.hint.swap(0, Relaxed)).filter(|until| *until > self.now())?;
+        let opened_in_vain = self.opened_in_vain.load(Relaxed).saturating_add(1);
+        self.opened_in_vain.store(opened_in_vain, Relaxed);
+        self.ignored_until.store(until.saturating_add(millis(back_off(opened_in_vain))), Relaxed);
         self.start.checked_add(Duration::from_millis(until))
     }
 
-    /// Nobody is heard for this time from now on. By the dispatcher.
-    pub fn rest(&self, time: Duration) {
-        self.deaf_until.store(self.now().saturating_add(millis(time)), Relaxed);
+    /// A mail was sent: the next hint counts at once. By the dispatcher only.
+    pub fn session_used(&self) {
+        self.opened_in_vain.store(0, Relaxed);
+        self.ignored_until.store(0, Relaxed);
     }
 
     fn now(&self) -> u64 {
@@ -63,12 +79,11 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The pause after so many sessions that were opened in vain, one after the other: checks that fail now and then are no reason to
-/// bother a relay again and again.
-pub fn pause(in_vain: u32) -> Duration {
-    match in_vain.checked_sub(1) {
+/// How long hints are ignored after so many sessions that were opened in vain one after the other.
+fn back_off(opened_in_vain: u32) -> Duration {
+    match opened_in_vain.checked_sub(1) {
         None => Duration::ZERO,
-        Some(more) => FIRST_PAUSE.saturating_mul(1 << more.min(16)).min(LONGEST_PAUSE),
+        Some(more) => FIRST_BACK_OFF.saturating_mul(1 << more.min(16)).min(LONGEST_BACK_OFF),
     }
 }
 
@@ -79,35 +94,51 @@ mod tests {
     const SOON: Duration = Duration::from_secs(30);
 
     #[test]
-    fn of_many_that_expect_something_one_is_heard() {
-        let expectation = Expectation::new();
-        assert_eq!(expectation.take(), None);
-        let heard = std::thread::scope(|scope| {
-            let threads =
-                [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|_| expectation.expect(SOON)).count()));
+    fn of_many_hints_at_once_one_wakes_the_dispatcher() {
+        let prewarm = Prewarm::new();
+        assert_eq!(prewarm.take_hint(), None);
+        let wake_ups = std::thread::scope(|scope| {
+            let threads = [(); 4].map(|()| scope.spawn(|| (0..1000).filter(|_| prewarm.hint(SOON)).count()));
             threads.into_iter().map(|thread| thread.join().expect("a number")).sum::<usize>()
         });
-        assert_eq!(heard, 1);
-        let until = expectation.take().expect("it was said");
+        assert_eq!(wake_ups, 1);
+        let until = prewarm.take_hint().expect("a hint");
         assert!(until > Instant::now() && until <= Instant::now() + SOON);
-        assert_eq!(expectation.take(), None);
+        assert_eq!(prewarm.take_hint(), None);
     }
 
     #[test]
-    fn who_rests_is_deaf_and_what_comes_too_late_is_no_news() {
-        let expectation = Expectation::new();
-        assert!(!expectation.expect(Duration::ZERO));
-        assert!(!expectation.expect(LONGEST + Duration::from_millis(1)));
-        expectation.rest(SOON);
-        assert!(!expectation.expect(SOON));
-        assert_eq!(expectation.take(), None);
-        expectation.rest(Duration::ZERO);
-        assert!(expectation.expect(SOON));
+    fn hints_are_ignored_during_back_off_and_if_they_are_out_of_range() {
+        let prewarm = Prewarm::new();
+        assert!(!prewarm.hint(Duration::ZERO));
+        assert!(!prewarm.hint(LONGEST + Duration::from_millis(1)));
+        assert!(prewarm.hint(SOON));
+        assert!(prewarm.take_hint().is_some());
+        assert!(!prewarm.hint(SOON));
+        assert_eq!(prewarm.take_hint(), None);
+        // Beyond the time of the change by a minute, and by more after each further session.
+        let ignored_for = || prewarm.ignored_until.load(Relaxed) - prewarm.now();
+        assert!((89_000..=90_000).contains(&ignored_for()), "{}", ignored_for());
+        prewarm.ignored_until.store(0, Relaxed);
+        assert!(prewarm.hint(SOON) && prewarm.take_hint().is_some());
+        assert!((149_000..=150_000).contains(&ignored_for()), "{}", ignored_for());
+        prewarm.session_used();
+        assert!(prewarm.hint(SOON) && prewarm.take_hint().is_some());
+        assert!((89_000..=90_000).contains(&ignored_for()), "{}", ignored_for());
     }
 
     #[test]
-    fn pauses_double_up_to_an_hour() {
-        let minutes = [0, 1, 2, 3, 4, 7, 8, u32::MAX].map(|in_vain| pause(in_vain).as_secs() / 60);
+    fn a_hint_whose_time_is_over_opens_no_session() {
+        let prewarm = Prewarm::new();
+        assert!(prewarm.hint(Duration::from_millis(1)));
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(prewarm.take_hint(), None);
+        assert!(prewarm.hint(SOON), "there is no back-off without a session");
+    }
+
+    #[test]
+    fn the_back_off_doubles_up_to_an_hour() {
+        let minutes = [0, 1, 2, 3, 4, 7, 8, u32::MAX].map(|in_vain| back_off(in_vain).as_secs() / 60);
         assert_eq!(minutes, [0, 1, 2, 4, 8, 60, 60, 60]);
     }
 }

@@ -422,6 +422,9 @@ impl Home {
         if let Some(hosts) = &setup.hosts {
             fs::write(home.file("hosts"), hosts).expect("write hosts");
         }
+        if let Some(library) = &setup.preload {
+            link_or_copy(library, &home.file("preload.so"));
+        }
         if setup.own_network {
             File::create(home.file("own-network")).expect("a file");
         }
@@ -471,6 +474,12 @@ impl Home {
         };
         command.arg("-f").arg(self.file("haproxy.cfg")).current_dir(self.path());
         command.env("TEST_DIRECTORY", self.path()).env_remove("NOTIFY_SOCKET");
+        if self.file("preload.so").exists() {
+            command.env("LD_PRELOAD", self.file("preload.so"));
+            // AddressSanitizer wants to be first, and works as well if it is not.
+            let options = std::env::var("ASAN_OPTIONS").unwrap_or_default();
+            command.env("ASAN_OPTIONS", format!("{options}:verify_asan_link_order=0"));
+        }
         command
     }
 

@@ -57,6 +57,8 @@ pub enum Act {
     Reply(String),
     /// Says nothing more and keeps the connection.
     Hang,
+    /// Sends these bytes, beneath TLS if there is TLS, then says nothing more and keeps the connection.
+    HangAfter(&'static [u8]),
     /// Closes the connection.
     Close,
     /// Does its duty, but closes the connection instead of saying so.
@@ -85,7 +87,7 @@ impl Act {
                 text.lines().last().is_some_and(|line| line.starts_with(kind) && line.get(3..4) != Some("-"))
             }
             Act::Wait(_) | Act::Lose => true,
-            Act::Hang | Act::Close => false,
+            Act::Hang | Act::HangAfter(_) | Act::Close => false,
         }
     }
 }

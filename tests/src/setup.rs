@@ -58,6 +58,7 @@ pub struct Setup {
     pub(crate) program: Option<PathBuf>,
     pub(crate) hosts: Option<String>,
     pub(crate) own_network: bool,
+    pub(crate) preload: Option<PathBuf>,
     threads: u32,
     jailed: bool,
     each_alone: bool,
@@ -75,6 +76,7 @@ impl Setup {
             program: None,
             hosts: None,
             own_network: false,
+            preload: None,
             threads,
             jailed: false,
             each_alone: false,
@@ -187,6 +189,12 @@ impl Setup {
     /// In a network with nobody else, not even itself: there it may listen at any address.
     pub fn in_own_network(mut self) -> Self {
         self.own_network = true;
+        self
+    }
+
+    /// With this shared library before all others (`LD_PRELOAD`).
+    pub fn preload(mut self, library: &Path) -> Self {
+        self.preload = Some(library.to_owned());
         self
     }
 

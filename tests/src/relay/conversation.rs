@@ -147,11 +147,12 @@ impl Conversation<'_> {
                 self.input = BufReader::new(self.input.get_ref().secured(another.as_ref().unwrap_or(tls)));
                 GOES_ON
             }
-            Act::Close => {
-                // What is not read would make the system reset the connection instead.
+            act @ (Act::Close | Act::HangAfter(_)) => {
+                // What is not read would make the system reset the connection instead; and what is sent before it could come
+                // with the reply to STARTTLS.
                 let hello = self.patiently(|input| input.fill_buf().map(<[u8]>::len))?;
                 self.input.consume(hello);
-                self.perform(Act::Close, "")
+                self.perform(act, "")
             }
             act => self.perform(act, ""),
         }
@@ -290,12 +291,19 @@ impl Conversation<'_> {
                 return Ok(Err("closed by the script"));
             }
             Act::Close | Act::Lose => return Ok(Err("closed by the script")),
-            Act::Hang => {
-                while self.patiently(|input| input.read(&mut [0; 512]))? > 0 {}
-                return Ok(Err("hung until the client left"));
+            Act::Hang => return self.hang(),
+            Act::HangAfter(bytes) => {
+                self.input.get_ref().socket().write_all(bytes)?;
+                return self.hang();
             }
         }
         GOES_ON
+    }
+
+    /// Says nothing more until the client leaves.
+    fn hang(&mut self) -> Next {
+        while self.patiently(|input| input.read(&mut [0; 512]))? > 0 {}
+        Ok(Err("hung until the client left"))
     }
 
     fn say(&mut self, text: &str) -> std::io::Result<()> {

@@ -2,13 +2,15 @@
 //! `sendmail` and `mailx` relays, and the helper that runs them, with programs of all kinds at the end. The helper's loop
 //! runs in a thread here; `helper_process.rs` has the real process.
 
+mod common;
+
 use haproxy_email_alert::helper::client::Helper;
 use haproxy_email_alert::helper::frame::{ExecRequest, ExecResult, ExecStatus, read_frame, write_frame};
 use haproxy_email_alert::helper::serve;
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Delivery, DeliveryError, Outcome, Transport};
+use haproxy_email_alert::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -291,7 +293,8 @@ fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Outcome>, DeliveryError>
         bytes: b"Subject: x\r\n\r\n.\r\nbody\r\n".to_vec(),
     };
     let to: Vec<Recipient> = to.iter().map(|address| recipient(address)).collect();
-    relay.send(&Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message })
+    let mail = LazyMail::new(|| Ok(message.clone()));
+    relay.deliver(&Delivery { notification: &common::notification(), recipients: &to, mail: &mail })
 }
 
 /// Says of each call: its arguments, then its input.

@@ -2,12 +2,14 @@
 //! The helper as a process of its own. It is the program that starts it, once more, so this test is its own `main()`,
 //! which does what the add-on does in HAProxy.
 
+mod common;
+
 use haproxy_email_alert::helper;
 use haproxy_email_alert::helper::client::{Helper, SharedHelper};
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Delivery, Outcome, Transport};
+use haproxy_email_alert::transport::{Delivery, LazyMail, Outcome, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -60,8 +62,9 @@ impl Scratch {
             Command::new(MailProgram::Sendmail, &program, Duration::from_secs(60), helper.clone());
         let message = Message { subject: String::new(), text: String::new(), bytes: Vec::new() };
         let to = [Recipient { address: "ops@example.com".parse().unwrap(), is_local: false }];
-        let delivery = Delivery { from: &"lb1@example.com".parse().unwrap(), to: &to, message: &message };
-        assert_eq!(relay.send(&delivery), Ok(vec![Outcome::Delivered]));
+        let mail = LazyMail::new(|| Ok(message.clone()));
+        let delivery = Delivery { notification: &common::notification(), recipients: &to, mail: &mail };
+        assert_eq!(relay.deliver(&delivery), Ok(vec![Outcome::Delivered]));
         let out = std::fs::read_to_string(self.0.join("out")).unwrap();
         std::fs::remove_file(self.0.join("out")).unwrap();
         out

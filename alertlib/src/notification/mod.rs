@@ -167,3 +167,21 @@ impl Notification {
         groups(&self.items)
     }
 }
+
+/// A mail of one server that went down.
+#[cfg(test)]
+pub fn sample() -> Notification {
+    Notification {
+        message_id: "<haproxy.1.1@lb1.example.com>".into(),
+        created: SystemTime::UNIX_EPOCH,
+        from: "haproxy@lb1.example.com".parse().expect("address"),
+        to: vec![Recipient { address: "ops@example.com".parse().expect("address"), is_local: false }],
+        references: vec![],
+        topic: "be/s1".into(),
+        trigger: Trigger::Changes,
+        items: vec![Item::of(crate::event::sample())],
+        sizes: vec![],
+        unnamed: 0,
+        dropped: 0,
+    }
+}

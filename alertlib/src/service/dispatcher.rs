@@ -7,7 +7,7 @@
 
 use crate::counters::Counters;
 use crate::format::{count, span};
-use crate::message::{Composer, Message};
+use crate::message::Composer;
 use crate::notification::Notification;
 use crate::queue::{Entry, Next, Outbox};
 use crate::service::collector::{Shared, internal_error};
@@ -16,7 +16,7 @@ use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
 use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
 use crate::spool::{SpoolRef, Unreadable};
-use crate::transport::{Delivery, DeliveryError, Outcome, Transport};
+use crate::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
 use lettre::Address;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -276,15 +276,18 @@ impl Dispatcher {
         self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-dispatcher"), "asked for");
-        let message = match self.composer.compose(&mail, SystemTime::now(), entry.trouble.as_deref()) {
-            Ok(message) => message,
-            Err(why) => {
-                log::error!("cannot make a mail of '{}': {why}", mail.summary());
-                self.counters.failed.many(left.len() as u64);
-                return self.outbox.complete(entry.stored);
-            }
-        };
+        let (composer, last_error) = (self.composer.clone(), entry.trouble.clone());
+        let message = LazyMail::new(|| composer.compose(&mail, SystemTime::now(), last_error.as_deref()));
         let (left, due) = self.offer(&mut entry, &mail, left, &message);
+        if let Some(why) = message.error() {
+            log::error!(
+                "internal error: cannot compose a mail of '{}': {why}; please report this",
+                mail.summary()
+            );
+            self.counters.failed.many(left.len() as u64);
+            return self.outbox.complete(entry.stored);
+        }
+        drop(message);
         if left.is_empty() {
             return self.outbox.complete(entry.stored);
         }
@@ -317,7 +320,7 @@ impl Dispatcher {
         entry: &mut Entry,
         mail: &Notification,
         mut left: Vec<Recipient>,
-        message: &Message,
+        message: &LazyMail,
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;
@@ -328,9 +331,10 @@ impl Dispatcher {
                 unserved.clear();
                 continue;
             }
-            let delivery = Delivery { from: &mail.from, to: &left, message };
-            let outcomes = match relay.transport.send(&delivery) {
+            let delivery = Delivery { notification: mail, recipients: &left, mail: message };
+            let outcomes = match relay.transport.deliver(&delivery) {
                 Ok(outcomes) => outcomes,
+                Err(_) if message.error().is_some() => return (left, None),
                 Err(trouble) => {
                     relay.failed(Instant::now());
                     relay.tell(&trouble, self.outbox.pending());

@@ -32,9 +32,10 @@ impl Command {
 
     /// One run for these recipients: one outcome for all of them.
     fn run(&self, delivery: &Delivery, to: &[Recipient]) -> Result<ExecResult, DeliveryError> {
+        let mail = delivery.mail.get()?;
         let (arguments, input) = match self.program {
-            MailProgram::Sendmail => (sendmail_arguments(delivery, to), local_lines(&delivery.message.bytes)),
-            MailProgram::Mailx => (mailx_arguments(delivery, to), mailx_text(&delivery.message.text)),
+            MailProgram::Sendmail => (sendmail_arguments(delivery, to), local_lines(&mail.bytes)),
+            MailProgram::Mailx => (mailx_arguments(delivery, to, &mail.subject), mailx_text(&mail.text)),
         };
         let request = ExecRequest { program: self.path.clone(), arguments, input, deadline: self.timeout };
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +65,7 @@ impl Command {
 
 impl Command {
     /// One outcome for each of `to`, of which there is at least one.
-    fn deliver(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
+    fn run_for(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
         let answer = self.run(delivery, to)?;
         let may_be_about_one = to.len() > 1 && is_refusal(&answer.outcome);
         let outcome = self.outcome(answer)?;
@@ -89,11 +90,11 @@ impl Command {
 }
 
 impl Transport for Command {
-    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         let (usable, unusable): (Vec<_>, Vec<_>) =
-            delivery.to.iter().enumerate().partition(|(_, to)| self.takes(to));
+            delivery.recipients.iter().enumerate().partition(|(_, to)| self.takes(to));
         let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();
-        let mut outcomes = if usable.is_empty() { Vec::new() } else { self.deliver(delivery, &usable)? };
+        let mut outcomes = if usable.is_empty() { Vec::new() } else { self.run_for(delivery, &usable)? };
         for (place, recipient) in unusable {
             let why =
                 format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
@@ -105,16 +106,16 @@ impl Transport for Command {
 
 /// `-i`: a line with a single dot does not end the mail.
 fn sendmail_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
-    let options = ["-i", "-f", delivery.from.as_ref(), "--"];
+    let options = ["-i", "-f", delivery.from().as_ref(), "--"];
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
 /// No `--` before the addresses: bsd-mailx and GNU mailutils know it, but what follows it is for s-nail (and heirloom
 /// mailx before it) not an address but an option of its mail server, and it refuses the mail. `-r` is known to all of them
 /// (tried: bsd-mailx 8.1.2, GNU mailutils 3.15, s-nail 14.9), and each of them waits for its mail server and fails with it.
-fn mailx_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
-    let subject = encoded_subject(&delivery.message.subject);
-    let options = ["-s", &subject, "-r", delivery.from.as_ref()];
+fn mailx_arguments(delivery: &Delivery, to: &[Recipient], subject: &str) -> Vec<String> {
+    let subject = encoded_subject(subject);
+    let options = ["-s", &subject, "-r", delivery.from().as_ref()];
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 

@@ -65,9 +65,9 @@ impl File {
 }
 
 impl Transport for File {
-    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        match self.write(&delivery.message.bytes) {
-            Ok(()) => Ok(vec![Outcome::Delivered; delivery.to.len()]),
+    fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        match self.write(&delivery.mail.get()?.bytes) {
+            Ok(()) => Ok(vec![Outcome::Delivered; delivery.recipients.len()]),
             Err((step, words)) => Err(DeliveryError::new(step, words)),
         }
     }

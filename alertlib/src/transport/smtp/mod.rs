@@ -256,43 +256,45 @@ impl Smtp {
 
     /// One mail over an open session. `Err`: the session is over.
     fn converse(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        let size = delivery.message.bytes.len();
+        let mail = delivery.mail.get()?;
+        let size = mail.bytes.len();
         if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
             let trouble =
                 self.trouble(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
-            return Ok(vec![Outcome::Unsupported(trouble); delivery.to.len()]);
+            return Ok(vec![Outcome::Unsupported(trouble); delivery.recipients.len()]);
         }
         let extensions = &greeted.extensions;
-        let taken = extensions.taken(delivery.to);
+        let taken = extensions.taken(delivery.recipients);
         let session = &mut greeted.session;
         let mut outcomes = match taken.is_empty() {
             true => Vec::new(),
-            false => self.deliver(session, extensions, delivery, &taken)?,
+            false => self.send(session, extensions, delivery.from(), &mail.bytes, &taken)?,
         }
         .into_iter();
         let outcome = |recipient: &Recipient| match extensions.takes(recipient) {
             true => outcomes.next(),
             false => None,
         };
-        let in_order = delivery.to.iter().map(outcome).zip(delivery.to).map(|(outcome, recipient)| {
-            outcome.unwrap_or_else(|| {
-                let words = "the relay does not offer SMTPUTF8, which this address needs";
-                Outcome::Unsupported(self.trouble(&rcpt(recipient), words))
-            })
-        });
+        let in_order =
+            delivery.recipients.iter().map(outcome).zip(delivery.recipients).map(|(outcome, recipient)| {
+                outcome.unwrap_or_else(|| {
+                    let words = "the relay does not offer SMTPUTF8, which this address needs";
+                    Outcome::Unsupported(self.trouble(&rcpt(recipient), words))
+                })
+            });
         Ok(in_order.collect())
     }
 
     /// Sends the mail to these recipients. Returns an outcome for each.
-    fn deliver(
+    fn send(
         &self,
         session: &mut Session,
         extensions: &Extensions,
-        delivery: &Delivery,
+        from: &Address,
+        bytes: &[u8],
         to: &[&Recipient],
     ) -> Result<Vec<Outcome>, DeliveryError> {
-        let bytes = &delivery.message.bytes;
-        let commands = envelope_commands(extensions, delivery.from, to, bytes.len());
+        let commands = envelope_commands(extensions, from, to, bytes.len());
         let is_unasked = extensions.takes_mails_unasked();
         let content = if is_unasked { chunk(bytes) } else { content(bytes) };
         let mut ahead: Vec<&[u8]> = Vec::new();
@@ -408,15 +410,16 @@ impl StepError {
 }
 
 impl Transport for Smtp {
-    fn send(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(delivery.from)) {
+    fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+        if self.session.as_ref().is_some_and(|kept| kept.account.as_deref() != self.account(delivery.from()))
+        {
             self.close_idle();
         }
         let kept = self.session.take();
         let was_kept = kept.is_some();
         let mut greeted = match kept {
             Some(greeted) => greeted,
-            None => self.connect(delivery.from)?,
+            None => self.connect(delivery.from())?,
         };
         let mut outcome = self.converse(&mut greeted, delivery);
         let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
@@ -427,7 +430,7 @@ impl Transport for Smtp {
         if has_no_bdat || was_closed {
             // Some relays take one session at a time.
             drop(greeted);
-            greeted = self.connect(delivery.from)?;
+            greeted = self.connect(delivery.from())?;
             outcome = self.converse(&mut greeted, delivery);
         }
         let is_clean = match &outcome {

@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::message::Message;
+use crate::notification::Notification;
+use crate::transport::LazyMail;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
@@ -70,6 +72,10 @@ fn from() -> Address {
     "lb1@x.org".parse().expect("an address")
 }
 
+fn notification() -> Notification {
+    Notification { from: from(), ..crate::notification::sample() }
+}
+
 fn recipient(to: &str) -> Recipient {
     Recipient { address: to.parse().expect("an address"), is_local: false }
 }
@@ -77,7 +83,8 @@ fn recipient(to: &str) -> Recipient {
 /// The outcomes' kinds, or why the session is over.
 fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
     let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
-    let outcome = smtp.send(&Delivery { from: &from(), to, message: &message });
+    let mail = LazyMail::new(|| Ok(message.clone()));
+    let outcome = smtp.deliver(&Delivery { notification: &notification(), recipients: to, mail: &mail });
     outcome.map_or_else(
         |trouble| trouble.words,
         |outcomes| {
@@ -180,9 +187,11 @@ fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
     let to = [recipient("a@x.org")];
     let bytes = b"x\r\n".repeat(UNASKED / 3 + 1);
     let message = Message { subject: "s".into(), text: "t".into(), bytes };
+    let mail = LazyMail::new(|| Ok(message.clone()));
     let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
     let (outcomes, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-        smtp.send(&Delivery { from: &from(), to: &to, message: &message }).map(|outcomes| outcomes.len())
+        smtp.deliver(&Delivery { notification: &notification(), recipients: &to, mail: &mail })
+            .map(|outcomes| outcomes.len())
     });
     assert_eq!(outcomes, Ok(1));
     assert_eq!(pieces[1..], ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>", "RSET", "QUIT"]);

@@ -8,7 +8,7 @@ EMAIL_ALERT_LIB =
 EMAIL_ALERT_BRANCH := $(subst ., ,$(firstword $(subst -, ,$(VERSION))))
 
 OPTIONS_OBJS    += addons/email-alert/email_alert.o addons/email-alert/native.o \
-                   addons/email-alert/stats.o
+                   addons/email-alert/stats_uri.o
 OPTIONS_CFLAGS  += -DEMAIL_ALERT_HAPROXY_MAJOR=$(word 1,$(EMAIL_ALERT_BRANCH)) \
                    -DEMAIL_ALERT_HAPROXY_MINOR=$(word 2,$(EMAIL_ALERT_BRANCH)) \
                    $(if $(EMAIL_ALERT_INC),-I$(EMAIL_ALERT_INC))

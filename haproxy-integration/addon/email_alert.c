@@ -41,7 +41,7 @@
 
 #include "compat.h"
 #include "native.h"
-#include "stats.h"
+#include "stats_uri.h"
 
 #define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
 #define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */

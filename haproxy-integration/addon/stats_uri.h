@@ -8,8 +8,8 @@
  * 2 of the License, or (at your option) any later version.
  */
 
-#ifndef _EMAIL_ALERT_STATS_H
-#define _EMAIL_ALERT_STATS_H
+#ifndef _EMAIL_ALERT_STATS_URI_H
+#define _EMAIL_ALERT_STATS_URI_H
 
 /* Returns the URL of the first statistics page that is served where a browser on
  * another machine may reach it, without host if that is any address of this one.
@@ -17,4 +17,4 @@
  */
 const char *email_alert_stats_url();
 
-#endif /* _EMAIL_ALERT_STATS_H */
+#endif /* _EMAIL_ALERT_STATS_URI_H */

@@ -19,7 +19,7 @@
 #include <haproxy/tools.h>
 #include <haproxy/uri_auth-t.h>
 
-#include "stats.h"
+#include "stats_uri.h"
 #include "version.h"
 
 #define EMAIL_ALERT_URL_SIZE  768  /* more than the library takes */

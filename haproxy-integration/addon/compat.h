@@ -77,22 +77,6 @@ static inline const struct check *email_alert_logged_check(const struct server *
 	return email_alert_current_check(s);
 }
 
-/* SRV_ADMF_HMAINT, which is SRV_ADMF_FQDN_CHANGED since some minor release of 3.0 */
-#define EMAIL_ALERT_ADMF_HMAINT       0x40
-
-#if EMAIL_ALERT_HAPROXY >= 302
-#define email_alert_queue_length(s)   ((s)->queueslength)
-#else
-#define email_alert_queue_length(s)   ((s)->queue.length)
-#endif
-
-/* what a server's event is marked with */
-#if EMAIL_ALERT_HAPROXY < 208
-#define EMAIL_ALERT_WORDING           0
-#else
-#define EMAIL_ALERT_WORDING           HAPROXY_EMAIL_ALERT_EVF_SINCE_2_8
-#endif
-
 #if EMAIL_ALERT_HAPROXY < 208
 
 static void email_alert_notify(struct server *s, const struct srv_status_snapshot *old, int requeued)

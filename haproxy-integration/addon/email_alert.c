@@ -40,7 +40,9 @@
 #include <haproxy_email_alert.h>
 
 #include "compat.h"
+#include "event.h"
 #include "native.h"
+#include "reconcile.h"
 #include "stats_uri.h"
 
 #define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
@@ -48,8 +50,6 @@
 #define EMAIL_ALERT_TERM_DELAY     1000  /* ms that SIGTERM may be put off */
 #define EMAIL_ALERT_STOP_DELAY     5000  /* ms that the end of a soft stop may be put off */
 #define EMAIL_ALERT_MESSAGE_SIZE   1024
-#define EMAIL_ALERT_NAME_SIZE       512
-#define EMAIL_ALERT_QUESTIONS        64  /* answered at once: a backend's servers are searched one by one */
 
 static struct {
 	int wants_checks;            /* non-zero if somebody is to be mailed what HAProxy logs of checks */
@@ -60,115 +60,6 @@ static struct {
 	.task      = NULL,
 	.terminate = TICK_ETERNITY,
 };
-
-/* Returns the NUL-terminated <string>, or none if it is NULL, as the library
- * wants it.
- */
-static inline struct haproxy_email_alert_text email_alert_text(const char *string)
-{
-	struct haproxy_email_alert_text text = { string, string ? strlen(string) : 0 };
-
-	return text;
-}
-
-/* Sets the result of <check> in <event>.
- *
- * Must be called with the server lock held.
- */
-static void email_alert_set_check(struct haproxy_email_alert_event *event, const struct check *check)
-{
-	event->flags |= HAPROXY_EMAIL_ALERT_EVF_CHECK;
-	if (check->state & CHK_ST_AGENT)
-		event->flags |= HAPROXY_EMAIL_ALERT_EVF_AGENT;
-	event->check_status = email_alert_text(get_check_status_info(check->status));
-	event->check_reason = email_alert_text(get_check_status_description(check->status));
-	event->check_info   = email_alert_text(check->desc);
-	event->check_duration_ms = check->duration;
-	if (check->status >= HCHK_STATUS_L57DATA)
-		event->check_code = check->code;
-}
-
-/* Returns the administrative flags <admin> in the library's terms */
-static uint32_t email_alert_admin(enum srv_admin admin)
-{
-	return ((admin & SRV_ADMF_FMAINT) ? HAPROXY_EMAIL_ALERT_ADM_FMAINT : 0) |
-	       ((admin & SRV_ADMF_IMAINT) ? HAPROXY_EMAIL_ALERT_ADM_IMAINT : 0) |
-	       ((admin & SRV_ADMF_CMAINT) ? HAPROXY_EMAIL_ALERT_ADM_CMAINT : 0) |
-	       ((admin & SRV_ADMF_FDRAIN) ? HAPROXY_EMAIL_ALERT_ADM_FDRAIN : 0) |
-	       ((admin & SRV_ADMF_IDRAIN) ? HAPROXY_EMAIL_ALERT_ADM_IDRAIN : 0) |
-	       ((admin & SRV_ADMF_RMAINT) ? HAPROXY_EMAIL_ALERT_ADM_RMAINT : 0) |
-	       ((admin & EMAIL_ALERT_ADMF_HMAINT) ? HAPROXY_EMAIL_ALERT_ADM_HMAINT : 0);
-}
-
-/* Returns the operational state <state> in the library's terms */
-static uint32_t email_alert_state(enum srv_state state)
-{
-	switch (state) {
-	case SRV_ST_STARTING: return HAPROXY_EMAIL_ALERT_ST_STARTING;
-	case SRV_ST_RUNNING:  return HAPROXY_EMAIL_ALERT_ST_RUNNING;
-	case SRV_ST_STOPPING: return HAPROXY_EMAIL_ALERT_ST_STOPPING;
-	default:              return HAPROXY_EMAIL_ALERT_ST_STOPPED;
-	}
-}
-
-/* Writes to <text> of <size> bytes where server <s> is: "10.0.0.7:8080", "[::1]:80".
- * Nothing is written for one that has no network address yet, or none at all.
- * Returns <text>.
- */
-static const char *email_alert_address(const struct server *s, char *text, int size)
-{
-	char addr[INET6_ADDRSTRLEN];
-	int family = addr_to_str(&s->addr, addr, sizeof(addr));
-
-	*text = '\0';
-	if (family == AF_INET || family == AF_INET6) {
-		snprintf(text, size, family == AF_INET6 ? "[%s]" : "%s", addr);
-		if (!(s->flags & SRV_F_MAPPORTS))
-			snprintf(text + strlen(text), size - strlen(text), ":%u", s->svc_port);
-	}
-	return text;
-}
-
-/* Sets in <event> what is known of the proxy <px>, and clears the rest */
-static void email_alert_describe_proxy(struct haproxy_email_alert_event *event, const struct proxy *px)
-{
-	memset(event, 0, sizeof(*event));
-	event->size      = sizeof(*event);
-	event->proxy_id  = px->uuid;
-	event->proxy     = email_alert_text(px->id);
-	event->active    = px->srv_act;
-	event->backup    = px->srv_bck;
-	event->requeued  = -1;
-	event->check_code        = -1;
-	event->check_duration_ms = -1;
-	if ((px->cap & PR_CAP_LISTEN) == PR_CAP_LISTEN)
-		event->flags |= HAPROXY_EMAIL_ALERT_EVF_LISTEN;
-}
-
-/* Sets in <event> what server <s> is now. <address> of <size> bytes has to stay
- * as long as <event>.
- *
- * Must be called with the server lock held.
- */
-static void email_alert_describe_server(struct haproxy_email_alert_event *event, const struct server *s,
-                                        char *address, int size)
-{
-	event->server_id = s->puid;
-	event->new_state = email_alert_state(s->next_state);
-	event->new_admin = email_alert_admin(s->next_admin);
-	event->sessions  = s->cur_sess;
-	event->queued    = email_alert_queue_length(s);
-	event->server    = email_alert_text(s->id);
-	event->hostname  = email_alert_text(s->hostname);
-	event->address   = email_alert_text(email_alert_address(s, address, size));
-	if (s->track) {
-		event->via_proxy  = email_alert_text(s->track->proxy->id);
-		event->via_server = email_alert_text(s->track->id);
-	}
-	event->flags |= EMAIL_ALERT_WORDING;
-	if (s->flags & SRV_F_BACKUP)
-		event->flags |= HAPROXY_EMAIL_ALERT_EVF_BACKUP;
-}
 
 /* Returns non-zero if what happens now is nobody's business: what an old process
  * still sees is reported by the new one. What the state file says is not news
@@ -263,93 +154,6 @@ static inline __maybe_unused void email_alert_report_backend(const struct proxy 
 	email_alert_describe_proxy(&event, px);
 	event.usable_before = usable_before;
 	haproxy_email_alert(&event);
-}
-
-/* Returns non-zero if <check> has had a result, or will never have one */
-static inline int email_alert_is_checked(const struct check *check)
-{
-	return !(check->state & CHK_ST_ENABLED) || check->status > HCHK_STATUS_START;
-}
-
-/* Returns non-zero if what HAProxy believes of server <s> is more than the good
- * faith that it has in every server until its first check.
- */
-static int email_alert_is_sure(const struct server *s)
-{
-	if (s->next_admin & SRV_ADMF_MAINT)
-		return 1;
-	while (s->track)
-		s = s->track;
-	return email_alert_is_checked(&s->check) && email_alert_is_checked(&s->agent);
-}
-
-/* Tells the library what has become of <server_name> in <proxy_name>, or of this
- * proxy as a whole if the name is empty, unless that is not sure yet. Nothing is
- * ever announced of a server that is up from the start, and an old process may
- * have said that it is down.
- */
-static void email_alert_answer(const char *proxy_name, const char *server_name)
-{
-	struct haproxy_email_alert_event event;
-	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
-	struct proxy *px = proxy_be_by_name(proxy_name);
-	struct server *s = NULL;
-
-	if (px && !(px->flags & (PR_FL_DISABLED|PR_FL_STOPPED)))
-		s = *server_name ? server_find_by_name(px, server_name) : email_alert_first_server(px);
-
-	if (!s) {
-		memset(&event, 0, sizeof(event));
-		event.size   = sizeof(event);
-		event.flags  = HAPROXY_EMAIL_ALERT_EVF_REMOVED;
-		event.proxy  = email_alert_text(proxy_name);
-		event.server = email_alert_text(server_name);
-		haproxy_email_alert(&event);
-		return;
-	}
-
-	email_alert_describe_proxy(&event, px);
-	event.flags |= HAPROXY_EMAIL_ALERT_EVF_STATE_REPORT;
-
-	if (!*server_name) {
-		for (; s; s = email_alert_next_server(s))
-			if (!email_alert_is_sure(s))
-				return;
-		haproxy_email_alert(&event);
-		return;
-	}
-
-	/* locked until the library has the answer, so that no change overtakes it */
-	HA_SPIN_LOCK(SERVER_LOCK, &s->lock);
-	if (email_alert_is_sure(s)) {
-		email_alert_describe_server(&event, s, address, sizeof(address));
-		event.old_state = event.new_state;
-		event.old_admin = event.new_admin;
-		if (!s->track && (s->check.state & CHK_ST_ENABLED))
-			email_alert_set_check(&event, &s->check);
-		haproxy_email_alert(&event);
-	}
-	HA_SPIN_UNLOCK(SERVER_LOCK, &s->lock);
-}
-
-/* Answers some of the library's questions, others at the next call. Must run on
- * one thread at a time.
- */
-static void email_alert_answer_questions()
-{
-	static size_t next;
-	char proxy[EMAIL_ALERT_NAME_SIZE];
-	char server[EMAIL_ALERT_NAME_SIZE];
-	int count;
-
-	for (count = 0; count < EMAIL_ALERT_QUESTIONS; count++) {
-		if (haproxy_email_alert_next_unconfirmed(next, proxy, server, sizeof(proxy)) != HAPROXY_EMAIL_ALERT_OK) {
-			next = 0;
-			return;
-		}
-		next++;
-		email_alert_answer(proxy, server);
-	}
 }
 
 /* Logs what the library has to say. Must run on one thread at a time. */

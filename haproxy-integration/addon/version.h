@@ -38,4 +38,20 @@
 #define email_alert_expects_proxy(l)  ((l)->bind_conf->options & (BC_O_ACC_PROXY|BC_O_ACC_CIP))
 #endif
 
+/* SRV_ADMF_HMAINT, which is SRV_ADMF_FQDN_CHANGED since some minor release of 3.0 */
+#define EMAIL_ALERT_ADMF_HMAINT       0x40
+
+#if EMAIL_ALERT_HAPROXY >= 302
+#define email_alert_queue_length(s)   ((s)->queueslength)
+#else
+#define email_alert_queue_length(s)   ((s)->queue.length)
+#endif
+
+/* what a server's event is marked with */
+#if EMAIL_ALERT_HAPROXY < 208
+#define EMAIL_ALERT_WORDING           0
+#else
+#define EMAIL_ALERT_WORDING           HAPROXY_EMAIL_ALERT_EVF_SINCE_2_8
+#endif
+
 #endif /* _EMAIL_ALERT_VERSION_H */

@@ -98,7 +98,7 @@ impl Library {
         words.split_whitespace().map(str::to_owned).collect()
     }
 
-    /// Compiles `<program>.c` of `tests/c`.
+    /// Compiles `<program>.c` of `tests/c`, with `<program>_*.c` and `common.c`.
     pub fn compile(&self, program: &str, flags: &[&str]) -> PathBuf {
         let sources = project().join("tests/c");
         let made = tempfile::Builder::new().prefix(program).tempfile_in(self.root.path()).expect("a file");
@@ -106,7 +106,13 @@ impl Library {
         let made = made.into_temp_path().to_path_buf();
         let mut cc = Command::new("cc");
         cc.args(["-g", "-pthread", "-Wall", "-Wextra", "-Werror"]).args(flags);
-        cc.args([sources.join(format!("{program}.c")), sources.join("common.c")]).arg("-o").arg(&made);
+        cc.args([sources.join(format!("{program}.c")), sources.join("common.c")]);
+        let files = std::fs::read_dir(&sources).expect("tests/c").map(|file| file.expect("a file").path());
+        cc.args(files.filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with(&format!("{program}_")) && name.ends_with(".c")
+        }));
+        cc.arg("-o").arg(&made);
         succeed(cc.args(self.pkg_config("--cflags")).args(self.pkg_config("--libs")));
         made
     }

@@ -9,6 +9,7 @@ pub mod backend;
 pub mod calls;
 pub mod certificates;
 pub mod cli;
+pub mod delay_proxy;
 pub mod faults;
 pub mod golden;
 pub mod haproxy;
@@ -31,6 +32,7 @@ pub mod wait;
 
 pub use backend::Backend;
 pub use certificates::{Authority, Files, Identity};
+pub use delay_proxy::DelayProxy;
 pub use haproxy::{Haproxy, Judgement};
 pub use mail::ParsedMail;
 pub use mda::FakeProgram;

@@ -15,6 +15,8 @@ pub enum Contender {
     Silent,
     /// The patched HAProxy with the library at work.
     EmailAlert,
+    /// Another patched HAProxy, to compare two states of the code in one run.
+    Before,
     /// The unpatched HAProxy with its own mailers.
     Native,
     /// HAProxy 3.0, unpatched, with the script that takes the place of its own mailers.
@@ -30,6 +32,7 @@ impl Contender {
         match self {
             Self::Silent => "no mails",
             Self::EmailAlert => "email_alert",
+            Self::Before => "email_alert before",
             Self::Native => "native mailers",
             Self::Lua => "Lua script (3.0)",
         }
@@ -40,6 +43,10 @@ impl Contender {
         let setup = match self {
             Self::Silent => Setup::without_alerts(),
             Self::EmailAlert => Setup::with_alerts().relay("test", relay),
+            Self::Before => {
+                let program = before().expect("HAPROXY_BEFORE names a HAProxy");
+                Setup::with_alerts().relay("test", relay).program(&program)
+            }
             Self::Native => with_mailer(relay).program(&unpatched()),
             Self::Lua => {
                 let LuaScript { haproxy, script } = lua_script().expect("a HAProxy with a script");
@@ -53,7 +60,7 @@ impl Contender {
     /// What each backend needs for its changes to be mailed.
     pub fn backend_lines(self) -> Vec<String> {
         match self {
-            Self::Silent | Self::EmailAlert => Vec::new(),
+            Self::Silent | Self::EmailAlert | Self::Before => Vec::new(),
             Self::Native | Self::Lua => vec![
                 "email-alert mailers relays".into(),
                 format!("email-alert from {SENDER}"),
@@ -79,6 +86,11 @@ pub struct LuaScript {
 pub fn lua_script() -> Option<LuaScript> {
     let path = |name| env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
     Some(LuaScript { haproxy: path("HAPROXY_WITH_LUA")?, script: path("HAPROXY_MAILERS_LUA")? })
+}
+
+/// Another patched HAProxy for [`Contender::Before`], if the environment names one.
+pub fn before() -> Option<PathBuf> {
+    env::var_os("HAPROXY_BEFORE").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 /// HAProxy as it comes, to compare with.

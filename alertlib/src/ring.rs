@@ -38,8 +38,8 @@ pub const RECORD_WORDS: usize = SLOT_WORDS - 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Slots ahead of the last record whose memory is there already: so many (1 MiB), and never less than half of that for long.
-const READY: u64 = 512;
+/// Slots ahead of the last record that are prefaulted: so many (1 MiB) at most, and half of that at least, but in a storm.
+const PREFAULTED: u64 = 512;
 
 /// A bit of the tail. No ring sees so many records.
 const CLOSED: u64 = 1 << 63;
@@ -55,8 +55,8 @@ pub struct Ring {
     woken: AtomicBool,
     /// The thread that takes, once it has slept.
     collector: OnceLock<Thread>,
-    /// Slots that were used or made ready, from the first. Written by the collector alone.
-    ready: AtomicU64,
+    /// Slots from the first that were used or prefaulted. Written by the collector alone.
+    prefaulted: AtomicU64,
     capacity: u64,
     slots: Slots,
 }
@@ -160,7 +160,7 @@ impl Ring {
             asleep: Line(Asleep { flag: AtomicBool::new(false), until: AtomicU64::new(0) }),
             woken: AtomicBool::new(false),
             collector: OnceLock::new(),
-            ready: AtomicU64::new(0),
+            prefaulted: AtomicU64::new(0),
             capacity: (slots.len() / SLOT_WORDS) as u64,
             slots,
         }
@@ -269,25 +269,24 @@ impl Ring {
         }
     }
 
-    /// Has the kernel bring the memory of the slots that come next, so that HAProxy's threads do not wait for it: a page's first
-    /// use costs some microseconds. `bring` does that for some memory at once, or gives false. By the collector only, when it has
-    /// nothing better to do.
-    pub fn prefault(&self, bring: impl FnOnce(&[AtomicU64]) -> bool) {
+    /// Faults in the pages of the slots that are used next, so that HAProxy's threads do not: the first use of a page costs some
+    /// microseconds. `prefault` does that for all of some memory, or returns false. By the collector only, before it sleeps.
+    pub fn prefault(&self, prefault: impl FnOnce(&[AtomicU64]) -> bool) {
         let tail = self.tail.0.load(Relaxed) & !CLOSED;
-        let (ready, until) = (self.ready.load(Relaxed), self.capacity.min(tail + READY));
-        // Many at a time cost little more than one.
-        if ready >= self.capacity.min(tail + READY / 2) {
+        let (first, until) = (self.prefaulted.load(Relaxed), self.capacity.min(tail + PREFAULTED));
+        // Many pages at a time cost little more than one.
+        if first >= self.capacity.min(tail + PREFAULTED / 2) {
             return;
         }
-        let slots = &self.slots[ready as usize * SLOT_WORDS..until as usize * SLOT_WORDS];
-        if !bring(slots) {
+        let slots = &self.slots[first as usize * SLOT_WORDS..until as usize * SLOT_WORDS];
+        if !prefault(slots) {
             for slot in slots.chunks_exact(SLOT_WORDS) {
-                // Nothing is changed, but written: memory that was only read would have to come again. If it is not what it was
-                // at first, somebody else has written it.
+                // Writes without a change: a page that was only read would fault again when it is written. If the word is not 0, a
+                // pusher has written it.
                 let _ = slot[0].compare_exchange(0, 0, Relaxed, Relaxed);
             }
         }
-        self.ready.store(until, Relaxed);
+        self.prefaulted.store(until, Relaxed);
     }
 
     /// Records that it can have.

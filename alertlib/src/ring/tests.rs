@@ -57,29 +57,29 @@ fn bytes_are_padded_and_what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn only_what_is_near_is_made_ready() {
+fn only_the_slots_that_come_next_are_prefaulted() {
     let ring = Ring::new(10_000);
-    let brought = Cell::new(0);
+    let prefaulted = Cell::new(0);
     let prefault = || {
         ring.prefault(|words| {
-            brought.set(brought.get() + words.len() / SLOT_WORDS);
+            prefaulted.set(prefaulted.get() + words.len() / SLOT_WORDS);
             true
         });
     };
     prefault();
-    assert_eq!(brought.get(), 512);
+    assert_eq!(prefaulted.get(), 512);
     // Not for a few.
     (0..256).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
     prefault();
-    assert_eq!(brought.get(), 512);
+    assert_eq!(prefaulted.get(), 512);
     (256..1000).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
     prefault();
     prefault();
-    assert_eq!(brought.get(), 1512);
+    assert_eq!(prefaulted.get(), 1512);
     (1000..9900).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
     prefault();
     prefault();
-    assert_eq!(brought.get(), 10_000);
+    assert_eq!(prefaulted.get(), 10_000);
     ring.close();
     (0..9900).for_each(|n| assert_eq!(words(&ring).expect("a record")[0], n));
 }

@@ -155,7 +155,7 @@ impl Collector {
     /// Does what is due, then sleeps. False: nothing more will come, and the dispatcher knows.
     fn step(&mut self) -> bool {
         let Some(rest) = self.collect() else { return false };
-        self.shared.ring.prefault(shared_memory::bring);
+        self.shared.ring.prefault(shared_memory::prefault);
         self.shared.ring.sleep_until_pushed(rest.records, rest.time);
         true
     }

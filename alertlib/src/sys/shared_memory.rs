@@ -55,9 +55,9 @@ impl Drop for SharedWords {
     }
 }
 
-/// Has the kernel bring all of this memory at once, and not a page at a time when it is first written. False: it did not; kernels
+/// Faults in all pages of this memory at once (`MADV_POPULATE_WRITE`), instead of each at its first use. False: it did not; kernels
 /// before Linux 5.14 cannot.
-pub fn bring(words: &[AtomicU64]) -> bool {
+pub fn prefault(words: &[AtomicU64]) -> bool {
     let Ok(Some(page)) = sysconf(SysconfVar::PAGE_SIZE) else { return false };
     let Ok(page) = usize::try_from(page) else { return false };
     let before = words.as_ptr().addr() % page;
@@ -73,11 +73,11 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     #[test]
-    fn what_is_brought_is_what_it_was() {
+    fn prefaulted_memory_keeps_its_content() {
         let words: Vec<AtomicU64> = (0..10_000).map(AtomicU64::new).collect();
         // From the middle of one page to the middle of another.
-        let is_brought = bring(&words[1000..9000]);
-        assert!(is_brought, "a kernel before 5.14?");
+        let is_prefaulted = prefault(&words[1000..9000]);
+        assert!(is_prefaulted, "a kernel before 5.14?");
         assert!((0..).zip(&words).all(|(n, word)| word.load(Relaxed) == n));
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod extensions;
 mod login;
 mod session;
+mod socket;
 mod tls;
 
 use super::{Delivery, DeliveryError, Outcome, Transport};

@@ -8,11 +8,11 @@
 //! line of spaces.
 
 use super::commands;
+use super::socket::{self, CLOSED, Timed};
 use super::tls;
-use crate::credentials::tls_error_text;
 use rustls::ClientConnection;
 use std::fmt::{self, Display};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -24,9 +24,6 @@ const REPLY_LINE: usize = 2048;
 
 /// The relay waits for a mail (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
-
-/// What a relay did that went away.
-const CLOSED: &str = "the relay closed the connection";
 
 /// A reply of the relay (RFC 5321, 4.2).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,26 +75,8 @@ impl Session {
     ///
     /// The system's words.
     pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
-        let mut words = "no address to connect to".to_owned();
-        for address in addresses {
-            match TcpStream::connect_timeout(address, timeout) {
-                Ok(stream) => {
-                    // Without it a step may take longer, and is as good.
-                    let _ = stream.set_nodelay(true);
-                    return Ok(Session {
-                        stream,
-                        tls: None,
-                        read: Vec::new(),
-                        timeout,
-                        ahead: 0,
-                        broken: None,
-                        is_idle: false,
-                    });
-                }
-                Err(error) => words = words_of(&error, timeout),
-            }
-        }
-        Err(words)
+        let stream = socket::connect(addresses, timeout)?;
+        Ok(Session { stream, tls: None, read: Vec::new(), timeout, ahead: 0, broken: None, is_idle: false })
     }
 
     /// Protects what follows. Nothing that came before it can become part of it.
@@ -114,7 +93,7 @@ impl Session {
         let mut tls = Box::new(client.begin()?);
         let mut wire = Timed { stream: &self.stream, deadline: Instant::now() + self.timeout };
         while tls.is_handshaking() {
-            tls.complete_io(&mut wire).map_err(|error| words_of(&error, self.timeout))?;
+            tls.complete_io(&mut wire).map_err(|error| socket::error_text(&error, self.timeout))?;
         }
         self.tls = Some(tls);
         Ok(())
@@ -134,7 +113,7 @@ impl Session {
         self.is_idle = false;
         match self.write(&commands.concat(), Instant::now() + self.timeout) {
             Ok(()) => self.ahead += commands.len(),
-            Err(error) => self.broken = Some(words_of(&error, self.timeout)),
+            Err(error) => self.broken = Some(socket::error_text(&error, self.timeout)),
         }
     }
 
@@ -183,7 +162,7 @@ impl Session {
                 joined.as_slice()
             }
         };
-        self.write(whole, deadline).map_err(|error| words_of(&error, self.timeout))?;
+        self.write(whole, deadline).map_err(|error| socket::error_text(&error, self.timeout))?;
         self.reply_until(deadline)
     }
 
@@ -274,49 +253,9 @@ impl Session {
             match self.read(&mut buffer, deadline) {
                 Ok(0) => return Err(CLOSED.to_owned()),
                 Ok(count) => self.read.extend(buffer.iter().take(count)),
-                Err(error) => return Err(words_of(&error, self.timeout)),
+                Err(error) => return Err(socket::error_text(&error, self.timeout)),
             }
         }
-    }
-}
-
-/// A socket whose every operation ends at the deadline, however many there are.
-struct Timed<'a> {
-    stream: &'a TcpStream,
-    deadline: Instant,
-}
-
-impl Timed<'_> {
-    fn within(
-        &self,
-        bound: impl Fn(&TcpStream, Option<Duration>) -> io::Result<()>,
-        mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
-    ) -> io::Result<usize> {
-        loop {
-            bound(self.stream, Some(left(self.deadline)?))?;
-            match operation(self.stream) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The system's word for a socket's timeout, which others take for an invitation to try again.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
-                done => return done,
-            }
-        }
-    }
-}
-
-impl Read for Timed<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.within(TcpStream::set_read_timeout, |mut stream| stream.read(buffer))
-    }
-}
-
-impl Write for Timed<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.within(TcpStream::set_write_timeout, |mut stream| stream.write(bytes))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -340,34 +279,10 @@ fn parse_line(line: &[u8]) -> Option<(u16, bool, String)> {
     Some((code, is_last, String::from_utf8_lossy(text).trim().to_owned()))
 }
 
-/// What is left until then; it is over: an error.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
-        left => Ok(left),
-    }
-}
-
-/// The system's words; a time-out, an end and the troubles of TLS in ours.
-fn words_of(error: &io::Error, timeout: Duration) -> String {
-    if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        return tls_error_text(error);
-    }
-    match error.kind() {
-        ErrorKind::UnexpectedEof => CLOSED.to_owned(),
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => format!("no answer within {timeout:?}"),
-        _ => crate::sys::error_text(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::socket::{
-        AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, getsockname, listen, socket,
-    };
-    use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
-    use std::os::fd::AsRawFd;
+    use std::net::TcpListener;
 
     /// What a session makes of bytes that come in these pieces, before the relay closes.
     fn reply_to(pieces: &[&[u8]]) -> Result<Reply, String> {
@@ -418,32 +333,6 @@ mod tests {
             let error = reply_to(&[bytes]).expect_err(part);
             assert!(error.contains(part), "{error}");
         }
-    }
-
-    #[test]
-    fn a_connection_attempt_ends_after_its_timeout() {
-        // A listener whose queue is full answers no further connection.
-        let socket =
-            socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
-        let anywhere = SockaddrIn::from(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
-        bind(socket.as_raw_fd(), &anywhere).expect("a port");
-        listen(&socket, Backlog::new(0).expect("a number")).expect("a listener");
-        let address: SockaddrIn = getsockname(socket.as_raw_fd()).expect("its address");
-        let address = SocketAddrV4::new(address.ip(), address.port()).into();
-
-        let timeout = Duration::from_millis(300);
-        let mut sessions = Vec::new();
-        let (error, elapsed) = loop {
-            let start = Instant::now();
-            match Session::connect(&[address], timeout) {
-                Ok(session) => sessions.push(session),
-                Err(error) => break (error, start.elapsed()),
-            }
-            assert!(sessions.len() < 10, "the listener's queue has no end");
-        };
-        assert!(!sessions.is_empty());
-        assert_eq!(error, "no answer within 300ms");
-        assert!(elapsed >= timeout, "{elapsed:?}");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The dispatcher's work: takes what is due from the outbox and tries the relays in the order written.
 //!
-//! A session with a relay is kept for some seconds. A relay that fails rests for a while, so that mails do not wait for it
-//! again and again; a mail that no relay took is tried later, with growing pauses. The log tells a trouble when it begins,
-//! changes or ends, not at each attempt.
+//! A session with a relay is kept for some seconds. After a failure a relay is not tried for a while (back-off), so that not each
+//! mail waits for it; a mail that no relay took is tried later, with growing pauses. The log has an error when it begins, changes
+//! or ends, not at each attempt.
 
 use crate::counters::Counters;
 use crate::format::{count, span};
@@ -24,11 +24,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// The first pause after a failure; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest rest of a relay.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+/// The longest back-off of a relay.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 /// The longest pause of a mail.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// How long a session is kept for the next mail: one trouble seldom comes alone, and each then saves three round trips.
+/// How long a session is kept for the next mail: failures seldom come alone, and each mail in it saves three round trips.
 const KEEP: Duration = Duration::from_secs(5);
 /// Every pause while the process is about to end: a relay that is just being restarted may still get the mails.
 const LAST_PAUSE: Duration = Duration::from_millis(200);
@@ -40,9 +40,9 @@ pub struct RelayState {
     /// A mail was offered to it, or a session opened.
     is_tried: bool,
     failures: u32,
-    rests_until: Option<Instant>,
-    /// The trouble that the log has, until it is over.
-    told: Option<DeliveryError>,
+    retry_at: Option<Instant>,
+    /// The error that the log has, until the relay works again.
+    reported: Option<DeliveryError>,
 }
 
 impl RelayState {
@@ -53,51 +53,51 @@ impl RelayState {
             transport,
             is_tried: false,
             failures: 0,
-            rests_until: None,
-            told: None,
+            retry_at: None,
+            reported: None,
         }
     }
 
     /// Its status for all views.
     fn status(&self, now: Instant) -> RelayStatus {
-        let health = match self.rests_until.filter(|until| *until > now) {
+        let health = match self.retry_at.filter(|until| *until > now) {
             Some(until) => RelayHealth::BackingOff(SystemTime::now() + (until - now)),
             None if self.failures > 0 => RelayHealth::BackingOff(SystemTime::now()),
             None if self.is_tried => RelayHealth::Working,
             None => RelayHealth::Untried,
         };
-        let last_error = self.told.as_ref().map(ToString::to_string);
+        let last_error = self.reported.as_ref().map(ToString::to_string);
         RelayStatus { name: self.name.clone(), health, last_error }
     }
 
-    fn rests(&self, now: Instant) -> bool {
-        self.rests_until.is_some_and(|until| until > now)
+    fn is_backing_off(&self, now: Instant) -> bool {
+        self.retry_at.is_some_and(|until| until > now)
     }
 
-    /// Logs `trouble` if the log does not have it yet.
-    fn tell(&mut self, trouble: &DeliveryError, waiting: u64) {
-        if self.told.as_ref() != Some(trouble) {
+    /// Logs the error if the log does not have it yet.
+    fn report(&mut self, error: &DeliveryError, waiting: u64) {
+        if self.reported.as_ref() != Some(error) {
             let then = match waiting {
                 0 => "no mail is waiting for it".to_owned(),
                 _ => format!("trying again, {} waiting", count(waiting, "mail")),
             };
-            log::warn!("relay {}: {trouble}; {then}", self.name);
-            self.told = Some(trouble.clone());
+            log::warn!("relay {}: {error}; {then}", self.name);
+            self.reported = Some(error.clone());
         }
     }
 
-    fn works(&mut self) {
+    fn mark_working(&mut self) {
         self.is_tried = true;
         self.failures = 0;
-        self.rests_until = None;
-        if self.told.take().is_some() {
+        self.retry_at = None;
+        if self.reported.take().is_some() {
             log::info!("relay {}: works again", self.name);
         }
     }
 
-    fn failed(&mut self, now: Instant) {
+    fn back_off(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        self.rests_until = Some(now + pause(self.failures, LONGEST_REST));
+        self.retry_at = Some(now + pause(self.failures, LONGEST_BACK_OFF));
     }
 }
 
@@ -109,9 +109,9 @@ enum Task {
     OpenSession(Instant),
     /// End the sessions that were kept for another mail.
     CloseIdle,
-    /// Nothing before then (`None`: at all).
+    /// Sleep until then (`None`: until a wake-up).
     Wait(Option<Instant>),
-    /// End: nothing more will come.
+    /// End: the outbox is closed and empty, or abandoned.
     End,
 }
 
@@ -132,7 +132,7 @@ pub struct Dispatcher {
     keep_until: Option<Instant>,
 }
 
-/// The mail that is being sent, in case that a panic ends that.
+/// The mail that is being sent, for [`Dispatcher::discard_in_flight`].
 struct InFlight {
     stored: Option<SpoolRef>,
     copies: u64,
@@ -211,10 +211,9 @@ impl Dispatcher {
     /// The next thing to do.
     fn next_task(&mut self) -> Task {
         let now = Instant::now();
-        // Many may wait for the same relays. They stay where they are, in their order, while all of these rest; those
-        // whose time is over need no relay.
-        let next = match self.all_rest_until().filter(|_| !self.outbox.is_draining()) {
-            Some(until) => match self.outbox.first_if(now, |entry| self.is_old(entry)) {
+        // While all relays back off, mails stay in their order; those that expire need no relay.
+        let next = match self.all_back_off_until().filter(|_| !self.outbox.is_draining()) {
+            Some(until) => match self.outbox.first_if(now, |entry| self.is_expired(entry)) {
                 Some(entry) => Next::Send(entry),
                 None => Next::WaitUntil(Some(until)),
             },
@@ -239,23 +238,23 @@ impl Dispatcher {
         }
     }
 
-    /// The relay that a mail is offered to first.
+    /// The relay that the next mail is offered to first.
     fn first_usable_relay(&mut self, now: Instant) -> Option<&mut RelayState> {
         let draining = self.outbox.is_draining();
-        self.relays.iter_mut().find(|relay| draining || !relay.rests(now))
+        self.relays.iter_mut().find(|relay| draining || !relay.is_backing_off(now))
     }
 
-    /// Opens a session with the relay that is asked first, for a mail that may come until then. A failure is one of the relay:
-    /// should the mail come, it need not find that out again.
+    /// Opens a session with the first usable relay, for a mail that may come until then. A relay that fails backs off, so that the
+    /// mail goes to the next one at once.
     fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
         let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
         let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
         match relay.transport.open_session(&sender) {
             Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
-            Err(trouble) => {
-                relay.failed(Instant::now());
-                relay.tell(&trouble, waiting);
+            Err(error) => {
+                relay.back_off(Instant::now());
+                relay.report(&error, waiting);
             }
         }
     }
@@ -292,16 +291,16 @@ impl Dispatcher {
             return self.outbox.complete(entry.stored);
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        self.later(entry, mail, left, due);
+        self.reschedule(entry, mail, left, due);
     }
 
-    /// The spool does not give the mail: that may pass, or it is lost.
+    /// The mail cannot be read from the spool: it is tried again later, or is lost.
     fn cannot_read(&self, mut entry: Entry, why: Unreadable) {
         let why = match why {
-            Unreadable::Unavailable(_) if !self.is_old(&entry) => {
+            Unreadable::Unavailable(_) if !self.is_expired(&entry) => {
                 entry.attempts = entry.attempts.saturating_add(1);
                 let draining = self.outbox.is_draining();
-                let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_REST) };
+                let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_BACK_OFF) };
                 return self.outbox.release(entry, Instant::now() + pause);
             }
             Unreadable::Gone => "somebody removed its file".to_owned(),
@@ -313,8 +312,8 @@ impl Dispatcher {
         self.outbox.complete(entry.stored);
     }
 
-    /// Offers a mail to the relays, one after the other. Gives who has still not got it, and when to come back at the earliest,
-    /// if not as soon as a relay has rested: a relay has refused this mail for now.
+    /// Offers a mail to the relays, one after the other. Returns the recipients that are left, and, if a relay refused this mail for
+    /// now, when to try again at the earliest; else it is tried as soon as a relay may be.
     fn offer(
         &mut self,
         entry: &mut Entry,
@@ -324,10 +323,10 @@ impl Dispatcher {
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.outbox.is_draining();
         let mut due: Option<Instant> = None;
-        // Those for whom every relay so far has lacked something, and what the last one did.
+        // Recipients for whom every relay so far lacks an extension, and the last relay's error.
         let (mut unserved, mut lack) = (left.clone(), String::new());
         for relay in &mut self.relays {
-            if !draining && relay.rests(Instant::now()) {
+            if !draining && relay.is_backing_off(Instant::now()) {
                 unserved.clear();
                 continue;
             }
@@ -335,22 +334,22 @@ impl Dispatcher {
             let outcomes = match relay.transport.deliver(&delivery) {
                 Ok(outcomes) => outcomes,
                 Err(_) if message.error().is_some() => return (left, None),
-                Err(trouble) => {
-                    relay.failed(Instant::now());
-                    relay.tell(&trouble, self.outbox.pending());
-                    entry.trouble = Some(format!("relay {}: {trouble}", relay.name));
+                Err(error) => {
+                    relay.back_off(Instant::now());
+                    relay.report(&error, self.outbox.pending());
+                    entry.trouble = Some(format!("relay {}: {error}", relay.name));
                     unserved.clear();
                     continue;
                 }
             };
             let before = left.len();
             let outcome = AttemptResult::of(relay, &self.counters, mail, left, outcomes);
-            outcome.tell(relay, entry.trouble.as_deref(), self.outbox.pending());
+            outcome.report(relay, entry.trouble.as_deref(), self.outbox.pending());
             if let Some(missing) = &outcome.lack {
                 lack = format!("relay {}: {missing}", relay.name);
             }
-            if let Some(trouble) = outcome.trouble.as_ref().or(outcome.lack.as_ref()) {
-                entry.trouble = Some(format!("relay {}: {trouble}", relay.name));
+            if let Some(error) = outcome.error.as_ref().or(outcome.lack.as_ref()) {
+                entry.trouble = Some(format!("relay {}: {error}", relay.name));
                 let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
                 due = Some(due.map_or(back, |due| due.min(back)));
             }
@@ -376,23 +375,23 @@ impl Dispatcher {
         (left, due)
     }
 
-    /// When the first of the relays has rested, if all of them rest.
-    fn all_rest_until(&self) -> Option<Instant> {
+    /// When the first of the relays may be tried again, if all of them back off.
+    fn all_back_off_until(&self) -> Option<Instant> {
         let now = Instant::now();
-        let all_rest = self.relays.iter().all(|relay| relay.rests(now));
-        all_rest.then(|| self.relays.iter().filter_map(|relay| relay.rests_until).min()).flatten()
+        let all_back_off = self.relays.iter().all(|relay| relay.is_backing_off(now));
+        all_back_off.then(|| self.relays.iter().filter_map(|relay| relay.retry_at).min()).flatten()
     }
 
-    /// By the wall clock: a mail of the spool may be older than this process.
-    fn is_old(&self, entry: &Entry) -> bool {
+    /// Is it older than `email_alert.retry`? By the wall clock: a mail of the spool may be older than this process.
+    fn is_expired(&self, entry: &Entry) -> bool {
         age(entry) >= self.retry
     }
 
-    /// Puts back what no relay took, unless it was tried for long enough.
-    fn later(&self, entry: Entry, mail: Notification, left: Vec<Recipient>, due: Option<Instant>) {
+    /// Schedules the next attempt for the recipients that are left, unless the mail expires.
+    fn reschedule(&self, entry: Entry, mail: Notification, left: Vec<Recipient>, due: Option<Instant>) {
         let copies = left.len() as u64;
         let due = if self.outbox.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
-        if self.is_old(&entry) {
+        if self.is_expired(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
                 span(age(&entry)),
@@ -408,12 +407,13 @@ impl Dispatcher {
     }
 }
 
-/// What one attempt left to do.
+/// The result of one attempt at one relay.
 struct AttemptResult {
+    /// Recipients that have not got the mail.
     left: Vec<Recipient>,
-    /// Why for now.
-    trouble: Option<DeliveryError>,
-    /// Those of them for whom the relay lacks something.
+    /// Why some are left for now.
+    error: Option<DeliveryError>,
+    /// Recipients of `left` for whom the relay lacks an extension.
     unserved: Vec<Recipient>,
     lack: Option<DeliveryError>,
 }
@@ -427,40 +427,40 @@ impl AttemptResult {
         tried: Vec<Recipient>,
         outcomes: Vec<Outcome>,
     ) -> Self {
-        let mut result = AttemptResult { left: Vec::new(), trouble: None, unserved: Vec::new(), lack: None };
+        let mut result = AttemptResult { left: Vec::new(), error: None, unserved: Vec::new(), lack: None };
         for (recipient, outcome) in tried.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => counters.delivered.one(),
-                Outcome::Permanent(trouble) => {
+                Outcome::Permanent(error) => {
                     counters.failed.one();
                     log::error!(
-                        "relay {} refused the mail '{}' to {} for good: {trouble}",
+                        "relay {} refused the mail '{}' to {} for good: {error}",
                         relay.name,
                         mail.summary(),
                         recipient.address
                     );
                 }
-                Outcome::Transient(trouble) => {
+                Outcome::Transient(error) => {
                     result.left.push(recipient);
-                    result.trouble = Some(trouble);
+                    result.error = Some(error);
                 }
-                Outcome::Unsupported(trouble) => {
+                Outcome::Unsupported(error) => {
                     result.left.push(recipient.clone());
                     result.unserved.push(recipient);
-                    result.lack = Some(trouble);
+                    result.lack = Some(error);
                 }
             }
         }
         result
     }
 
-    /// Tells the log how the relay does. `before`: why this mail was not sent before.
-    fn tell(&self, relay: &mut RelayState, before: Option<&str>, waiting: u64) {
-        match &self.trouble {
-            // The same words at the attempt before: the log has them already.
-            Some(trouble) if before.is_some_and(|before| before.ends_with(&trouble.to_string())) => {}
-            Some(trouble) => relay.tell(trouble, waiting),
-            None => relay.works(),
+    /// Logs the state of the relay. `before`: why this mail was not sent before.
+    fn report(&self, relay: &mut RelayState, before: Option<&str>, waiting: u64) {
+        match &self.error {
+            // The attempt before failed with the same text, which the log has.
+            Some(error) if before.is_some_and(|before| before.ends_with(&error.to_string())) => {}
+            Some(error) => relay.report(error, waiting),
+            None => relay.mark_working(),
         }
     }
 }
@@ -487,7 +487,7 @@ mod tests {
     fn pauses_grow_and_stay_bounded() {
         for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (5, 16.0), (7, 60.0), (u32::MAX, 60.0)] {
             for _ in 0..50 {
-                let pause = pause(failures, LONGEST_REST).as_secs_f64();
+                let pause = pause(failures, LONGEST_BACK_OFF).as_secs_f64();
                 assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{failures}: {pause}");
             }
         }

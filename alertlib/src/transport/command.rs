@@ -54,11 +54,11 @@ impl Command {
         };
         let output = one_line(&answer.output);
         let words = if output.is_empty() { ended } else { format!("{ended}: {output}") };
-        let trouble = DeliveryError::new(self.name(), words);
+        let error = DeliveryError::new(self.name(), words);
         match answer.outcome {
-            ExecStatus::Exit(EX_USAGE) => Err(trouble),
-            ExecStatus::Exit(EX_DATAERR | EX_NOUSER) => Ok(Outcome::Permanent(trouble)),
-            _ => Ok(Outcome::Transient(trouble)),
+            ExecStatus::Exit(EX_USAGE) => Err(error),
+            ExecStatus::Exit(EX_DATAERR | EX_NOUSER) => Ok(Outcome::Permanent(error)),
+            _ => Ok(Outcome::Transient(error)),
         }
     }
 }

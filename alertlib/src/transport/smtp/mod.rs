@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SMTP (RFC 5321): one session at a time, a outcome per recipient.
+//! SMTP (RFC 5321): one session at a time, an outcome per recipient.
 //!
 //! The relay's name is looked up before the chroot, in which nothing can be looked up, and then by the helper process, which
 //! is outside of it: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well, a token for
@@ -119,7 +119,7 @@ fn chunk(mail: &[u8]) -> Vec<u8> {
 /// A step of the session that failed.
 enum StepError {
     /// The relay's reply: for the mail or the recipient, not for the session.
-    Refused { permanent: bool, trouble: DeliveryError },
+    Refused { permanent: bool, error: DeliveryError },
     /// The session is over.
     Session(DeliveryError),
 }
@@ -179,15 +179,15 @@ impl Smtp {
     /// A session in which mails can be sent.
     fn connect(&mut self, sender: &Address) -> Result<Greeted, DeliveryError> {
         let connected = self.addresses.connect(self.timeout);
-        let mut session = connected.map_err(|why| self.trouble("connect to", &why))?;
+        let mut session = connected.map_err(|why| self.error_at("connect to", &why))?;
         match self.introduce(&mut session, sender) {
             Ok((mut extensions, account)) => {
                 extensions.chunking &= !self.is_asked;
                 Ok(Greeted { session, extensions, account })
             }
-            Err(trouble) => {
+            Err(error) => {
                 session.leave();
-                Err(trouble)
+                Err(error)
             }
         }
     }
@@ -201,7 +201,7 @@ impl Smtp {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.judge("greeting", session.reply()).map_err(StepError::trouble)?;
+        self.judge("greeting", session.reply()).map_err(StepError::into_error)?;
         let mut extensions = self.greet(session)?;
         if let Protection::StartTls(client) = &self.protection {
             self.start_tls(session, &extensions, client)?;
@@ -214,7 +214,7 @@ impl Smtp {
                 let account = login.account(sender.as_ref());
                 login
                     .authenticate(session, &extensions.auth, account)
-                    .map_err(|refusal| self.trouble(&refusal.step, &refusal.words))?;
+                    .map_err(|refusal| self.error_at(&refusal.step, &refusal.words))?;
                 Some(account.to_owned())
             }
         };
@@ -226,10 +226,10 @@ impl Smtp {
             // A relay from before 1995 (RFC 5321, 4.1.1.1).
             Err(StepError::Refused { permanent: true, .. }) => {
                 let helo = commands::helo(&self.identity);
-                self.judge("HELO", session.command(helo)).map_err(StepError::trouble)?;
+                self.judge("HELO", session.command(helo)).map_err(StepError::into_error)?;
                 Ok(Extensions::default())
             }
-            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::trouble),
+            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::into_error),
         }
     }
 
@@ -241,18 +241,18 @@ impl Smtp {
     ) -> Result<(), DeliveryError> {
         if !offered.starttls {
             // Or somebody on the way has taken it out: never without.
-            return Err(self.trouble("STARTTLS", "the relay does not offer it"));
+            return Err(self.error_at("STARTTLS", "the relay does not offer it"));
         }
         let reply =
-            self.judge("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::trouble)?;
+            self.judge("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::into_error)?;
         if reply.code != READY {
-            return Err(self.trouble("STARTTLS", &reply.to_string()));
+            return Err(self.error_at("STARTTLS", &reply.to_string()));
         }
         self.handshake(session, client)
     }
 
     fn handshake(&self, session: &mut Session, client: &tls::Client) -> Result<(), DeliveryError> {
-        session.secure(client).map_err(|why| self.trouble("TLS handshake", &why))
+        session.secure(client).map_err(|why| self.error_at("TLS handshake", &why))
     }
 
     /// One mail over an open session. `Err`: the session is over.
@@ -260,9 +260,9 @@ impl Smtp {
         let mail = delivery.mail.get()?;
         let size = mail.bytes.len();
         if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
-            let trouble =
-                self.trouble(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
-            return Ok(vec![Outcome::Unsupported(trouble); delivery.recipients.len()]);
+            let error =
+                self.error_at(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
+            return Ok(vec![Outcome::Unsupported(error); delivery.recipients.len()]);
         }
         let extensions = &greeted.extensions;
         let taken = extensions.taken(delivery.recipients);
@@ -280,7 +280,7 @@ impl Smtp {
             delivery.recipients.iter().map(outcome).zip(delivery.recipients).map(|(outcome, recipient)| {
                 outcome.unwrap_or_else(|| {
                     let words = "the relay does not offer SMTPUTF8, which this address needs";
-                    Outcome::Unsupported(self.trouble(&rcpt(recipient), words))
+                    Outcome::Unsupported(self.error_at(&rcpt(recipient), words))
                 })
             });
         Ok(in_order.collect())
@@ -360,32 +360,32 @@ impl Smtp {
         self.login.as_ref().map(|login| login.account(sender.as_ref()))
     }
 
-    fn trouble(&self, step: &str, words: &str) -> DeliveryError {
+    fn error_at(&self, step: &str, words: &str) -> DeliveryError {
         let at = if step.ends_with(" to") { "" } else { " at" };
         DeliveryError::new(format!("{step}{at} {}", self.addresses), words)
     }
 
     fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, StepError> {
-        let reply = outcome.map_err(|words| StepError::Session(self.trouble(step, &words)))?;
-        let trouble = || self.trouble(step, &reply.to_string());
+        let reply = outcome.map_err(|words| StepError::Session(self.error_at(step, &words)))?;
+        let error = || self.error_at(step, &reply.to_string());
         let goes_on = if step == DATA { reply.asks_for_more() } else { reply.is_done() };
         match reply.code {
             _ if goes_on => Ok(reply),
             // Those below 400 are of another step: what this relay says means something else than we think.
-            CLOSING | 200..400 => Err(StepError::Session(trouble())),
-            code if WANTS_LOGIN.contains(&code) => Err(StepError::Session(trouble())),
-            code if step == BDAT && UNKNOWN.contains(&code) => Err(StepError::Session(trouble())),
+            CLOSING | 200..400 => Err(StepError::Session(error())),
+            code if WANTS_LOGIN.contains(&code) => Err(StepError::Session(error())),
+            code if step == BDAT && UNKNOWN.contains(&code) => Err(StepError::Session(error())),
             TOO_MUCH if step.starts_with(RCPT) => {
-                Err(StepError::Refused { permanent: false, trouble: trouble() })
+                Err(StepError::Refused { permanent: false, error: error() })
             }
-            code => Err(StepError::Refused { permanent: code >= 500, trouble: trouble() }),
+            code => Err(StepError::Refused { permanent: code >= 500, error: error() }),
         }
     }
 }
 
-/// Whether these are a relay's words for that.
-fn says_that_it_has_no_bdat(trouble: &DeliveryError) -> bool {
-    trouble.step.starts_with(BDAT) && UNKNOWN.iter().any(|code| trouble.words.starts_with(&code.to_string()))
+/// Does the relay say that it does not know BDAT?
+fn is_bdat_unknown(error: &DeliveryError) -> bool {
+    error.step.starts_with(BDAT) && UNKNOWN.iter().any(|code| error.words.starts_with(&code.to_string()))
 }
 
 /// The step in which a recipient is named.
@@ -394,18 +394,19 @@ fn rcpt(recipient: &Recipient) -> String {
 }
 
 impl StepError {
-    /// What it means for those concerned; `Err`: the session is over.
+    /// The outcome for the recipients concerned; `Err`: the session is over.
     fn outcome(self) -> Result<Outcome, DeliveryError> {
         match self {
-            StepError::Refused { permanent: true, trouble } => Ok(Outcome::Permanent(trouble)),
-            StepError::Refused { trouble, .. } => Ok(Outcome::Transient(trouble)),
-            StepError::Session(trouble) => Err(trouble),
+            StepError::Refused { permanent: true, error } => Ok(Outcome::Permanent(error)),
+            StepError::Refused { error, .. } => Ok(Outcome::Transient(error)),
+            StepError::Session(error) => Err(error),
         }
     }
 
-    fn trouble(self) -> DeliveryError {
+    /// The error of a step after which no mail can be sent in this session.
+    fn into_error(self) -> DeliveryError {
         match self {
-            StepError::Refused { trouble, .. } | StepError::Session(trouble) => trouble,
+            StepError::Refused { error, .. } | StepError::Session(error) => error,
         }
     }
 }
@@ -423,10 +424,10 @@ impl Transport for Smtp {
             None => self.connect(delivery.from())?,
         };
         let mut outcome = self.converse(&mut greeted, delivery);
-        let has_no_bdat = outcome.as_ref().is_err_and(says_that_it_has_no_bdat);
+        let has_no_bdat = outcome.as_ref().is_err_and(is_bdat_unknown);
         self.is_asked |= has_no_bdat;
         // A relay may have closed a session that was kept open.
-        let was_closed = was_kept && outcome.as_ref().is_err_and(|trouble| trouble.step.starts_with(MAIL));
+        let was_closed = was_kept && outcome.as_ref().is_err_and(|error| error.step.starts_with(MAIL));
         // In both cases nobody has got anything yet.
         if has_no_bdat || was_closed {
             // Some relays take one session at a time.

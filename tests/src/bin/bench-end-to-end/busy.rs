@@ -107,7 +107,7 @@ impl Line {
 pub fn bench() {
     let threads = available_parallelism().map_or(1, usize::from);
     let mut contenders = vec![Contender::EmailAlert];
-    contenders.extend(before().map(|_| Contender::Before));
+    contenders.extend(before());
     contenders.push(Contender::Native);
     let mut lines = Vec::new();
     for round_trip in ROUND_TRIPS {

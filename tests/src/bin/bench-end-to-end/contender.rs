@@ -15,8 +15,8 @@ pub enum Contender {
     Silent,
     /// The patched HAProxy with the library at work.
     EmailAlert,
-    /// Another patched HAProxy, to compare two states of the code in one run.
-    Before,
+    /// Another patched HAProxy, by its place in `HAPROXY_BEFORE`: to compare states of the code in one run.
+    Before(usize),
     /// The unpatched HAProxy with its own mailers.
     Native,
     /// HAProxy 3.0, unpatched, with the script that takes the place of its own mailers.
@@ -32,7 +32,7 @@ impl Contender {
         match self {
             Self::Silent => "no mails",
             Self::EmailAlert => "email_alert",
-            Self::Before => "email_alert before",
+            Self::Before(number) => BEFORE_NAMES[number],
             Self::Native => "native mailers",
             Self::Lua => "Lua script (3.0)",
         }
@@ -43,9 +43,8 @@ impl Contender {
         let setup = match self {
             Self::Silent => Setup::without_alerts(),
             Self::EmailAlert => Setup::with_alerts().relay("test", relay),
-            Self::Before => {
-                let program = before().expect("HAPROXY_BEFORE names a HAProxy");
-                Setup::with_alerts().relay("test", relay).program(&program)
+            Self::Before(number) => {
+                Setup::with_alerts().relay("test", relay).program(&before_programs()[number])
             }
             Self::Native => with_mailer(relay).program(&unpatched()),
             Self::Lua => {
@@ -60,7 +59,7 @@ impl Contender {
     /// What each backend needs for its changes to be mailed.
     pub fn backend_lines(self) -> Vec<String> {
         match self {
-            Self::Silent | Self::EmailAlert | Self::Before => Vec::new(),
+            Self::Silent | Self::EmailAlert | Self::Before(_) => Vec::new(),
             Self::Native | Self::Lua => vec![
                 "email-alert mailers relays".into(),
                 format!("email-alert from {SENDER}"),
@@ -88,9 +87,18 @@ pub fn lua_script() -> Option<LuaScript> {
     Some(LuaScript { haproxy: path("HAPROXY_WITH_LUA")?, script: path("HAPROXY_MAILERS_LUA")? })
 }
 
-/// Another patched HAProxy for [`Contender::Before`], if the environment names one.
-pub fn before() -> Option<PathBuf> {
-    env::var_os("HAPROXY_BEFORE").filter(|path| !path.is_empty()).map(PathBuf::from)
+/// Names of other states of the code, the oldest first.
+const BEFORE_NAMES: [&str; 6] = ["before", "state 2", "state 3", "state 4", "state 5", "state 6"];
+
+/// The patched HAProxies that `HAPROXY_BEFORE` names, separated by colons, the oldest state of the code first.
+fn before_programs() -> Vec<PathBuf> {
+    let all = env::var_os("HAPROXY_BEFORE").unwrap_or_default();
+    env::split_paths(&all).filter(|path| !path.as_os_str().is_empty()).take(BEFORE_NAMES.len()).collect()
+}
+
+/// The other states of the code that are compared.
+pub fn before() -> Vec<Contender> {
+    (0..before_programs().len()).map(Contender::Before).collect()
 }
 
 /// HAProxy as it comes, to compare with.

@@ -97,7 +97,7 @@ impl Line {
 /// The probes for one RTT, with checks of one kind.
 fn lines(round_trip: u64, checks: Checks) -> Vec<Line> {
     let mut kinds = Vec::new();
-    for contender in [Contender::EmailAlert].into_iter().chain(before().map(|_| Contender::Before)) {
+    for contender in before().into_iter().chain([Contender::EmailAlert]) {
         kinds.extend([(contender, false), (contender, true)]);
     }
     kinds.push((Contender::Native, false));

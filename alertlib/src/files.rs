@@ -56,7 +56,7 @@ pub fn read_open(file: File) -> Result<Zeroizing<Vec<u8>>, String> {
 /// # Errors
 ///
 /// It is not, or cannot be looked at.
-pub fn closed_to_others(path: &Path) -> Result<(), String> {
+pub fn check_closed_to_others(path: &Path) -> Result<(), String> {
     match data_of(path)?.mode() & 0o006 {
         0 => Ok(()),
         _ => Err(format!(
@@ -180,7 +180,7 @@ mod tests {
         ] {
             let path = scratch.file(b"x", mode);
             let gid = data_of(&path).expect("its data").gid();
-            assert_eq!(closed_to_others(&path).is_ok(), others, "{mode:o}");
+            assert_eq!(check_closed_to_others(&path).is_ok(), others, "{mode:o}");
             assert_eq!(closed_to_other_groups(&path, gid + 1).is_ok(), group, "{mode:o}");
             assert_eq!(closed_to_other_groups(&path, gid), Ok(()), "{mode:o}");
         }

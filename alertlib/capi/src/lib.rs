@@ -218,7 +218,7 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
         };
         // SAFETY: as the caller promises, see above.
         if let Some(url) = unsafe { string(process.stats_url) } {
-            config.set_found_statistics(&url.to_string_lossy());
+            config.set_detected_statistics(&url.to_string_lossy());
         }
         let (outcome, result) = match Prepared::open(config, user(process), version) {
             Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_ERR_SYSTEM),

@@ -18,7 +18,7 @@ const LONGEST: usize = 8192;
 pub fn check(file: &SecretFile) -> Result<(), String> {
     let (SecretFile::Password(path) | SecretFile::Token(path)) = file;
     secret_in(&files::read(path)?)?;
-    files::closed_to_others(path)
+    files::check_closed_to_others(path)
 }
 
 /// Looks at what depends on the worker's user.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The `email_alert` lines of HAProxy's `global` section → [`Settings`].
+//! Parses the `email_alert` lines of HAProxy's `global` section into [`Settings`].
 //!
-//! HAProxy's own style: positional words, then keyword options. HAProxy has split the line into words and taken quotes
-//! and variables away. Every error says which word is wrong and what was expected, in one line without a line end; HAProxy
+//! The syntax has HAProxy's style: positional words, then keyword options. HAProxy has split the line into words, removed quotes
+//! and expanded variables. Every error names the wrong word and the expected one, in one line without a line end; HAProxy
 //! puts file and line before it.
 
 mod line;
@@ -25,7 +25,7 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 ///
 /// # Errors
 ///
-/// What is wrong with it, for the administrator; `settings` is then as before.
+/// For the administrator: the fault of the directive. `settings` is then unchanged.
 pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
     let (&keyword, rest) = words.split_first().ok_or("no directive given")?;
     let line = Line { keyword, rest };
@@ -48,23 +48,23 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             settings.host_name = Some(name);
         }
         "email_alert.spool" => {
-            let place = single::spool(line)?;
+            let spool = single::spool(line)?;
             if let Some(other) = &settings.spool {
                 return Err(line.error(format!(
                     "was set to '{}' already; expected only once",
                     other.directory.display()
                 )));
             }
-            settings.spool = Some(place);
+            settings.spool = Some(spool);
         }
         "email_alert.queue" => {
             let events = single::queue(line)?;
-            line.once(&mut settings.queue, events)?;
+            line.store_once(&mut settings.queue, events)?;
         }
         "email_alert.retry" => {
             let range = "1s to 30d";
             let time = time(line, single::RETRY_TIME, "3d", Duration::from_secs(1)..=MONTH, range)?;
-            line.once(&mut settings.retry, time)?;
+            line.store_once(&mut settings.retry, time)?;
         }
         "email_alert.digest" => {
             let range = "100ms to 1h";
@@ -72,29 +72,29 @@ pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
             let hour = Duration::from_secs(3600);
             let time =
                 unless_off(line, |line| time(line, single::DIGEST_TIME, "5s", shortest..=hour, range))?;
-            line.once(&mut settings.digest, time)?;
+            line.store_once(&mut settings.digest, time)?;
         }
         "email_alert.flap" => {
             let flap = unless_off(line, single::flap)?;
-            line.once(&mut settings.flap, flap)?;
+            line.store_once(&mut settings.flap, flap)?;
         }
         "email_alert.remind" => {
             let range = "1m to 30d";
             let minute = Duration::from_secs(60);
             let time = unless_off(line, |line| time(line, single::REMIND_TIME, "4h", minute..=MONTH, range))?;
-            line.once(&mut settings.remind, time)?;
+            line.store_once(&mut settings.remind, time)?;
         }
         "email_alert.subject" => {
             let format = single::subject(line)?;
-            line.once(&mut settings.subject, format)?;
+            line.store_once(&mut settings.subject, format)?;
         }
         "email_alert.native" => {
             let native = single::native(line)?;
-            line.once(&mut settings.native, native)?;
+            line.store_once(&mut settings.native, native)?;
         }
         "email_alert.stats-uri" => {
             let statistics = unless_off(line, single::statistics)?;
-            line.once(&mut settings.statistics, statistics)?;
+            line.store_once(&mut settings.statistics, statistics)?;
         }
         _ => {
             let known = [
@@ -129,8 +129,8 @@ mod tests {
         Ok(settings)
     }
 
-    /// What these lines mean on the machine `lb1`.
-    fn planned(lines: &[&str]) -> Result<Config, String> {
+    /// Resolves the configuration of these lines on the machine `lb1`.
+    fn resolved(lines: &[&str]) -> Result<Config, String> {
         let mut settings = Settings::default();
         for line in lines {
             parse(&mut settings, &line.split(' ').collect::<Vec<_>>())?;
@@ -139,18 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_configuration_is_complete() {
-        let plan = planned(&["email_alert ops@example.com"]).expect("good");
-        assert_eq!(plan.routes[0].to[0].address.to_string(), "ops@example.com");
-        assert_eq!(plan.routes[0].from.to_string(), "haproxy@lb1");
-        assert_eq!(plan.routes[0].kinds, Kinds::usual());
-        assert_eq!(plan.relays[0].way, RelayKind::Smtp(Smtp::plain("localhost", 25)));
+    fn one_recipient_is_a_complete_configuration() {
+        let config = resolved(&["email_alert ops@example.com"]).expect("good");
+        assert_eq!(config.routes[0].to[0].address.to_string(), "ops@example.com");
+        assert_eq!(config.routes[0].from.to_string(), "haproxy@lb1");
+        assert_eq!(config.routes[0].kinds, Kinds::usual());
+        assert_eq!(config.relays[0].kind, RelayKind::Smtp(Smtp::plain("localhost", 25)));
     }
 
     #[test]
-    fn local_names_get_the_host_and_stay_plain_for_commands() {
-        let plan = planned(&["email_alert root,ops@example.com pager"]).expect("good");
-        let route = &plan.routes[0];
+    fn local_names_get_the_host_except_for_commands() {
+        let config = resolved(&["email_alert root,ops@example.com pager"]).expect("good");
+        let route = &config.routes[0];
         assert_eq!(route.to[0].address.to_string(), "root@lb1");
         assert_eq!(route.to[0].for_command(), "root");
         assert_eq!(route.to[1].for_command(), "ops@example.com");
@@ -158,25 +158,25 @@ mod tests {
     }
 
     #[test]
-    fn one_recipient_is_one_recipient() {
+    fn a_repeated_recipient_is_kept_once() {
         let settings = parsed("email_alert a@example.com,b@example.com,a@example.com").expect("good");
         assert_eq!(settings.routes[0].to.len(), 2);
     }
 
     #[test]
-    fn a_machine_name_that_no_address_can_have_is_said() {
+    fn a_machine_name_that_is_not_a_domain_is_an_error() {
         let error = parsed("email_alert root").and_then(|s| s.resolve("bad name")).expect_err("bad");
         assert!(error.contains("'bad name'") && error.contains("email_alert.host-name"), "{error}");
     }
 
     #[test]
-    fn relays_without_a_route_are_useless() {
-        let error = planned(&["email_alert.relay mx localhost"]).expect_err("bad");
+    fn relays_without_a_route_are_an_error() {
+        let error = resolved(&["email_alert.relay mx localhost"]).expect_err("bad");
         assert!(error.contains("no 'email_alert <to>' line"), "{error}");
     }
 
     #[test]
-    fn places_of_relays() {
+    fn relay_hosts_are_names_or_addresses_with_an_optional_port() {
         for (place, host, port) in [
             ("localhost", "localhost", 25),
             ("127.0.0.1:2525", "127.0.0.1", 2525),
@@ -185,26 +185,26 @@ mod tests {
             ("::1", "::1", 25),
         ] {
             let settings = parsed(&format!("email_alert.relay mx {place}")).expect(place);
-            assert_eq!(settings.relays[0].way, RelayKind::Smtp(Smtp::plain(host, port)), "{place}");
+            assert_eq!(settings.relays[0].kind, RelayKind::Smtp(Smtp::plain(host, port)), "{place}");
         }
     }
 
     #[test]
-    fn ports_follow_the_protection() {
+    fn the_default_port_follows_the_encryption() {
         for (words, port) in [("", 25), (" starttls", 587), (" tls", 465), (" insecure-plaintext", 25)] {
             let settings = parsed(&format!("email_alert.relay mx localhost{words}")).expect(words);
-            let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("{words}") };
+            let RelayKind::Smtp(smtp) = &settings.relays[0].kind else { panic!("{words}") };
             assert_eq!(smtp.port, port, "{words}");
         }
         let settings =
             parsed("email_alert.relay mx mx1.example.com:25 starttls sni mx.example.com").expect("good");
-        let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let RelayKind::Smtp(smtp) = &settings.relays[0].kind else { panic!("not SMTP") };
         let tls = Tls { trust: Trust::System, identity: None, name: Some("mx.example.com".into()) };
         assert_eq!((smtp.port, &smtp.security), (25, &Security::StartTls(tls)));
     }
 
     #[test]
-    fn names_outside_ascii_get_the_form_in_which_they_travel() {
+    fn international_domains_are_converted_to_ascii() {
         let settings =
             parsed("email_alert ops@müller.example,jörg@example.com bot@müller.example").expect("good");
         let addresses: Vec<String> = settings.routes[0]
@@ -220,12 +220,12 @@ mod tests {
         assert_eq!(addresses, ascii);
         parsed("email_alert ops@example.com jörg@example.com").expect_err("a sender in every header");
         let settings = parsed("email_alert.relay mx smtp.müller.example tls").expect("good");
-        let RelayKind::Smtp(smtp) = &settings.relays[0].way else { panic!("not SMTP") };
+        let RelayKind::Smtp(smtp) = &settings.relays[0].kind else { panic!("not SMTP") };
         assert_eq!(smtp.host, "smtp.xn--mller-kva.example");
     }
 
     #[test]
-    fn times_have_haproxys_units() {
+    fn times_accept_haproxys_units() {
         for (word, time) in
             [("1500", 1_500), ("1500ms", 1_500), ("2s", 2_000), ("1m", 60_000), ("1h", 3_600_000)]
         {
@@ -238,12 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn routes_may_be_for_some_servers_kinds_and_levels() {
+    fn routes_can_be_limited_to_servers_kinds_and_levels() {
         let line = "email_alert ops@example.com lb@example.com level alert for web,api/s* events down,up";
-        let plan = planned(&[line]).expect("good");
-        let route = &plan.routes[0];
-        let about: Vec<String> = route.about.iter().map(ToString::to_string).collect();
-        assert_eq!((about, route.level), (vec!["web".into(), "api/s*".into()], Level::Alert));
+        let config = resolved(&[line]).expect("good");
+        let route = &config.routes[0];
+        let targets: Vec<String> = route.targets.iter().map(ToString::to_string).collect();
+        assert_eq!((targets, route.level), (vec!["web".into(), "api/s*".into()], Level::Alert));
         assert_eq!(route.kinds, [Kind::Down, Kind::Up].into_iter().collect());
         for (line, part) in [
             ("email_alert ops@example.com for a,,b", "'' is not <proxy>"),
@@ -257,24 +257,24 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_when_has_defaults_and_can_be_switched_off() {
+    fn digest_flap_and_remind_have_defaults_and_can_be_switched_off() {
         let policy = |line: &str| {
             let lines = ["email_alert ops@example.com", line];
-            planned(if line.is_empty() { &lines[..1] } else { &lines }).map(|plan| plan.policy)
+            resolved(if line.is_empty() { &lines[..1] } else { &lines }).map(|config| config.policy)
         };
-        let usual = Policy { digest: Some(DIGEST), flap: Some(FLAP), remind: Some(REMIND) };
+        let default = Policy { digest: Some(DIGEST), flap: Some(FLAP), remind: Some(REMIND) };
         let seconds = |count| Some(Duration::from_secs(count));
         for (line, expected) in [
-            ("", usual),
-            ("email_alert.digest off", Policy { digest: None, ..usual }),
-            ("email_alert.digest 30s", Policy { digest: seconds(30), ..usual }),
-            ("email_alert.flap off", Policy { flap: None, ..usual }),
+            ("", default),
+            ("email_alert.digest off", Policy { digest: None, ..default }),
+            ("email_alert.digest 30s", Policy { digest: seconds(30), ..default }),
+            ("email_alert.flap off", Policy { flap: None, ..default }),
             (
                 "email_alert.flap 4/1m",
-                Policy { flap: Some(Flap { changes: 4, time: Duration::from_secs(60) }), ..usual },
+                Policy { flap: Some(Flap { changes: 4, time: Duration::from_secs(60) }), ..default },
             ),
-            ("email_alert.remind off", Policy { remind: None, ..usual }),
-            ("email_alert.remind 1h", Policy { remind: seconds(3600), ..usual }),
+            ("email_alert.remind off", Policy { remind: None, ..default }),
+            ("email_alert.remind 1h", Policy { remind: seconds(3600), ..default }),
         ] {
             assert_eq!(policy(line), Ok(expected), "{line}");
         }
@@ -296,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_has_a_size_of_its_own_with_a_spool() {
+    fn the_default_queue_is_larger_with_a_spool() {
         let queue = |lines: &[&str]| {
-            planned(&[&["email_alert ops@example.com"], lines].concat()).map(|plan| plan.queue)
+            resolved(&[&["email_alert ops@example.com"], lines].concat()).map(|config| config.queue)
         };
         for (lines, expected) in [
             (&[] as &[&str], QUEUE),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn slips_get_a_suggestion() {
+    fn misspelled_words_get_a_suggestion() {
         for (line, meant) in [
             ("email_alert ops@example.com evnts down", "events"),
             ("email_alert ops@example.com events donw", "down"),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `email_alert.relay`: the ways out of the machine.
+//! Parser of `email_alert.relay`.
 
 use super::line::{Line, did_you_mean};
-use super::value::{duration, in_ascii, is_host_name};
+use super::value::{duration, is_host_name, to_ascii};
 use crate::credentials;
-use crate::files::closed_to_others;
+use crate::files::check_closed_to_others;
 use crate::settings::*;
 use crate::text::visible;
 use std::net::IpAddr;
@@ -17,8 +17,8 @@ const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [tls | starttls | i
 const COMMAND: &str = "email_alert.relay <name> sendmail|mailx [<path>] [timeout <time>]";
 const FILE: &str = "email_alert.relay <name> file <directory>";
 
-/// The words behind an SMTP relay's place.
-const SMTP_WORDS: &[&str] = &[
+/// Keywords after an SMTP relay's host.
+const SMTP_KEYWORDS: &[&str] = &[
     "tls",
     "starttls",
     "insecure-plaintext",
@@ -37,7 +37,7 @@ pub fn relay(mut line: Line) -> Result<Relay, String> {
     let Some(name) = line.next().filter(|name| !name.is_empty()) else {
         return Err(line.error(format!("expects a name and a place: {SMTP}")));
     };
-    // The characters of HAProxy's own names (invalid_char() in its src/tools.c).
+    // HAProxy allows these characters in names (invalid_char() in its src/tools.c).
     if !name.chars().all(|char| char.is_ascii_alphanumeric() || "_.:-".contains(char)) {
         let shown = visible(name);
         return Err(
@@ -57,9 +57,9 @@ pub fn relay(mut line: Line) -> Result<Relay, String> {
     }
 }
 
-/// The words behind an SMTP relay's place, as written.
+/// Options of an SMTP relay, as written.
 #[derive(Default)]
-struct SmtpWords<'a> {
+struct SmtpOptions<'a> {
     tls: bool,
     starttls: bool,
     insecure_plaintext: bool,
@@ -74,33 +74,34 @@ struct SmtpWords<'a> {
     timeout: Option<Duration>,
 }
 
-impl<'a> SmtpWords<'a> {
+impl<'a> SmtpOptions<'a> {
     fn read(mut line: Line<'a>) -> Result<Self, String> {
         const PEM: &str = "a PEM file";
         const FILE: &str = "a file";
-        let mut words = Self::default();
+        let mut options = Self::default();
         while let Some(word) = line.next() {
             match word {
-                "tls" => words.tls = true,
-                "starttls" => words.starttls = true,
-                "insecure-plaintext" => words.insecure_plaintext = true,
-                "insecure-no-verify" => words.insecure_no_verify = true,
-                "ca-file" => line.set(word, &mut words.ca_file, PEM)?,
-                "crt" => line.set(word, &mut words.crt, PEM)?,
-                "sni" => line.set(word, &mut words.sni, "a name")?,
-                "user" => line.set(word, &mut words.user, "a user")?,
-                "password-file" => line.set(word, &mut words.password_file, FILE)?,
-                "oauth-token-file" => line.set(word, &mut words.oauth_token_file, FILE)?,
-                "helo" => line.set(word, &mut words.helo, "a name")?,
-                "timeout" => set_timeout(&mut words.timeout, &mut line)?,
-                _ => return Err(line.unknown(word, SMTP_WORDS, SMTP)),
+                "tls" => options.tls = true,
+                "starttls" => options.starttls = true,
+                "insecure-plaintext" => options.insecure_plaintext = true,
+                "insecure-no-verify" => options.insecure_no_verify = true,
+                "ca-file" => line.set_once(word, &mut options.ca_file, PEM)?,
+                "crt" => line.set_once(word, &mut options.crt, PEM)?,
+                "sni" => line.set_once(word, &mut options.sni, "a name")?,
+                "user" => line.set_once(word, &mut options.user, "a user")?,
+                "password-file" => line.set_once(word, &mut options.password_file, FILE)?,
+                "oauth-token-file" => line.set_once(word, &mut options.oauth_token_file, FILE)?,
+                "helo" => line.set_once(word, &mut options.helo, "a name")?,
+                "timeout" => set_timeout(&mut options.timeout, &mut line)?,
+                _ => return Err(line.unknown(word, SMTP_KEYWORDS, SMTP)),
             }
         }
-        words.fit_together().map_err(|why| line.error(why))?;
-        Ok(words)
+        options.check_combination().map_err(|why| line.error(why))?;
+        Ok(options)
     }
 
-    fn fit_together(&self) -> Result<(), String> {
+    /// Checks that no option excludes another or lacks another.
+    fn check_combination(&self) -> Result<(), String> {
         let exclude =
             |one, other| Err(format!("'{one}' and '{other}' exclude each other; expected one of them"));
         let encrypted = self.tls || self.starttls;
@@ -141,7 +142,7 @@ impl<'a> SmtpWords<'a> {
     fn security(&self) -> Security {
         let tls = Tls {
             trust: match self.ca_file {
-                _ if self.insecure_no_verify => Trust::Anybody,
+                _ if self.insecure_no_verify => Trust::Unverified,
                 Some(path) => Trust::File(path.into()),
                 None => Trust::System,
             },
@@ -164,17 +165,18 @@ impl<'a> SmtpWords<'a> {
         Some(Login { user: self.user.map(str::to_owned), secret })
     }
 
-    /// Looks at the files, so that what is wrong with them has the line's number.
+    /// Checks the files while the configuration is read, so that HAProxy puts the line's number before an error.
     fn check_files(&self) -> Result<(), String> {
-        let about = |word, path: &str, judged: Result<(), String>| {
-            judged.map_err(|why| format!("'{word}' file '{}' {why}", visible(path)))
+        let about = |word, path: &str, checked: Result<(), String>| {
+            checked.map_err(|why| format!("'{word}' file '{}' {why}", visible(path)))
         };
         if let Some(path) = self.ca_file {
             about("ca-file", path, credentials::roots(path.as_ref()).map(drop))?;
         }
         if let Some(path) = self.crt {
-            let judged = credentials::identity(path.as_ref()).and_then(|_| closed_to_others(path.as_ref()));
-            about("crt", path, judged)?;
+            let checked =
+                credentials::identity(path.as_ref()).and_then(|_| check_closed_to_others(path.as_ref()));
+            about("crt", path, checked)?;
         }
         if let Some(path) = self.password_file {
             about("password-file", path, credentials::check(&SecretFile::Password(path.into())))?;
@@ -188,60 +190,60 @@ impl<'a> SmtpWords<'a> {
 
 fn smtp(line: Line, name: &str, place: &str) -> Result<Relay, String> {
     let (host, port) = host_and_port(line, place)?;
-    let words = SmtpWords::read(line)?;
-    let wrong = |why: String| line.error(format!("relay '{name}': {why}"));
-    let is_private = words.tls || words.starttls || words.insecure_plaintext || is_loopback(&host);
-    if !is_private {
-        let what = match words.login() {
+    let options = SmtpOptions::read(line)?;
+    let invalid = |why: String| line.error(format!("relay '{name}': {why}"));
+    let is_safe = options.tls || options.starttls || options.insecure_plaintext || is_loopback(&host);
+    if !is_safe {
+        let what = match options.login() {
             Some(_) => "mails and the secret of 'user'",
             None => "mails",
         };
-        return Err(wrong(format!(
+        return Err(invalid(format!(
             "{what} to '{host}' would cross the network unencrypted{}; expected 'tls' or 'starttls', a loopback address, or \
              'insecure-plaintext' if everyone on the way may read and change them",
             did_you_mean(&host, &["sendmail", "mailx", "file"])
         )));
     }
-    for (word, name) in [("sni", words.sni), ("helo", words.helo)] {
+    for (word, name) in [("sni", options.sni), ("helo", options.helo)] {
         if let Some(name) = name.filter(|name| !is_host_name(name) && name.parse::<IpAddr>().is_err()) {
-            return Err(wrong(format!("'{word}' value '{}' is not a host name or address", visible(name))));
+            return Err(invalid(format!("'{word}' value '{}' is not a host name or address", visible(name))));
         }
     }
-    if let Some(user) = words.user.filter(|user| user.chars().any(char::is_control)) {
-        return Err(wrong(format!("'user' value '{}' has a control character", visible(user))));
+    if let Some(user) = options.user.filter(|user| user.chars().any(char::is_control)) {
+        return Err(invalid(format!("'user' value '{}' has a control character", visible(user))));
     }
-    words.check_files().map_err(wrong)?;
-    let default_port = match (words.tls, words.starttls) {
+    options.check_files().map_err(invalid)?;
+    let default_port = match (options.tls, options.starttls) {
         (true, _) => TLS_PORT,
         (_, true) => STARTTLS_PORT,
         _ => SMTP_PORT,
     };
     Ok(Relay {
         name: name.to_owned(),
-        way: RelayKind::Smtp(Smtp {
+        kind: RelayKind::Smtp(Smtp {
             host,
             port: port.unwrap_or(default_port),
-            security: words.security(),
-            login: words.login(),
-            helo: words.helo.map(str::to_owned),
+            security: options.security(),
+            login: options.login(),
+            helo: options.helo.map(str::to_owned),
         }),
-        timeout: words.timeout.unwrap_or(SMTP_TIMEOUT),
+        timeout: options.timeout.unwrap_or(SMTP_TIMEOUT),
     })
 }
 
 fn host_and_port(line: Line, place: &str) -> Result<(String, Option<u16>), String> {
     let shown = visible(place);
-    let wrong = |why: &str| {
+    let invalid = |why: &str| {
         line.error(format!("'{shown}' {why}; expected <host>[:<port>], such as localhost:25 or [::1]:25"))
     };
     let (host, port) = if let Some(rest) = place.strip_prefix('[') {
-        let (host, port) = rest.split_once(']').ok_or_else(|| wrong("has no ']' behind its address"))?;
+        let (host, port) = rest.split_once(']').ok_or_else(|| invalid("has no ']' behind its address"))?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(wrong("has no IPv6 address between its brackets"));
+            return Err(invalid("has no IPv6 address between its brackets"));
         }
         match port.strip_prefix(':') {
             None if port.is_empty() => (host, None),
-            None => return Err(wrong("has something other than ':<port>' behind its ']'")),
+            None => return Err(invalid("has something other than ':<port>' behind its ']'")),
             port => (host, port),
         }
     } else if place.parse::<std::net::Ipv6Addr>().is_ok() {
@@ -257,7 +259,7 @@ fn host_and_port(line: Line, place: &str) -> Result<(String, Option<u16>), Strin
         Some(port) => match port.parse::<u16>() {
             Ok(number @ 1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(number),
             _ => {
-                return Err(wrong(&format!(
+                return Err(invalid(&format!(
                     "has the port '{}', which is not a number from 1 to 65535",
                     visible(port)
                 )));
@@ -265,14 +267,14 @@ fn host_and_port(line: Line, place: &str) -> Result<(String, Option<u16>), Strin
         },
     };
     if host.is_empty() {
-        return Err(wrong("has no host"));
+        return Err(invalid("has no host"));
     }
     if host.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok((host.to_owned(), port));
     }
-    match in_ascii(host) {
+    match to_ascii(host) {
         Some(host) if is_host_name(&host) => Ok((host, port)),
-        _ => Err(wrong("is not a host name or address")),
+        _ => Err(invalid("is not a host name or address")),
     }
 }
 
@@ -283,7 +285,7 @@ fn command(mut line: Line, name: &str, program: MailProgram) -> Result<Relay, St
         match word {
             "timeout" => set_timeout(&mut timeout, &mut line)?,
             _ if word.starts_with('/') && path.is_none() => path = Some(PathBuf::from(word)),
-            _ if SMTP_WORDS.contains(&word) => {
+            _ if SMTP_KEYWORDS.contains(&word) => {
                 return Err(
                     line.error(format!("'{word}' has no meaning for {}; expected {COMMAND}", program.word()))
                 );
@@ -302,7 +304,7 @@ fn command(mut line: Line, name: &str, program: MailProgram) -> Result<Relay, St
             return Err(line.error(format!(
                 "relay '{name}': this machine has no {} (looked for {}); install one, or give its path",
                 program.word(),
-                program.usual_paths().join(", ")
+                program.default_paths().join(", ")
             )));
         }
     };
@@ -315,7 +317,7 @@ fn command(mut line: Line, name: &str, program: MailProgram) -> Result<Relay, St
     }
     Ok(Relay {
         name: name.to_owned(),
-        way: RelayKind::Command { program, path },
+        kind: RelayKind::Command { program, path },
         timeout: timeout.unwrap_or(COMMAND_TIMEOUT),
     })
 }
@@ -333,7 +335,7 @@ fn file(mut line: Line, name: &str) -> Result<Relay, String> {
     if let Some(word) = line.next() {
         return Err(line.unknown(word, &[], FILE));
     }
-    Ok(Relay { name: name.to_owned(), way: RelayKind::File { directory }, timeout: SMTP_TIMEOUT })
+    Ok(Relay { name: name.to_owned(), kind: RelayKind::File { directory }, timeout: SMTP_TIMEOUT })
 }
 
 fn set_timeout(timeout: &mut Option<Duration>, line: &mut Line) -> Result<(), String> {

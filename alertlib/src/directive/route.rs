@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `email_alert`: who gets which alerts.
+//! Parser of `email_alert`: recipients, sender, and the events for which they get mails.
 
 use super::line::{Line, did_you_mean, nearest};
-use super::value::{DOMAIN_LENGTH, in_ascii};
+use super::value::{MAX_DOMAIN_LENGTH, to_ascii};
 use crate::event::{Kind, Kinds, Level};
 use crate::settings::*;
 use crate::text::visible;
@@ -11,8 +11,8 @@ use lettre::Address;
 const ROUTE: &str =
     "email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]";
 
-/// The words behind a route's recipients and sender.
-const ROUTE_WORDS: &[&str] = &["for", "events", "level"];
+/// Keywords after a route's recipients and sender.
+const ROUTE_KEYWORDS: &[&str] = &["for", "events", "level"];
 
 const RECIPIENT: &str = "recipient";
 const SENDER: &str = "sender";
@@ -28,16 +28,17 @@ pub fn route(mut line: Line) -> Result<Route, String> {
             to.push(name);
         }
     }
-    let mut route = Route { to, from: None, about: Vec::new(), kinds: Kinds::usual(), level: Level::Debug };
+    let mut route = Route { to, from: None, targets: Vec::new(), kinds: Kinds::usual(), level: Level::Debug };
     if let Some(&word) = line.rest.first() {
-        // A word that all but is an option, and has one behind it, is a slip and not a sender.
-        let is_slip = line.rest.len() > 1 && !word.contains('@') && nearest(word, ROUTE_WORDS).is_some();
+        // A word that is similar to a keyword and is followed by another word is a misspelled keyword and not a sender.
+        let is_misspelled =
+            line.rest.len() > 1 && !word.contains('@') && nearest(word, ROUTE_KEYWORDS).is_some();
         if word.split(',').all(|kind| Kind::from_word(kind).is_some()) {
             return Err(line.error(format!(
                 "'{word}' is not a sender; did you forget 'events' before it? expected {ROUTE}"
             )));
         }
-        if !ROUTE_WORDS.contains(&word) && !is_slip {
+        if !ROUTE_KEYWORDS.contains(&word) && !is_misspelled {
             line.next();
             route.from = Some(address(line, word, SENDER)?);
         }
@@ -49,10 +50,10 @@ pub fn route(mut line: Line) -> Result<Route, String> {
         }
         seen.push(word);
         match word {
-            "for" => route.about = patterns(&mut line)?,
+            "for" => route.targets = patterns(&mut line)?,
             "events" => route.kinds = kinds(&mut line)?,
             "level" => route.level = level(&mut line)?,
-            _ => return Err(line.unknown(word, ROUTE_WORDS, ROUTE)),
+            _ => return Err(line.unknown(word, ROUTE_KEYWORDS, ROUTE)),
         }
     }
     Ok(route)
@@ -95,41 +96,43 @@ fn kinds(line: &mut Line) -> Result<Kinds, String> {
     Ok(kinds)
 }
 
-/// An address or a local name, safe in an envelope, a header and the arguments of a command.
+/// Parses an address or a local name; the result is safe in an envelope, a header and the arguments of a command.
 fn address(line: Line, word: &str, role: &str) -> Result<WrittenAddress, String> {
-    let wrong = |why: &str| {
+    let invalid = |why: &str| {
         let shown = visible(word);
         Err(line.error(format!(
             "{role} '{shown}' {why}; expected an address such as ops@example.com, or a local name"
         )))
     };
     if word.is_empty() {
-        return wrong("is empty");
+        return invalid("is empty");
     }
-    if word.starts_with(BAD_STARTS) {
-        return wrong("begins with a character that mail programs take for something else");
+    if word.starts_with(FORBIDDEN_STARTS) {
+        return invalid("begins with a character that mail programs take for something else");
     }
-    if let Some(bad) = word.chars().find(|char| is_bad_in_address(*char)) {
-        return wrong(&format!("has the character '{}'", visible(&bad.to_string())));
+    if let Some(char) = word.chars().find(|char| is_forbidden_in_address(*char)) {
+        return invalid(&format!("has the character '{}'", visible(&char.to_string())));
     }
     let Some((user, domain)) = word.rsplit_once('@') else {
         return match Address::new(word, "localhost") {
             Ok(_) if word.is_ascii() => Ok(WrittenAddress::Local(word.to_owned())),
-            _ => wrong("is not a mail address"),
+            _ => invalid("is not a mail address"),
         };
     };
     if user.is_empty() {
-        return wrong("has nothing before the '@'");
+        return invalid("has nothing before the '@'");
     }
     if domain.is_empty() {
-        return wrong("has nothing behind the '@'");
+        return invalid("has nothing behind the '@'");
     }
     if !user.is_ascii() && role == SENDER {
-        // It would stand in headers that every relay and reader has to understand.
-        return wrong("has a character outside ASCII before the '@'");
+        // The sender is in headers, which every relay and mail program must be able to read.
+        return invalid("has a character outside ASCII before the '@'");
     }
-    match in_ascii(domain).map(|domain| Address::new(user, domain)) {
-        Some(Ok(address)) if address.domain().len() <= DOMAIN_LENGTH => Ok(WrittenAddress::Address(address)),
-        _ => wrong("is not a mail address"),
+    match to_ascii(domain).map(|domain| Address::new(user, domain)) {
+        Some(Ok(address)) if address.domain().len() <= MAX_DOMAIN_LENGTH => {
+            Ok(WrittenAddress::Address(address))
+        }
+        _ => invalid("is not a mail address"),
     }
 }

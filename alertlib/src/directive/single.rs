@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The directives of one value each, and the spool.
+//! Parsers of the directives with one value, and of `email_alert.spool`.
 
 use super::line::{Line, did_you_mean};
 use super::value::{duration, is_host_name, size};
@@ -21,7 +21,7 @@ const NATIVE: &str = "email_alert.native on|off";
 const STATISTICS: &str = "email_alert.stats-uri <url>|off";
 const SUBJECT: &str = "email_alert.subject <format>";
 
-/// Room for a few dozen mails at least.
+/// Smallest `max-size`, in bytes: a few dozen mails.
 const SMALLEST_SPOOL: u64 = 64 * 1024;
 
 pub fn host_name(line: Line) -> Result<String, String> {
@@ -51,7 +51,7 @@ pub fn queue(line: Line) -> Result<usize, String> {
     }
 }
 
-pub fn spool(mut line: Line) -> Result<SpoolPlace, String> {
+pub fn spool(mut line: Line) -> Result<SpoolSettings, String> {
     let Some(word) = line.next().filter(|word| !word.is_empty()) else {
         return Err(line.error(format!("expects a directory: {SPOOL}")));
     };
@@ -80,10 +80,10 @@ pub fn spool(mut line: Line) -> Result<SpoolPlace, String> {
             _ => return Err(line.unknown(word, &["max-size"], SPOOL)),
         }
     }
-    Ok(SpoolPlace { directory, max_size: max_size.unwrap_or(SPOOL_SIZE) })
+    Ok(SpoolSettings { directory, max_size: max_size.unwrap_or(SPOOL_SIZE) })
 }
 
-/// The only word of a line, a time. `example`, `range`: for the messages.
+/// Parses a line whose only word is a time. `example` and `range` appear in the error messages.
 pub fn time(
     line: Line,
     usage: &str,
@@ -101,17 +101,17 @@ pub fn time(
     Ok(time)
 }
 
-/// What `read` makes of the line, unless it says `off`.
+/// Parses the line with `read`; `None` if its only word is `off`.
 pub fn unless_off<T>(line: Line, read: impl Fn(Line) -> Result<T, String>) -> Result<Option<T>, String> {
     if line.rest == ["off"] { Ok(None) } else { read(line).map(Some) }
 }
 
 pub fn flap(line: Line) -> Result<Flap, String> {
     let word = line.only("a number of changes and a time", FLAP_RATE)?;
-    let wrong =
+    let invalid =
         |why: &str| line.error(format!("'{}' {why}; expected {FLAP_RATE}, such as 6/10m", visible(word)));
-    let (changes, time) = word.split_once('/').ok_or_else(|| wrong("has no '/'"))?;
-    let changes: u32 = changes.parse().map_err(|_| wrong("does not begin with a number of changes"))?;
+    let (changes, time) = word.split_once('/').ok_or_else(|| invalid("has no '/'"))?;
+    let changes: u32 = changes.parse().map_err(|_| invalid("does not begin with a number of changes"))?;
     if !(3..=100).contains(&changes) {
         return Err(line.error(format!("'{changes}' changes is out of range; expected 3 to 100")));
     }
@@ -132,7 +132,7 @@ pub fn native(line: Line) -> Result<bool, String> {
     }
 }
 
-/// `off` is somebody else's.
+/// Parses a URL with a host. [`unless_off`] has handled `off`.
 pub fn statistics(line: Line) -> Result<Link, String> {
     let word = line.only("a URL", STATISTICS)?;
     Link::new(word, "").map_err(|why| {
@@ -155,7 +155,7 @@ pub fn subject(mut line: Line) -> Result<SubjectFormat, String> {
         )));
     }
     let shown = visible(format);
-    SubjectFormat::parse(format).map_err(|fault| match fault {
+    SubjectFormat::parse(format).map_err(|error| match error {
         SubjectError::Form(why) => line.error(format!("'{shown}' {why}; expected a format, {EXAMPLE}")),
         SubjectError::Unknown(name) => {
             let known = variables();

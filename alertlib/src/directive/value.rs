@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Times, sizes and names, as HAProxy and the internet write them.
+//! Parsers of times, sizes and names, in the notations of HAProxy and of DNS.
 
 use std::time::Duration;
 
-/// Longest domain name (RFC 1035, 2.3.4).
-pub const DOMAIN_LENGTH: usize = 253;
+/// Length of the longest domain name, in bytes (RFC 1035, 2.3.4).
+pub const MAX_DOMAIN_LENGTH: usize = 253;
 
-/// A time in HAProxy's units (`parse_time_err()` in its `src/tools.c`): milliseconds without a unit.
+/// Parses a time in HAProxy's units (`parse_time_err()` in its `src/tools.c`): milliseconds without a unit.
+///
+/// # Errors
+///
+/// The end of a sentence that begins with the word.
 pub fn duration(word: &str) -> Result<Duration, &'static str> {
     const TOO_LONG: &str = "is too long a time";
     let (number, unit) = number_and_unit(word, TOO_LONG)?;
@@ -22,7 +26,11 @@ pub fn duration(word: &str) -> Result<Duration, &'static str> {
     number.checked_mul(micros).map(Duration::from_micros).ok_or(TOO_LONG)
 }
 
-/// A size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.
+/// Parses a size in HAProxy's units (`parse_size_err()` in its `src/tools.c`): bytes without a unit.
+///
+/// # Errors
+///
+/// The end of a sentence that begins with the word.
 pub fn size(word: &str) -> Result<u64, &'static str> {
     const TOO_LARGE: &str = "is too large";
     let (number, unit) = number_and_unit(word, TOO_LARGE)?;
@@ -36,7 +44,7 @@ pub fn size(word: &str) -> Result<u64, &'static str> {
     number.checked_mul(factor).ok_or(TOO_LARGE)
 }
 
-/// The number that a word begins with, and what is behind it. `too_large`: the error for one that no `u64` can be.
+/// Splits a word into the number with which it begins and the unit. `too_large`: the error for a number that exceeds `u64`.
 fn number_and_unit<'a>(word: &'a str, too_large: &'static str) -> Result<(u64, &'a str), &'static str> {
     let end = word.find(|char: char| !char.is_ascii_digit()).unwrap_or(word.len());
     match word.split_at(end) {
@@ -45,7 +53,8 @@ fn number_and_unit<'a>(word: &'a str, too_large: &'static str) -> Result<(u64, &
     }
 }
 
-/// Letters, digits and inner hyphens between dots (RFC 1123, 2.1); underscores, since machines have such names.
+/// Returns true for letters, digits and inner hyphens between dots (RFC 1123, 2.1), and underscores, which machines have in their
+/// names.
 pub fn is_host_name(name: &str) -> bool {
     let label = |label: &str| {
         !label.is_empty()
@@ -54,13 +63,13 @@ pub fn is_host_name(name: &str) -> bool {
             && !label.ends_with('-')
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
-    name.len() <= DOMAIN_LENGTH && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
+    name.len() <= MAX_DOMAIN_LENGTH && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
 }
 
-/// The form in which a name travels (RFC 5890, 2.3.2.1): `müller.example` is `xn--mller-kva.example`.
-pub fn in_ascii(name: &str) -> Option<String> {
+/// Returns the A-label form of a name (RFC 5890, 2.3.2.1): `xn--mller-kva.example` for `müller.example`.
+pub fn to_ascii(name: &str) -> Option<String> {
     match name.is_ascii() {
-        // As it is: the standard's rules know no underscore.
+        // Not converted: IDNA forbids the underscore.
         true => Some(name.to_owned()),
         false => idna::domain_to_ascii(name).ok(),
     }

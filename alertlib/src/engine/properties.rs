@@ -20,7 +20,7 @@ fn route(to: &str, kinds: Kinds) -> ResolvedRoute {
     ResolvedRoute {
         to: vec![Recipient { address: to.parse().expect("address"), is_local: false }],
         from: "lb@example.com".parse().expect("address"),
-        about: Vec::new(),
+        targets: Vec::new(),
         kinds,
         level: Level::Debug,
     }

@@ -77,8 +77,8 @@ impl Audience {
 impl ResolvedRoute {
     /// Is it for this server, or backend?
     fn concerns(&self, event: &Event) -> bool {
-        let fits = |pattern: &Pattern| pattern.fits(&event.proxy, event.server.as_deref());
-        self.about.is_empty() || self.about.iter().any(fits)
+        let fits = |pattern: &Pattern| pattern.matches(&event.proxy, event.server.as_deref());
+        self.targets.is_empty() || self.targets.iter().any(fits)
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
         ResolvedRoute {
             to: to.iter().map(recipient).collect(),
             from: from.parse().expect("address"),
-            about: Vec::new(),
+            targets: Vec::new(),
             kinds: kinds.iter().copied().collect::<Kinds>(),
             level: Level::Debug,
         }
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn a_route_may_be_for_some_servers_and_from_some_level_on() {
         let mut mine = route(&["a@x"], "lb@x", &[Kind::Down, Kind::BackendDown]);
-        mine.about = vec!["be/s1".parse().expect("a pattern"), "other".parse().expect("a pattern")];
+        mine.targets = vec!["be/s1".parse().expect("a pattern"), "other".parse().expect("a pattern")];
         mine.level = Level::Alert;
         let audience = &Audience::all_of(&[mine])[0];
         let of_backend = Event { server: None, kind: Kind::BackendDown, level: Level::Emerg, ..sample() };

@@ -43,7 +43,7 @@ impl Silences {
 
     /// Does somebody not want to hear of this?
     pub fn cover(&self, name: &TargetId) -> bool {
-        self.0.iter().any(|silence| silence.pattern.fits(&name.proxy, name.server.as_deref()))
+        self.0.iter().any(|silence| silence.pattern.matches(&name.proxy, name.server.as_deref()))
     }
 
     /// When the first one ends.

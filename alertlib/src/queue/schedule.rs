@@ -11,7 +11,7 @@
 //! mails and of bytes: one that tells of thousands of servers is as large as a thousand others.
 
 use crate::notification::Notification;
-use crate::settings::{OUTBOX_SIZE, Recipient};
+use crate::settings::{MAX_QUEUED_BYTES, Recipient};
 use crate::spool::{NotStored, Spool, SpoolRef, Unreadable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -148,7 +148,7 @@ impl Entry {
 }
 
 impl Outbox {
-    /// An empty outbox for at most `limit` mails, and [`OUTBOX_SIZE`] of them, beyond those in the spool.
+    /// An empty outbox for at most `limit` mails, and [`MAX_QUEUED_BYTES`] of them, beyond those in the spool.
     pub fn new(limit: usize, spool: Option<Arc<Spool>>) -> Self {
         Outbox {
             waiting: Mutex::default(),
@@ -159,7 +159,7 @@ impl Outbox {
             closed: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             limit: limit as u64,
-            size_limit: OUTBOX_SIZE,
+            size_limit: MAX_QUEUED_BYTES,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::ring::Ring;
 use crate::service::prewarm::Prewarm;
 use crate::service::status::StatusBoard;
 use crate::service::waker::Waker;
-use crate::settings::{OUTBOX, OUTBOX_SIZE, Recipient};
+use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS, Recipient};
 use crate::spool::{Orphan, ReplayMark, ReplayedEvent, Spool};
 use crate::sys::shared_memory;
 use crossbeam_channel::Receiver;
@@ -447,9 +447,9 @@ impl Collector {
         }
         if drops.mails > 0 {
             log::error!(
-                "{} mails were dropped, the least important first: {OUTBOX}, or {} MiB of them, wait for a relay in memory",
+                "{} mails were dropped, the least important first: {MAX_QUEUED_MAILS}, or {} MiB of them, wait for a relay in memory",
                 drops.mails,
-                OUTBOX_SIZE >> 20
+                MAX_QUEUED_BYTES >> 20
             );
         }
         *drops = Drops { seen: drops.seen, told: Some(Instant::now()), ..Drops::default() };

@@ -27,7 +27,7 @@ use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
 use crate::service::dispatcher::Dispatcher;
 use crate::service::prewarm::Prewarm;
-use crate::settings::OUTBOX;
+use crate::settings::MAX_QUEUED_MAILS;
 use crate::spool::Spool;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
@@ -73,7 +73,7 @@ impl Service {
         let is_shared = memory.is_some();
         let shared = Shared {
             ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
-            outbox: Arc::new(Outbox::new(OUTBOX, spool.clone())),
+            outbox: Arc::new(Outbox::new(MAX_QUEUED_MAILS, spool.clone())),
             dispatcher: Arc::default(),
             counters: Arc::default(),
             prewarm: Arc::new(Prewarm::new()),

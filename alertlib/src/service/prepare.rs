@@ -33,7 +33,7 @@ pub fn check(config: &Config, user: User) -> Result<Vec<String>, String> {
             .map_err(|why| format!("spool: {why}"))?;
     }
     for relay in &config.relays {
-        let judged = match &relay.way {
+        let judged = match &relay.kind {
             RelayKind::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
             RelayKind::Smtp(place) => smtp::check(place, user),
             RelayKind::Command { .. } => Ok(None),
@@ -75,7 +75,7 @@ fn open(
     helper: &mut Option<SharedHelper>,
     warnings: &mut Vec<String>,
 ) -> Result<Box<dyn Transport>, String> {
-    Ok(match &relay.way {
+    Ok(match &relay.kind {
         RelayKind::Smtp(place) => {
             let mut smtp = smtp::Smtp::new(place, relay.timeout, host)?;
             if let Err(why) = smtp.resolve() {

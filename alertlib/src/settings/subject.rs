@@ -3,11 +3,11 @@
 
 use crate::text::visible;
 
-/// `[DOWN] web/s1 on lb1.example.com`
+/// Makes `[DOWN] web/s1 on lb1.example.com`.
 pub const DEFAULT_SUBJECT: &str = "[%[state]] %[topic] on %[host]";
 
-/// Longest format, in bytes.
-const LONGEST: usize = 256;
+/// Length of the longest format, in bytes.
+const MAX_LENGTH: usize = 256;
 
 /// A variable of a format: `%[state]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ const VARIABLES: [(&str, Variable); 13] = [
     ("backup", Variable::Backup),
 ];
 
-/// A piece of a format.
+/// A part of a format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
     /// Copied as it is.
@@ -58,28 +58,28 @@ pub enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubjectFormat(Vec<Piece>);
 
-/// Why a format is refused.
+/// Reason for which a format is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubjectError {
-    /// It names a variable that does not exist.
+    /// The variable with this name does not exist.
     Unknown(String),
-    /// Anything else.
+    /// Any other fault: the end of a sentence that begins with the format.
     Form(String),
 }
 
 impl Default for SubjectFormat {
     fn default() -> Self {
-        SubjectFormat::parse(DEFAULT_SUBJECT).expect("tested")
+        SubjectFormat::parse(DEFAULT_SUBJECT).expect("a valid format")
     }
 }
 
-/// The names of the variables.
+/// Returns the names of the variables, in the order of the documentation.
 pub fn variables() -> [&'static str; VARIABLES.len()] {
     VARIABLES.map(|(name, _)| name)
 }
 
 impl SubjectFormat {
-    /// Text and variables, in their order.
+    /// Returns texts and variables, in the order written.
     pub fn pieces(&self) -> &[Piece] {
         &self.0
     }
@@ -88,38 +88,38 @@ impl SubjectFormat {
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// The format is empty, too long, or has an unknown variable or an invisible character.
     pub fn parse(format: &str) -> Result<Self, SubjectError> {
-        let wrong = |why: &str| Err(SubjectError::Form(why.to_owned()));
+        let malformed = |why: &str| Err(SubjectError::Form(why.to_owned()));
         if format.trim().is_empty() {
-            return wrong("is empty");
+            return malformed("is empty");
         }
-        if format.len() > LONGEST {
-            return wrong("is longer than 256 characters");
+        if format.len() > MAX_LENGTH {
+            return malformed("is longer than 256 characters");
         }
         if visible(format) != format {
-            return wrong("has a character that cannot be seen");
+            return malformed("has a character that cannot be seen");
         }
         let mut pieces = Vec::new();
         let mut rest = format;
-        while let Some((text, behind)) = rest.split_once('%') {
+        while let Some((text, tail)) = rest.split_once('%') {
             pieces.push(Piece::Text(text.to_owned()));
-            if let Some(behind) = behind.strip_prefix('%') {
+            if let Some(tail) = tail.strip_prefix('%') {
                 pieces.push(Piece::Text("%".to_owned()));
-                rest = behind;
+                rest = tail;
                 continue;
             }
-            let Some(behind) = behind.strip_prefix('[') else {
-                return wrong("has a '%' that is neither '%[<variable>]' nor '%%'");
+            let Some(tail) = tail.strip_prefix('[') else {
+                return malformed("has a '%' that is neither '%[<variable>]' nor '%%'");
             };
-            let Some((name, behind)) = behind.split_once(']') else {
-                return wrong("has no ']' behind its last '%['");
+            let Some((name, tail)) = tail.split_once(']') else {
+                return malformed("has no ']' behind its last '%['");
             };
             match VARIABLES.iter().find(|(known, _)| *known == name) {
                 Some((_, variable)) => pieces.push(Piece::Variable(*variable)),
                 None => return Err(SubjectError::Unknown(name.to_owned())),
             }
-            rest = behind;
+            rest = tail;
         }
         pieces.push(Piece::Text(rest.to_owned()));
         Ok(SubjectFormat(pieces))
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_format_is_refused() {
+    fn malformed_formats_and_unknown_variables_are_refused() {
         for bad in ["", " ", "a\r\nBcc: x@example.com", "a\u{202e}b", "%", "%s", "%[state", "100% %[state]"] {
             assert!(matches!(SubjectFormat::parse(bad), Err(SubjectError::Form(_))), "{bad:?}");
         }

@@ -45,7 +45,7 @@
 
 use crate::event::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
 use crate::notification::{FlapPhase, Incident, Item, MOST_REFERENCES, Notification, Trigger};
-use crate::settings::{BAD_STARTS, Recipient, is_bad_in_address};
+use crate::settings::{FORBIDDEN_STARTS, Recipient, is_forbidden_in_address};
 use crate::text::visible;
 use lettre::Address;
 use std::fmt::Write;
@@ -465,7 +465,8 @@ pub(super) fn nanos(time: SystemTime) -> String {
 /// An address that a directive could have: only what is before the `@` may have characters outside ASCII.
 pub(super) fn address(text: &str) -> Option<Address> {
     let (_, domain) = text.rsplit_once('@')?;
-    let is_fine = domain.is_ascii() && !text.starts_with(BAD_STARTS) && !text.contains(is_bad_in_address);
+    let is_fine =
+        domain.is_ascii() && !text.starts_with(FORBIDDEN_STARTS) && !text.contains(is_forbidden_in_address);
     text.parse().ok().filter(|_| is_fine)
 }
 

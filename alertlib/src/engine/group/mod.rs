@@ -300,7 +300,7 @@ impl GroupState {
     fn end_silence(&mut self, silence: &Silence, others: &Silences) -> Vec<Item> {
         let mut items = Vec::new();
         for (name, target) in &mut self.targets {
-            let fits = silence.pattern.fits(&name.proxy, name.server.as_deref()) && !others.cover(name);
+            let fits = silence.pattern.matches(&name.proxy, name.server.as_deref()) && !others.cover(name);
             let held = target.held.take_if(|held| fits && held.held_by == HeldBy::Silence);
             items.extend(held.map(|held| held.item));
         }

@@ -200,7 +200,7 @@ mod tests {
             crate::directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);
         }
         let config = settings.resolve("lb1").expect("a configuration");
-        let Some(settings::RelayKind::Smtp(smtp)) = config.relays.first().map(|relay| &relay.way) else {
+        let Some(settings::RelayKind::Smtp(smtp)) = config.relays.first().map(|relay| &relay.kind) else {
             panic!("not SMTP")
         };
         let login = Login::open(smtp.login.as_ref().expect("a login")).expect("a password");

@@ -139,7 +139,7 @@ pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, Strin
         files::closed_to_other_groups(path, user.gid).map_err(credentials::about("crt", path))?;
     }
     let warning = "'insecure-no-verify': whoever is in between can take the relay's place, and read and change the mails";
-    Ok((tls.trust == Trust::Anybody).then(|| warning.to_owned()))
+    Ok((tls.trust == Trust::Unverified).then(|| warning.to_owned()))
 }
 
 impl Smtp {

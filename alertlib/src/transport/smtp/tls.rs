@@ -31,7 +31,7 @@ impl Client {
         let config = match &tls.trust {
             Trust::System => config.with_root_certificates(system_roots()?),
             Trust::File(path) => config.with_root_certificates(roots(path).map_err(about("ca-file", path))?),
-            Trust::Anybody => {
+            Trust::Unverified => {
                 config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
             }
         };

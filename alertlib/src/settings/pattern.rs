@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Patterns for names of servers and backends.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Matches servers and backends by name: `web` is the backend and its servers, `web/s1` one of them; `*` stands for any
+/// characters, also none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    proxy: String,
+    /// `None`: the proxy as a whole, and all of its servers.
+    server: Option<String>,
+}
+
+impl Pattern {
+    /// Returns true if the pattern matches `server` of `proxy`, or the proxy as a whole (`None`).
+    pub fn matches(&self, proxy: &str, server: Option<&str>) -> bool {
+        matches(&self.proxy, proxy)
+            && match (&self.server, server) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(pattern), Some(server)) => matches(pattern, server),
+            }
+    }
+}
+
+fn matches(pattern: &str, name: &str) -> bool {
+    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
+    let Some(mut name) = name.strip_prefix(head) else { return false };
+    let mut pieces: Vec<&str> = tail.split('*').collect();
+    let last = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        match name.find(piece) {
+            Some(start) => name = &name[start + piece.len()..],
+            None => return false,
+        }
+    }
+    name.ends_with(last)
+}
+
+impl FromStr for Pattern {
+    /// The end of a sentence that begins with the word.
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let (proxy, server) = match word.split_once('/') {
+            Some((proxy, server)) => (proxy, Some(server)),
+            None => (word, None),
+        };
+        // HAProxy allows these characters in names (invalid_char() in its src/tools.c).
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.chars().all(|char| char.is_ascii_alphanumeric() || "_.:-*".contains(char))
+        };
+        if !is_name(proxy) || server.is_some_and(|server| !is_name(server)) {
+            return Err(
+                "is not <proxy> or <proxy>/<server>, with letters, digits, '-', '_', '.', ':' and '*'",
+            );
+        }
+        Ok(Pattern { proxy: proxy.to_owned(), server: server.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.server {
+            Some(server) => write!(f, "{}/{server}", self.proxy),
+            None => f.write_str(&self.proxy),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_names_with_stars() {
+        let matches =
+            |pattern: &str, proxy, server| pattern.parse::<Pattern>().map(|p| p.matches(proxy, server));
+        for (pattern, proxy, server, expected) in [
+            ("web", "web", None, true),
+            ("web", "web", Some("s1"), true),
+            ("web", "web2", None, false),
+            ("web/s1", "web", Some("s1"), true),
+            ("web/s1", "web", None, false),
+            ("web/*", "web", None, false),
+            ("web/*", "web", Some("s1"), true),
+            ("*", "web", None, true),
+            ("*/db-*", "x", Some("db-1"), true),
+            ("*/db-*", "x", Some("adb-1"), false),
+            ("a*b*c", "aXbYbZc", None, true),
+            ("a*b*c", "aXc", None, false),
+            ("ab*ba", "aba", None, false),
+        ] {
+            assert_eq!(matches(pattern, proxy, server), Ok(expected), "{pattern} {proxy} {server:?}");
+        }
+        for bad in ["", "/", "web/", "/s1", "a b", "a/b/c", "a,b"] {
+            assert!(bad.parse::<Pattern>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The files that a relay needs (certificates, keys, passwords, tokens): read whole, bounded, and judged.
+//! Files that relays need (certificates, keys, passwords, tokens): reads them whole, up to a limit, and checks their permissions.
 //!
 //! Errors are the end of a sentence that begins with the file's name.
 
@@ -14,24 +14,24 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// Largest file, in bytes: a system's whole set of certificates has a quarter of it.
-pub const LARGEST: u64 = 1 << 20;
+/// Size of the largest file, in bytes: a system's whole set of certificates has a quarter of it.
+pub const MAX_SIZE: u64 = 1 << 20;
 
-/// What is in the file; it is gone from memory when dropped, since it may be secret.
+/// Reads the file. The content is erased from memory when it is dropped, since it may be secret.
 ///
 /// # Errors
 ///
-/// It is no such file: what is wrong with it.
+/// The file is missing, unreadable, empty, not a regular file, or larger than [`MAX_SIZE`].
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    // Looked at before it is opened: opening a pipe would wait.
-    let data = data_of(path)?;
+    // Before it is opened: opening a pipe would block.
+    let data = metadata(path)?;
     if !data.is_file() {
         return Err("is not a file".to_owned());
     }
     read_open(File::open(path).map_err(|error| unreadable(&error))?)
 }
 
-/// The same for a file that is open.
+/// Reads an open file, like [`read`].
 ///
 /// # Errors
 ///
@@ -41,23 +41,23 @@ pub fn read_open(file: File) -> Result<Zeroizing<Vec<u8>>, String> {
     if !data.is_file() {
         return Err("is not a file".to_owned());
     }
-    // Room for all of it and a probe of its end: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(data.len().min(LARGEST) as usize + 64));
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+    // Large enough for the whole file and for the read that finds its end: a buffer that grows leaves copies in freed memory.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(data.len().min(MAX_SIZE) as usize + 64));
+    file.take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
     match bytes.len() as u64 {
         0 => Err("is empty".to_owned()),
-        size if size > LARGEST => Err("is larger than 1 MiB".to_owned()),
+        size if size > MAX_SIZE => Err("is larger than 1 MiB".to_owned()),
         _ => Ok(bytes),
     }
 }
 
-/// Is the file closed to those who are neither its owner nor in its group?
+/// Checks that only the file's owner and group may read or write it.
 ///
 /// # Errors
 ///
-/// It is not, or cannot be looked at.
+/// Other users may, or the metadata are not readable.
 pub fn check_closed_to_others(path: &Path) -> Result<(), String> {
-    match data_of(path)?.mode() & 0o006 {
+    match metadata(path)?.mode() & 0o006 {
         0 => Ok(()),
         _ => Err(format!(
             "is open to everybody; expected a file for its owner alone: chmod 600 {}",
@@ -66,13 +66,13 @@ pub fn check_closed_to_others(path: &Path) -> Result<(), String> {
     }
 }
 
-/// Is the file closed to every group but the worker's, `gid` (0: it stays ours)?
+/// Checks that no group but the worker's may read or write the file. `gid`: the worker's group; 0: this process's.
 ///
 /// # Errors
 ///
-/// It is not, or cannot be looked at.
-pub fn closed_to_other_groups(path: &Path, gid: u32) -> Result<(), String> {
-    let data = data_of(path)?;
+/// Another group may, or the metadata are not readable.
+pub fn check_closed_to_other_groups(path: &Path, gid: u32) -> Result<(), String> {
+    let data = metadata(path)?;
     let gid = if gid == 0 { getgid().as_raw() } else { gid };
     if data.mode() & 0o060 == 0 || data.gid() == gid {
         return Ok(());
@@ -84,8 +84,8 @@ pub fn closed_to_other_groups(path: &Path, gid: u32) -> Result<(), String> {
     ))
 }
 
-/// May this user read what has this metadata, or pass through it if it is a directory?
-pub fn is_usable_for(data: &Metadata, uid: u32, gid: u32) -> bool {
+/// Returns true if this user may read the file, or search the directory, that has these metadata.
+pub fn is_accessible_for(data: &Metadata, uid: u32, gid: u32) -> bool {
     let bit = if data.is_dir() { 0o1 } else { 0o4 };
     let shift = match () {
         () if uid == 0 => return true,
@@ -96,26 +96,28 @@ pub fn is_usable_for(data: &Metadata, uid: u32, gid: u32) -> bool {
     data.mode() >> shift & bit == bit
 }
 
-/// May this user make files in the directory? An access check by root says nothing of the unprivileged worker, so the mode
-/// decides for every other user.
-pub fn may_write(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
-    let may = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
+/// Returns true if this user may create files in the directory. An access check by root says nothing about the unprivileged worker,
+/// so the mode decides for every user but root.
+pub fn is_writable_for(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
+    let is_set = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
     match (uid, gid) {
         (0, _) => faccessat(directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
-        (uid, _) if uid == data.st_uid => may(6),
-        (_, gid) if gid == data.st_gid => may(3),
-        _ => may(0),
+        (uid, _) if uid == data.st_uid => is_set(6),
+        (_, gid) if gid == data.st_gid => is_set(3),
+        _ => is_set(0),
     }
 }
 
+/// Reads the metadata of a file or directory, following symbolic links.
+///
 /// # Errors
 ///
-/// It is not there, or may not be looked at.
-pub fn data_of(path: &Path) -> Result<Metadata, String> {
+/// It does not exist, or the permissions of its path do not allow it.
+pub fn metadata(path: &Path) -> Result<Metadata, String> {
     path.metadata().map_err(|error| unreadable(&error))
 }
 
-/// The system's words in ours.
+/// Describes the error of a file that cannot be read: the end of a sentence that begins with its name.
 pub fn unreadable(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => "does not exist".to_owned(),
@@ -130,7 +132,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
 
-    /// A directory that is gone at the end.
+    /// A directory that is removed when this is dropped.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -155,19 +157,19 @@ mod tests {
     }
 
     #[test]
-    fn files_are_bounded_and_not_empty() {
+    fn empty_large_and_irregular_files_are_refused() {
         let scratch = Scratch::new("bounded");
         let read_of = |content: &[u8]| read(&scratch.file(content, 0o600)).map(|bytes| bytes.len());
         assert_eq!(read_of(b"secret"), Ok(6));
         assert_eq!(read_of(b""), Err("is empty".into()));
-        assert_eq!(read_of(&vec![b'x'; LARGEST as usize]), Ok(LARGEST as usize));
-        assert_eq!(read_of(&vec![b'x'; LARGEST as usize + 1]), Err("is larger than 1 MiB".into()));
+        assert_eq!(read_of(&vec![b'x'; MAX_SIZE as usize]), Ok(MAX_SIZE as usize));
+        assert_eq!(read_of(&vec![b'x'; MAX_SIZE as usize + 1]), Err("is larger than 1 MiB".into()));
         assert_eq!(read(&scratch.0).map(drop), Err("is not a file".into()));
         assert_eq!(read(&scratch.0.join("missing")).map(drop), Err("does not exist".into()));
     }
 
     #[test]
-    fn a_secret_is_its_owners_or_also_the_workers_group() {
+    fn secrets_are_closed_to_others_and_to_groups_but_the_workers() {
         let scratch = Scratch::new("modes");
         for (mode, others, group) in [
             (0o600, true, true),
@@ -179,24 +181,24 @@ mod tests {
             (0o644, false, false),
         ] {
             let path = scratch.file(b"x", mode);
-            let gid = data_of(&path).expect("its data").gid();
+            let gid = metadata(&path).expect("metadata").gid();
             assert_eq!(check_closed_to_others(&path).is_ok(), others, "{mode:o}");
-            assert_eq!(closed_to_other_groups(&path, gid + 1).is_ok(), group, "{mode:o}");
-            assert_eq!(closed_to_other_groups(&path, gid), Ok(()), "{mode:o}");
+            assert_eq!(check_closed_to_other_groups(&path, gid + 1).is_ok(), group, "{mode:o}");
+            assert_eq!(check_closed_to_other_groups(&path, gid), Ok(()), "{mode:o}");
         }
     }
 
     #[test]
-    fn what_the_worker_may_read_follows_from_the_mode() {
+    fn access_of_the_worker_follows_from_owner_group_and_mode() {
         let scratch = Scratch::new("worker");
         let path = scratch.file(b"x", 0o640);
-        let data = data_of(&path).expect("its data");
+        let data = metadata(&path).expect("metadata");
         let (uid, gid) = (data.uid(), data.gid());
-        assert!(is_usable_for(&data, 0, 0));
-        assert!(is_usable_for(&data, uid + 1, gid));
-        assert!(!is_usable_for(&data, uid + 1, gid + 1));
+        assert!(is_accessible_for(&data, 0, 0));
+        assert!(is_accessible_for(&data, uid + 1, gid));
+        assert!(!is_accessible_for(&data, uid + 1, gid + 1));
         assert!(
-            !is_usable_for(&data_of(&scratch.file(b"x", 0o040)).expect("its data"), uid.max(1), gid)
+            !is_accessible_for(&metadata(&scratch.file(b"x", 0o040)).expect("metadata"), uid.max(1), gid)
                 || uid == 0
         );
     }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Credentials: certificates, private keys, passwords and tokens, read from files and judged.
+//! Credentials: certificates, private keys, passwords and tokens, read from files and checked.
 //!
-//! Directives judge the files while the configuration is read; transports load them before the chroot. Errors are the end of a
+//! Directives check the files while the configuration is read; transports load them before the chroot. Errors are the end of a
 //! sentence that begins with the file's name. No error contains a secret.
 
 mod pem;
 mod secret_file;
 
 pub use pem::{identity, roots, system_roots, tls_error_text};
-pub use secret_file::{check, check_for, directory_of, secret_in};
+pub use secret_file::{check, check_for_worker, directory_of, secret_in};
 
 use std::path::Path;
 

@@ -10,11 +10,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, Error, InvalidMessage, RootCertStore};
 use std::path::Path;
 
-/// The authorities in a PEM file.
+/// Reads the certificates of authorities in a PEM file.
 ///
 /// # Errors
 ///
-/// What is wrong with it.
+/// The file is unreadable, is not PEM, or has an unusable certificate: the end of a sentence that begins with its name.
 pub fn roots(path: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(&files::read(path)?)? {
@@ -25,14 +25,14 @@ pub fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// The authorities that this machine trusts.
+/// Reads the certificates of the authorities that this machine trusts.
 ///
 /// # Errors
 ///
-/// The machine has none.
+/// The machine has none: a complete sentence.
 pub fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    // What is none of ours to judge is left out: others' certificates do not need it.
+    // Certificates that rustls cannot parse are left out: the relays' certificates do not depend on them.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     match roots.is_empty() {
         false => Ok(roots),
@@ -42,11 +42,12 @@ pub fn system_roots() -> Result<RootCertStore, String> {
     }
 }
 
-/// Our own certificate, those between it and its authority, and its key.
+/// Reads the client certificate, the intermediate certificates, and the private key, and checks that the key fits the certificate.
 ///
 /// # Errors
 ///
-/// What is wrong with the file.
+/// The file is unreadable, lacks one of them, or its key is encrypted or of another certificate: the end of a sentence that begins
+/// with the file's name.
 pub fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let pem = files::read(path)?;
     let chain = certificates(&pem)?;
@@ -66,16 +67,16 @@ pub fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKey
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match found {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
         Ok(_) if String::from_utf8_lossy(pem).contains("-----BEGIN ") => Err("has no certificate".to_owned()),
         _ => Err("is not PEM".to_owned()),
     }
 }
 
-/// Describes a TLS error. Equal errors have equal texts, so that the log tells a lasting one once: rustls' own text has the
-/// current time in it.
+/// Describes a TLS error. Equal errors have equal texts, so that a lasting error is logged once: rustls' own text contains the
+/// current time.
 pub fn tls_error_text(error: &Error) -> String {
     match error {
         Error::InvalidCertificate(why) => certificate_error_text(why),
@@ -100,7 +101,7 @@ fn certificate_error_text(why: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let others = match presented.is_empty() {
+            let other_names = match presented.is_empty() {
                 true => String::new(),
                 false => {
                     format!(
@@ -109,7 +110,7 @@ fn certificate_error_text(why: &CertificateError) -> String {
                     )
                 }
             };
-            format!("the relay's certificate is not valid for name '{}'{others}", expected.to_str())
+            format!("the relay's certificate is not valid for name '{}'{other_names}", expected.to_str())
         }
         CertificateError::Other(other) if format!("{other:?}").contains("CaUsedAsEndEntity") => {
             "the relay's certificate is one for authorities, not for servers".to_owned()
@@ -118,7 +119,7 @@ fn certificate_error_text(why: &CertificateError) -> String {
     }
 }
 
-/// The name in rustls' `DnsName("mx1.example.com")`.
+/// Returns the name in rustls' `DnsName("mx1.example.com")`.
 fn bare_name(presented: &str) -> &str {
     let name = presented.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")"));
     name.unwrap_or(presented)
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_trouble_has_the_same_words() {
+    fn equal_errors_have_equal_texts_at_any_time() {
         let expired = |now: u64| {
             let time = |seconds| UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
             tls_error_text(&Error::InvalidCertificate(CertificateError::ExpiredContext {

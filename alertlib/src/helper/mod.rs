@@ -12,7 +12,7 @@ mod program;
 mod resolver;
 
 use crate::sys::error_text;
-use crate::sys::process::wait_for_children;
+use crate::sys::process::restore_sigchld;
 use frame::{Credentials, Request, read_frame, write_frame};
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
@@ -75,7 +75,7 @@ fn prepare(socket: &UnixStream) -> Result<(), String> {
     // Only the socket's end ends it, and no signal interrupts it; the standard library unblocks them for commands. A
     // write to a command that does not read shows as an error, not as SIGPIPE.
     SigSet::all().thread_block().map_err(|error| format!("cannot block signals: {}", error.desc()))?;
-    wait_for_children();
+    restore_sigchld();
     daemon(false, true).map_err(|error| format!("cannot become a daemon: {}", error.desc()))?;
     // Only for those who look at process lists.
     let _ = prctl::set_name(NAME);

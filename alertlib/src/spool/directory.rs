@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Where the spool is: its directory, and the memory that belongs to it.
 
-use crate::files::may_write;
+use crate::files::is_writable_for;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
@@ -46,7 +46,7 @@ impl SpoolDirectory {
                 "directory '{shown}' can be written by everybody, and what is in it is mailed; expected: chmod o-w {shown}"
             ));
         }
-        if !may_write(&directory, &data, uid, gid) {
+        if !is_writable_for(&directory, &data, uid, gid) {
             return Err(format!(
                 "directory '{shown}' is not writable for user id {uid}, group id {gid}; expected: chown {uid}:{gid} {shown}"
             ));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a process can only be told in C's way.
+//! Signal dispositions of the process.
 
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-/// Gives SIGCHLD its usual meaning. A process that was started with SIGCHLD ignored cannot see how its children ended.
-pub fn wait_for_children() {
-    // SAFETY: no function is installed as a handler, so nothing runs that would have to be safe in one.
-    // It cannot fail: the signal exists, and may be given its default.
+/// Restores the default disposition of SIGCHLD. A process that was started with SIGCHLD ignored cannot read the exit status of its
+/// children.
+pub fn restore_sigchld() {
+    // SAFETY: the default disposition installs no handler, so no code runs that would have to be async-signal-safe.
+    // It cannot fail: the signal exists, and its disposition may be changed.
     let _ = unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) };
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory for secrets that are kept: no core dump has it, and it is emptied before it is given back.
+//! Memory for secrets: excluded from core dumps, and overwritten with zeros before it is unmapped.
 
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::io;
@@ -8,30 +8,30 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use zeroize::Zeroize;
 
-/// Bytes in pages of their own.
+/// Secret bytes in an anonymous mapping of their own.
 pub struct SecretBytes {
     start: NonNull<u8>,
     length: NonZeroUsize,
 }
 
-// SAFETY: it owns its memory, which nobody writes between its making and its end.
+// SAFETY: it owns its mapping, which no code writes between `new()` and `drop()`.
 unsafe impl Send for SecretBytes {}
 
 impl SecretBytes {
-    /// Copies `bytes`, of which there must be some.
+    /// Copies `bytes`, at least one.
     ///
     /// # Errors
     ///
-    /// The system gives no memory.
+    /// `bytes` is empty, or the system has no memory.
     pub fn new(bytes: &[u8]) -> io::Result<Self> {
         let length = NonZeroUsize::new(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping, at an address that the kernel chooses, overlaps nothing.
         let start = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_PRIVATE) }?;
-        // SAFETY: the mapping of the line above. Where the system cannot do it, the mails are still to be sent.
+        // SAFETY: the mapping was made above. A failure is ignored: mails are sent also where the kernel cannot exclude it.
         let _ = unsafe { madvise(start, length.get(), MmapAdvise::MADV_DONTDUMP) };
         let start = start.cast::<u8>();
-        // SAFETY: the mapping has that many bytes, zeroed by the kernel, and nobody else knows it.
+        // SAFETY: the mapping has that many bytes, zeroed by the kernel, and no other reference to it exists.
         unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), length.get()) }.copy_from_slice(bytes);
         Ok(SecretBytes { start, length })
     }
@@ -50,7 +50,7 @@ impl Drop for SecretBytes {
     fn drop(&mut self) {
         // SAFETY: as above, and no other reference outlives `self`.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length.get()) }.zeroize();
-        // SAFETY: mapped by us with this length. It cannot fail, and could not be mended.
+        // SAFETY: `new()` made the mapping with this length. A failure is ignored: it could not be handled.
         let _ = unsafe { munmap(self.start.cast(), self.length.get()) };
     }
 }
@@ -60,10 +60,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_is_there_and_marked_for_no_dump() {
-        let sealed = SecretBytes::new(b"hunter2").expect("memory");
-        assert_eq!(&*sealed, b"hunter2");
-        let address = sealed.start.as_ptr() as usize;
+    fn secrets_are_readable_and_excluded_from_core_dumps() {
+        let secret = SecretBytes::new(b"hunter2").expect("memory");
+        assert_eq!(&*secret, b"hunter2");
+        let address = secret.start.as_ptr() as usize;
         let maps = std::fs::read_to_string("/proc/self/smaps").expect("our own memory");
         let has_it = |line: &str| {
             let (start, end) = line.split(' ').next()?.split_once('-')?;

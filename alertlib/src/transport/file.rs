@@ -5,7 +5,7 @@
 //! headers have the same addresses.
 
 use super::{Delivery, DeliveryError, Outcome, Transport};
-use crate::files::may_write;
+use crate::files::is_writable_for;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -31,7 +31,7 @@ impl File {
         let directory = nix::fcntl::open(path, flags, Mode::empty())
             .map_err(|error| format!("cannot open directory '{}': {}", path.display(), error.desc()))?;
         let data = fstat(&directory).map_err(|error| format!("'{}': {}", path.display(), error.desc()))?;
-        let writable = may_write(&directory, &data, uid, gid);
+        let writable = is_writable_for(&directory, &data, uid, gid);
         if !writable {
             return Err(format!(
                 "directory '{}' is not writable for user id {uid}, group id {gid}",

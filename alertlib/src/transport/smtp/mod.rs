@@ -131,12 +131,12 @@ enum StepError {
 /// What is missing or wrong, for the administrator.
 pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, String> {
     if let Some(login) = &relay.login {
-        credentials::check_for(&login.secret, user)?;
+        credentials::check_for_worker(&login.secret, user)?;
     }
     let (Security::Tls(tls) | Security::StartTls(tls)) = &relay.security else { return Ok(None) };
     tls::Client::new(tls, &relay.host)?;
     if let Some(path) = &tls.identity {
-        files::closed_to_other_groups(path, user.gid).map_err(credentials::about("crt", path))?;
+        files::check_closed_to_other_groups(path, user.gid).map_err(credentials::about("crt", path))?;
     }
     let warning = "'insecure-no-verify': whoever is in between can take the relay's place, and read and change the mails";
     Ok((tls.trust == Trust::Unverified).then(|| warning.to_owned()))

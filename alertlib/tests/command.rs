@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! `sendmail` and `mailx` relays, and the helper that runs them, with programs of all kinds at the end. The helper's loop
-//! runs in a thread here; `helper_process.rs` has the real process.
+//! `sendmail` and `mailx` relays, and the helper that runs programs of all kinds for them. The helper's loop runs in a thread here;
+//! `helper_process.rs` tests the real process.
 
 mod common;
 
@@ -21,11 +21,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// Far longer than anything here takes: a test that needs it has failed.
+/// A deadline that no test reaches unless it fails.
 const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_secs(1);
 
-/// A directory for one test.
+/// A directory for one test; removed at its end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -45,8 +45,8 @@ impl Scratch {
         fs::read_to_string(self.path(name)).unwrap()
     }
 
-    /// A shell script. Another process writes it: if this one had it open for writing, and a test beside this one started
-    /// a program just then, the script could not be executed ("Text file busy").
+    /// Makes a shell script. Another process writes it: if this process had it open for writing while a concurrent test started
+    /// a program, the script could not be executed ("Text file busy").
     fn script(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         let mut install = std::process::Command::new("install")
@@ -61,7 +61,7 @@ impl Scratch {
         path
     }
 
-    /// A named pipe, kept open in both directions, so that no opening of it waits.
+    /// Makes a named pipe and keeps it open in both directions, so that opening it never blocks.
     fn fifo(&self, name: &str) -> File {
         let path = self.path(name);
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -75,7 +75,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The helper's loop in a thread.
+/// Runs the helper's loop in a thread.
 fn helper() -> (UnixStream, JoinHandle<io::Result<()>>) {
     let (mine, theirs) = UnixStream::pair().unwrap();
     (mine, thread::spawn(move || serve(&theirs)))
@@ -86,145 +86,145 @@ fn request(program: &str, arguments: &[&str], input: &[u8], deadline: Duration) 
     ExecRequest { program: program.into(), arguments, input: input.to_vec(), deadline }
 }
 
-fn ask(socket: &UnixStream, request: &ExecRequest) -> ExecResult {
+fn exchange(socket: &UnixStream, request: &ExecRequest) -> ExecResult {
     write_frame(socket, &request.encode().unwrap(), None).unwrap();
     ExecResult::decode(&read_frame(socket, None).unwrap().unwrap()).unwrap()
 }
 
 fn run(request: &ExecRequest) -> ExecResult {
     let (socket, helper) = helper();
-    let answer = ask(&socket, request);
+    let result = exchange(&socket, request);
     drop(socket);
     helper.join().unwrap().unwrap();
-    answer
+    result
 }
 
 fn shell(script: &str, input: &[u8], deadline: Duration) -> ExecResult {
     run(&request("/bin/sh", &["-c", script], input, deadline))
 }
 
-fn text(answer: &ExecResult) -> &str {
-    std::str::from_utf8(&answer.output).unwrap()
+fn text(result: &ExecResult) -> &str {
+    std::str::from_utf8(&result.output).unwrap()
 }
 
 #[test]
-fn a_command_ends_with_its_status_and_its_words() {
-    for (script, outcome, words) in [
+fn the_result_has_the_exit_status_and_the_output() {
+    for (script, status, output) in [
         ("exit 0", ExecStatus::Exit(0), ""),
         ("echo out; echo err >&2; exit 75", ExecStatus::Exit(75), "out\nerr\n"),
         ("exit 255", ExecStatus::Exit(255), ""),
         ("echo last; kill -9 $$", ExecStatus::Signal(9), "last\n"),
         ("kill -TERM $$", ExecStatus::Signal(15), ""),
         ("cat", ExecStatus::Exit(0), "the input"),
-        // No output any more, but not the end.
+        // The command closes its output before it ends.
         ("exec >&- 2>&-; cat; exit 3", ExecStatus::Exit(3), ""),
     ] {
-        let answer = shell(script, b"the input", LONG);
-        assert_eq!((&answer.outcome, text(&answer)), (&outcome, words), "{script}");
+        let result = shell(script, b"the input", LONG);
+        assert_eq!((&result.status, text(&result)), (&status, output), "{script}");
     }
 }
 
 #[test]
-fn one_helper_runs_one_command_after_the_other() {
+fn one_helper_runs_several_commands_in_sequence() {
     let (socket, helper) = helper();
     for number in 0..20 {
-        let answer = ask(&socket, &request("/bin/sh", &["-c", &format!("exit {number}")], b"", LONG));
-        assert_eq!(answer.outcome, ExecStatus::Exit(number));
+        let result = exchange(&socket, &request("/bin/sh", &["-c", &format!("exit {number}")], b"", LONG));
+        assert_eq!(result.status, ExecStatus::Exit(number));
     }
     drop(socket);
     helper.join().unwrap().unwrap();
 }
 
 #[test]
-fn arguments_arrive_as_they_are() {
-    let answer =
+fn arguments_are_passed_unchanged() {
+    let result =
         run(&request("/usr/bin/printf", &["[%s]", "a b", "", "$(id)", "'\"", "é\n", "-x"], b"", LONG));
-    assert_eq!(text(&answer), "[a b][][$(id)]['\"][é\n][-x]");
+    assert_eq!(text(&result), "[a b][][$(id)]['\"][é\n][-x]");
 }
 
 #[test]
-fn the_environment_is_ours_alone() {
-    let answer = run(&request("/usr/bin/env", &[], b"", LONG));
-    let mut lines: Vec<&str> = text(&answer).lines().filter(|line| !line.starts_with("TZ=")).collect();
+fn the_environment_has_the_fixed_variables_only() {
+    let result = run(&request("/usr/bin/env", &[], b"", LONG));
+    let mut lines: Vec<&str> = text(&result).lines().filter(|line| !line.starts_with("TZ=")).collect();
     lines.sort();
     assert_eq!(lines, ["HOME=/", "LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
 }
 
 #[test]
-fn a_command_leads_its_own_group_and_is_reaped() {
-    let answer = shell("echo $$; cut -d' ' -f5 /proc/$$/stat", b"", LONG);
-    let lines: Vec<&str> = text(&answer).lines().collect();
+fn a_command_has_its_own_process_group_and_is_reaped() {
+    let result = shell("echo $$; cut -d' ' -f5 /proc/$$/stat", b"", LONG);
+    let lines: Vec<&str> = text(&result).lines().collect();
     let [pid, group] = lines[..] else { panic!("{lines:?}") };
     assert_eq!(group, pid);
     assert!(!Path::new("/proc").join(pid).exists());
 }
 
 #[test]
-fn the_deadline_ends_the_command_and_its_children() {
+fn the_deadline_kills_the_command_and_its_children() {
     let scratch = Scratch::new();
     let both = scratch.fifo("alive");
     let mut alive = File::open(scratch.path("alive")).unwrap();
-    // Each of them holds the pipe open; none of them ends by a friendlier signal.
+    // Each process holds the pipe open, and ignores SIGTERM, SIGHUP and SIGINT.
     let script = format!(
         "trap '' TERM HUP INT; exec 3>'{}'; sleep 60 & sh -c 'sleep 60' & echo started; sleep 60",
         scratch.path("alive").display()
     );
     let start = Instant::now();
-    let answer = shell(&script, b"", SHORT);
-    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Deadline, "started\n"));
+    let result = shell(&script, b"", SHORT);
+    assert_eq!((&result.status, text(&result)), (&ExecStatus::Deadline, "started\n"));
     drop(both);
-    // The end comes when the last of them is dead.
+    // The pipe is closed when the last of them has ended.
     assert_eq!(alive.read(&mut [0]).unwrap(), 0);
     assert!(start.elapsed() >= SHORT && start.elapsed() < LONG / 2);
 }
 
 #[test]
-fn a_flood_of_output_stops_nothing() {
-    let answer = shell("head -c 20000000 /dev/zero | tr '\\0' x; exit 3", b"", LONG);
-    assert_eq!((answer.outcome, answer.output), (ExecStatus::Exit(3), vec![b'x'; 1024]));
-    let answer = run(&request("/usr/bin/yes", &[], b"", SHORT));
-    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Deadline, "y\n".repeat(512).as_str()));
+fn much_output_is_read_and_cut() {
+    let result = shell("head -c 20000000 /dev/zero | tr '\\0' x; exit 3", b"", LONG);
+    assert_eq!((result.status, result.output), (ExecStatus::Exit(3), vec![b'x'; 1024]));
+    let result = run(&request("/usr/bin/yes", &[], b"", SHORT));
+    assert_eq!((&result.status, text(&result)), (&ExecStatus::Deadline, "y\n".repeat(512).as_str()));
 }
 
 #[test]
-fn input_that_is_not_read_is_no_failure() {
+fn unread_input_is_no_failure() {
     let input = vec![b'x'; 1 << 20];
-    for (script, outcome) in [
+    for (script, status) in [
         ("exit 0", ExecStatus::Exit(0)),
         ("exec <&-; exit 7", ExecStatus::Exit(7)),
         ("head -c 10 >/dev/null", ExecStatus::Exit(0)),
     ] {
-        assert_eq!(shell(script, &input, LONG).outcome, outcome, "{script}");
+        assert_eq!(shell(script, &input, LONG).status, status, "{script}");
     }
-    assert_eq!(run(&request("/bin/sleep", &["60"], &input, SHORT)).outcome, ExecStatus::Deadline);
+    assert_eq!(run(&request("/bin/sleep", &["60"], &input, SHORT)).status, ExecStatus::Deadline);
 }
 
 #[test]
-fn much_input_arrives_whole_while_output_flows() {
+fn large_input_is_written_whole_while_output_is_read() {
     let input = vec![b'x'; 8 << 20];
     assert_eq!(text(&shell("wc -c", &input, LONG)), "8388608\n");
-    // `cat` blocks on its output unless we read it while we write.
+    // `cat` blocks on its output unless the helper reads while it writes.
     assert_eq!(
         shell("cat", &input, LONG),
-        ExecResult { outcome: ExecStatus::Exit(0), output: vec![b'x'; 1024] }
+        ExecResult { status: ExecStatus::Exit(0), output: vec![b'x'; 1024] }
     );
 }
 
 #[test]
-fn a_grandchild_that_holds_the_pipe_is_not_waited_for() {
+fn a_child_of_the_command_that_holds_the_pipe_is_not_waited_for() {
     let scratch = Scratch::new();
-    // It lives until this end is closed, however the test ends.
-    let leash = scratch.fifo("leash");
-    let script = format!("cat '{}' & echo done", scratch.path("leash").display());
+    // The child runs until this end is closed, also when the test fails.
+    let pipe = scratch.fifo("pipe");
+    let script = format!("cat '{}' & echo done", scratch.path("pipe").display());
     let start = Instant::now();
-    let answer = shell(&script, b"", LONG);
-    assert_eq!((&answer.outcome, text(&answer)), (&ExecStatus::Exit(0), "done\n"));
+    let result = shell(&script, b"", LONG);
+    assert_eq!((&result.status, text(&result)), (&ExecStatus::Exit(0), "done\n"));
     assert!(start.elapsed() < LONG / 2);
-    drop(leash);
+    drop(pipe);
 }
 
 #[test]
-fn what_cannot_start_says_why() {
+fn a_program_that_cannot_start_gives_the_systems_error() {
     let scratch = Scratch::new();
     fs::write(scratch.path("data"), "not a program").unwrap();
     let data = scratch.path("data");
@@ -234,13 +234,13 @@ fn what_cannot_start_says_why() {
         (data.to_str().unwrap(), vec![], "Permission denied"),
         ("/bin/true", vec!["a\0b"], "nul byte found in provided data"),
     ] {
-        let answer = run(&request(program, &arguments, b"input", LONG));
-        assert_eq!(answer.outcome, ExecStatus::NotStarted(why.into()), "{program}");
+        let result = run(&request(program, &arguments, b"input", LONG));
+        assert_eq!(result.status, ExecStatus::NotStarted(why.into()), "{program}");
     }
 }
 
 #[test]
-fn a_malformed_frame_ends_the_helper() {
+fn a_malformed_frame_ends_the_helper_without_a_reply() {
     for bytes in [&b"\x04\0\0\0oops"[..], b"\0\0\0\0", b"\xff\xff\xff\xff", b"\x10\0\0"] {
         let (mut socket, helper) = helper();
         socket.write_all(bytes).unwrap();
@@ -251,7 +251,7 @@ fn a_malformed_frame_ends_the_helper() {
 }
 
 #[test]
-fn the_worker_s_end_lets_a_running_command_finish_and_starts_no_other() {
+fn a_closed_socket_lets_a_running_command_finish_and_starts_no_other() {
     let scratch = Scratch::new();
     let whole =
         request("/bin/sh", &["-c", "cat > \"$0\"", scratch.path("whole").to_str().unwrap()], b"mail", LONG);
@@ -297,7 +297,7 @@ fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Outcome>, DeliveryError>
     relay.deliver(&Delivery { notification: &common::notification(), recipients: &to, mail: &mail })
 }
 
-/// Says of each call: its arguments, then its input.
+/// Records the arguments and the input of each call.
 const RECORD: &str = "{ for word; do echo \"[$word]\"; done; cat; } >> seen";
 
 #[test]
@@ -312,7 +312,7 @@ fn sendmail_gets_the_envelope_and_the_whole_mail() {
 }
 
 #[test]
-fn mailx_gets_subject_sender_and_a_harmless_text() {
+fn mailx_gets_subject_sender_and_text_without_escapes() {
     let scratch = Scratch::new();
     let program = scratch.script("mailx", RECORD);
     let outcomes =
@@ -324,7 +324,7 @@ fn mailx_gets_subject_sender_and_a_harmless_text() {
 }
 
 #[test]
-fn mailx_gets_no_address_that_it_would_take_for_something_else() {
+fn mailx_gets_no_address_that_it_would_interpret() {
     let scratch = Scratch::new();
     let program = scratch.script("mailx", RECORD);
     let mut mailx = relay(MailProgram::Mailx, &program, LONG);
@@ -342,30 +342,30 @@ fn mailx_gets_no_address_that_it_would_take_for_something_else() {
     ];
     assert_eq!(outcomes.unwrap(), expected);
     assert!(scratch.read("seen").contains("[lb1@example.com]\n[a+b@example.com]\nServer"));
-    // With nobody left it is not run at all.
+    // Without a remaining recipient mailx is not run.
     fs::remove_file(scratch.path("seen")).unwrap();
     assert_eq!(send(&mut mailx, &["-f@example.com"]).unwrap(), [refused("-f@example.com")]);
     assert!(!scratch.path("seen").exists());
 }
 
 #[test]
-fn the_exit_status_is_the_verdict() {
+fn the_exit_status_decides_the_outcome() {
     let scratch = Scratch::new();
     let program =
         scratch.script("sendmail", "cat >/dev/null; echo 'sendmail: why' >&2; echo more >&2; . ./ending");
     let mut sendmail = relay(MailProgram::Sendmail, &program, LONG);
     let name = program.to_str().unwrap();
-    let trouble = |words: &str| DeliveryError::new(name, format!("{words}: sendmail: why; more"));
+    let error = |status: &str| DeliveryError::new(name, format!("{status}: sendmail: why; more"));
     for (ending, expected) in [
         ("exit 0", Ok(Outcome::Delivered)),
-        ("exit 64", Err(trouble("exit status 64"))),
-        ("exit 65", Ok(Outcome::Permanent(trouble("exit status 65")))),
-        ("exit 67", Ok(Outcome::Permanent(trouble("exit status 67")))),
-        ("exit 68", Ok(Outcome::Transient(trouble("exit status 68")))),
-        ("exit 69", Ok(Outcome::Transient(trouble("exit status 69")))),
-        ("exit 75", Ok(Outcome::Transient(trouble("exit status 75")))),
-        ("exit 1", Ok(Outcome::Transient(trouble("exit status 1")))),
-        ("kill -9 $$", Ok(Outcome::Transient(trouble("killed by signal 9")))),
+        ("exit 64", Err(error("exit status 64"))),
+        ("exit 65", Ok(Outcome::Permanent(error("exit status 65")))),
+        ("exit 67", Ok(Outcome::Permanent(error("exit status 67")))),
+        ("exit 68", Ok(Outcome::Transient(error("exit status 68")))),
+        ("exit 69", Ok(Outcome::Transient(error("exit status 69")))),
+        ("exit 75", Ok(Outcome::Transient(error("exit status 75")))),
+        ("exit 1", Ok(Outcome::Transient(error("exit status 1")))),
+        ("kill -9 $$", Ok(Outcome::Transient(error("killed by signal 9")))),
     ] {
         fs::write(scratch.path("ending"), ending).unwrap();
         assert_eq!(
@@ -377,42 +377,42 @@ fn the_exit_status_is_the_verdict() {
 }
 
 #[test]
-fn a_refused_recipient_takes_the_alert_from_nobody_else() {
+fn a_refused_recipient_does_not_affect_the_others() {
     let scratch = Scratch::new();
     let script = "echo \"$*\" >> seen; case \"$*\" in *nobody*) echo unknown; exit 67;; *busy*) exit 75;; esac; exit 0";
     let program = scratch.script("sendmail", script);
     let mut sendmail = relay(MailProgram::Sendmail, &program, LONG);
     let name = program.to_str().unwrap();
-    let never = Outcome::Permanent(DeliveryError::new(name, "exit status 67: unknown"));
-    let later = Outcome::Transient(DeliveryError::new(name, "exit status 75"));
+    let permanent = Outcome::Permanent(DeliveryError::new(name, "exit status 67: unknown"));
+    let transient = Outcome::Transient(DeliveryError::new(name, "exit status 75"));
     let outcomes = send(&mut sendmail, &["ops@example.com", "nobody@example.com", "busy"]).unwrap();
-    assert_eq!(outcomes, [Outcome::Delivered, never, later.clone()]);
+    assert_eq!(outcomes, [Outcome::Delivered, permanent, transient.clone()]);
     assert_eq!(scratch.read("seen").lines().count(), 4);
-    // "Not now" is about the machine: no need to ask again for each.
-    assert_eq!(send(&mut sendmail, &["ops@example.com", "busy"]).unwrap(), [later.clone(), later]);
+    // Status 75 concerns the machine: the recipients are not retried one by one.
+    assert_eq!(send(&mut sendmail, &["ops@example.com", "busy"]).unwrap(), [transient.clone(), transient]);
     assert_eq!(scratch.read("seen").lines().count(), 5);
 }
 
 #[test]
-fn a_program_that_hangs_is_killed_and_tried_later() {
+fn a_program_that_exceeds_the_deadline_is_killed_and_the_mail_retried() {
     let scratch = Scratch::new();
     let program = scratch.script("sendmail", "echo waiting; exec sleep 60");
     let outcomes =
         send(&mut relay(MailProgram::Sendmail, &program, SHORT), &["ops@example.com", "root"]).unwrap();
-    let later = Outcome::Transient(DeliveryError::new(program.to_str().unwrap(), "killed after 1s: waiting"));
-    assert_eq!(outcomes, [later.clone(), later]);
+    let transient =
+        Outcome::Transient(DeliveryError::new(program.to_str().unwrap(), "killed after 1s: waiting"));
+    assert_eq!(outcomes, [transient.clone(), transient]);
 }
 
 #[test]
 fn a_missing_program_makes_the_relay_unusable() {
-    let trouble =
-        send(&mut relay(MailProgram::Sendmail, Path::new("/nonexistent/sendmail"), LONG), &["root"])
-            .unwrap_err();
-    assert_eq!(trouble.to_string(), "start /nonexistent/sendmail: No such file or directory");
+    let error = send(&mut relay(MailProgram::Sendmail, Path::new("/nonexistent/sendmail"), LONG), &["root"])
+        .unwrap_err();
+    assert_eq!(error.to_string(), "start /nonexistent/sendmail: No such file or directory");
 }
 
 #[test]
-fn a_helper_that_is_gone_is_told_each_time_in_the_same_words() {
+fn a_helper_that_has_ended_gives_the_same_error_each_time() {
     let gone = "/bin/true: the helper process is gone; reload HAProxy to start a new one";
     let (socket, theirs) = UnixStream::pair().unwrap();
     drop(theirs);
@@ -420,7 +420,7 @@ fn a_helper_that_is_gone_is_told_each_time_in_the_same_words() {
     for _ in 0..3 {
         assert_eq!(send(&mut relay, &["root"]).unwrap_err().to_string(), gone);
     }
-    // It ends while a command runs.
+    // The helper ends while a command runs.
     let (socket, theirs) = UnixStream::pair().unwrap();
     let dying = thread::spawn(move || read_frame(&theirs, None));
     let mut relay = Command::new(MailProgram::Sendmail, Path::new("/bin/true"), LONG, shared(socket));
@@ -429,7 +429,7 @@ fn a_helper_that_is_gone_is_told_each_time_in_the_same_words() {
 }
 
 #[test]
-fn a_helper_that_is_stuck_or_talks_nonsense_is_given_up() {
+fn a_helper_that_is_silent_or_sends_nonsense_is_not_used_again() {
     let stuck =
         "/bin/true: the helper process does not answer as it should; reload HAProxy to start a new one";
     let gone = "/bin/true: the helper process is gone; reload HAProxy to start a new one";

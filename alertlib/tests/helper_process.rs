@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The helper as a process of its own. It is the program that starts it, once more, so this test is its own `main()`,
-//! which does what the add-on does in HAProxy.
+//! The helper as a process of its own. The helper process executes the program that starts it, so this test has its own `main()`,
+//! which calls `helper::run()` like the add-on does in HAProxy.
 
 mod common;
 
@@ -20,20 +20,20 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// A user without rights: the kernel's own number for one.
-const NOBODY: u32 = 65534;
+/// The kernel's overflow user id, which owns nothing.
+const UNPRIVILEGED: u32 = 65534;
 
 fn main() {
     if std::env::var_os("HAPROXY_EMAIL_ALERT_HELPER").is_some() {
         std::process::exit(helper::run());
     }
     let tests: [(&str, fn()); 4] = [
-        ("it_is_an_unprivileged_orphan_with_nothing_of_ours", an_unprivileged_orphan),
-        ("signals_do_not_end_it_but_the_socket_does", ends_with_the_socket),
-        ("it_keeps_no_listening_socket", keeps_no_listening_socket),
-        ("without_a_socket_it_does_nothing", without_a_socket),
+        ("the_helper_is_an_unprivileged_daemon_without_inherited_state", is_an_unprivileged_daemon),
+        ("the_helper_ignores_signals_and_ends_with_the_socket", ends_with_the_socket),
+        ("the_helper_keeps_no_listening_socket", keeps_no_listening_socket),
+        ("without_a_socket_the_helper_exits", without_a_socket),
     ];
-    // One after the other: they look at this process's children.
+    // In sequence: the tests wait for this process's children.
     for (name, test) in tests {
         test();
         println!("test {name} ... ok");
@@ -41,7 +41,7 @@ fn main() {
     println!("\ntest result: ok. {} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out", tests.len());
 }
 
-/// A directory that everybody may write into; removed at the end.
+/// A directory into which every user may write; removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -52,7 +52,7 @@ impl Scratch {
         Scratch(path)
     }
 
-    /// Lets the helper run a script, and gives what it wrote to the file `out`.
+    /// Makes the helper run a script, and returns its output.
     fn run(&self, helper: &SharedHelper, script: &str) -> String {
         let program = self.0.join("script");
         std::fs::write(&program, format!("#!/bin/sh\ncd '{}' && {{ {script}; }} >out\n", self.0.display()))
@@ -81,30 +81,34 @@ impl Drop for Scratch {
     }
 }
 
-/// Starts it as somebody else if we may.
+/// Starts the helper, as another user if this process is root.
 fn start() -> SharedHelper {
-    let id = if getuid().is_root() { NOBODY } else { 0 };
+    let id = if getuid().is_root() { UNPRIVILEGED } else { 0 };
     Helper::start(id, id).unwrap()
 }
 
 fn wait_for_end(pid: Pid) {
     let until = Instant::now() + Duration::from_secs(30);
-    while lives(pid) {
+    while is_running(pid) {
         assert!(Instant::now() < until, "the helper lives on");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// Whether and when init reaps it is not the helper's affair: in a container nobody may.
-fn lives(pid: Pid) -> bool {
+/// Returns true until the process has ended; a zombie has ended. Init reaps the helper: in a container, possibly never.
+fn is_running(pid: Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X']))
 }
 
-fn an_unprivileged_orphan() {
+fn is_an_unprivileged_daemon() {
     let scratch = Scratch::new();
     let helper = start();
-    assert_eq!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Err(Errno::ECHILD), "it is no child of ours");
+    assert_eq!(
+        waitpid(None, Some(WaitPidFlag::WNOHANG)),
+        Err(Errno::ECHILD),
+        "the helper is no child of this process"
+    );
 
     let status = scratch.run(&helper, "cat /proc/$PPID/status");
     let line = |name: &str| {
@@ -133,7 +137,7 @@ fn an_unprivileged_orphan() {
         let start = "cannot start the helper process that runs sendmail and mailx: cannot become user id";
         assert_eq!(refused, format!("{start} {other}, group id {other}: Operation not permitted"));
     }
-    // And what it runs: no signal blocked, no SIGPIPE ignored, no descriptor but the three (and the one that `ls` opens).
+    // Its commands have no signal blocked, SIGPIPE not ignored, and three descriptors (`ls` opens a fourth).
     let status = scratch.run(&helper, "cat /proc/self/status");
     assert!(status.contains("SigBlk:\t0000000000000000\n"), "{status}");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:\t")).unwrap();
@@ -159,7 +163,7 @@ fn ends_with_the_socket() {
         kill(pid, signal).unwrap();
     }
     assert_eq!(scratch.pid(&helper), pid);
-    // A program that is started meanwhile does not keep the socket, nor does another helper.
+    // Neither a program that is started meanwhile nor another helper inherits the socket.
     let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
     let second = start();
     drop(helper);
@@ -173,11 +177,11 @@ fn keeps_no_listening_socket() {
     let scratch = Scratch::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    // As some of HAProxy's are.
+    // Some of HAProxy's sockets are not close-on-exec.
     fcntl(&listener, FcntlArg::F_SETFD(FdFlag::empty())).unwrap();
     let helper = start();
     drop(listener);
-    TcpListener::bind(address).expect("nobody else has the socket");
+    TcpListener::bind(address).expect("no other process has the socket");
     wait_for_end_of(&scratch, helper);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A service that is fed by a source outside of HAProxy's process: finished events, without HAProxy's numbers.
+//! A service with an event source outside of HAProxy's process, which reports finished events without HAProxy's numbers.
 
 use haproxy_email_alert::directive;
 use haproxy_email_alert::event::{Accuracy, Event, Health, Kind, Level, Provenance};
@@ -9,7 +9,7 @@ use haproxy_email_alert::sys::User;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A server went down between two polls of the stats socket, which shows neither the reason nor the counts.
+/// An event between two polls of the stats socket, which shows neither the reason nor the counts of usable servers.
 fn event(kind: Kind, health: Health) -> Event {
     let when = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_442_401);
     Event {
@@ -44,7 +44,7 @@ fn mails_in(directory: &Path) -> Vec<String> {
 }
 
 #[test]
-fn finished_events_become_mails_that_claim_no_more_than_the_source_knows() {
+fn finished_events_become_mails_without_data_that_the_source_lacks() {
     let directory = std::env::temp_dir().join(format!("email-alert-outside.{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let mut settings = Settings::new();
@@ -63,7 +63,7 @@ fn finished_events_become_mails_that_claim_no_more_than_the_source_knows() {
     }
     assert_eq!(service.stop(Duration::from_secs(10)), 0);
     let mails = mails_in(&directory);
-    std::fs::remove_dir_all(&directory).expect("our own directory");
+    std::fs::remove_dir_all(&directory).expect("the directory is removed");
     assert_eq!(mails.len(), 2, "{mails:#?}");
     assert!(mails[0].contains("Subject: [DOWN] web/s1 on lb1.example.com\r\n"), "{}", mails[0]);
     assert!(mails[0].contains("\r\nServer web/s1 is DOWN.\r\n"), "{}", mails[0]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The library's end of the helper process.
+//! Client of the helper process, in HAProxy's process.
 
 use super::ENVIRONMENT;
 use super::frame::{
@@ -14,33 +14,34 @@ use std::process::{self, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// How long the helper may take to start: it loads HAProxy's program once more.
-const START: Duration = Duration::from_secs(10);
-/// What the helper has beyond an order's deadline to answer: it may have to kill a command.
-const ANSWER: Duration = Duration::from_secs(5);
+/// Longest start of the helper process: it loads HAProxy's program once more.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time to reply beyond a request's deadline: the helper process may have to kill a command.
+const REPLY_GRACE: Duration = Duration::from_secs(5);
 
-/// Words for a helper that can run nothing any more.
+/// Error when the helper process has ended.
 const GONE: &str = "the helper process is gone; reload HAProxy to start a new one";
+/// Error when the helper process replies too late, or not with a result.
 const STUCK: &str = "the helper process does not answer as it should; reload HAProxy to start a new one";
 
-/// The helper process, for all relays that need it.
+/// The client, shared by all relays that need the helper process. The dispatcher uses it.
 pub type SharedHelper = Arc<Mutex<Helper>>;
 
-/// The library's end of the helper process, which lives for as long as this does: see [`crate::helper`].
+/// A client of the helper process, which ends when this is dropped: see [`crate::helper`].
 #[derive(Debug)]
 pub struct Helper {
-    /// Close-on-exec, so that no program that HAProxy starts, and no master that starts itself again, keeps the helper
-    /// alive. `None`: the helper is gone, or is out of step.
+    /// Close-on-exec, so that no program that HAProxy starts, and no master that executes itself again, keeps the helper
+    /// process alive. `None`: the helper process has ended, or its next reply may belong to an earlier request.
     socket: Option<UnixStream>,
 }
 
 impl Helper {
-    /// Starts the helper process, as user `uid` and group `gid` (0: as we are). It is not a child of this process when
-    /// this returns. To be called before the chroot and before the limits.
+    /// Starts the helper process, as user `uid` and group `gid` (0: this process's). It is not a child of this process when
+    /// this function returns. Must be called before HAProxy changes its root directory and sets its limits.
     ///
     /// # Errors
     ///
-    /// It could not be started, or not as that user: for the administrator.
+    /// The helper process could not be started, or could not change to that user: a text for the administrator.
     pub fn start(uid: u32, gid: u32) -> Result<SharedHelper, String> {
         let failed = |why: &str| {
             format!(
@@ -49,76 +50,76 @@ impl Helper {
         };
         let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&error_text(&error)))?;
         let mut child = spawn(theirs).map_err(|error| failed(&error_text(&error)))?;
-        let greeted = greet(&mine, Credentials { uid, gid });
-        if greeted.is_err() {
-            // It may be the orphan already, which sees the end of its socket: then there is nobody to kill.
+        let ready = wait_until_ready(&mine, Credentials { uid, gid });
+        if ready.is_err() {
+            // If it is a daemon already, this has no effect: it ends when its socket is closed.
             let _ = child.kill();
         }
-        // The child has ended, or is about to: it is the orphan that greets. The status says nothing that the greeting
-        // does not; there is none if HAProxy was started with SIGCHLD ignored.
+        // The child has ended or will end at once: its own child, the daemon, reports that it is ready. The exit status adds
+        // nothing to that report; there is no status if HAProxy was started with SIGCHLD ignored.
         let _ = child.wait();
-        match greeted {
+        match ready {
             Ok(()) => Ok(Arc::new(Mutex::new(Helper::new(mine)))),
             Err(why) => Err(failed(&why)),
         }
     }
 
-    /// A helper that is at the other end of `socket` and has been greeted.
+    /// Returns a client of the helper process at the other end of `socket`, which has reported that it is ready.
     pub fn new(socket: UnixStream) -> Self {
         Helper { socket: Some(socket) }
     }
 
-    /// Runs a command. Comes back within its deadline and some seconds.
+    /// Runs a command. Blocks until its deadline and 5 seconds at most.
     ///
     /// # Errors
     ///
-    /// The request is too large, the helper is gone, or does not answer: what to tell.
+    /// The request is too large, or the helper process has ended or does not reply: a text for the administrator.
     pub fn run(&mut self, request: &ExecRequest) -> Result<ExecResult, String> {
-        self.ask(&request.encode()?, request.deadline, ExecResult::decode)
+        self.request(&request.encode()?, request.deadline, ExecResult::decode)
     }
 
-    /// Looks a name up, in that time.
+    /// Resolves a name. Blocks for `timeout` and 5 seconds at most.
     ///
     /// # Errors
     ///
-    /// The resolver's words, or the helper is gone or does not answer: what to tell.
-    pub fn resolve(&mut self, host: &str, time: Duration) -> Result<Vec<IpAddr>, String> {
-        let lookup = ResolveRequest { host: host.to_owned(), deadline: time };
-        self.ask(&lookup.encode(), time, ResolveResult::decode)?.0
+    /// The resolver's error, or the helper process has ended or does not reply: a text for the administrator.
+    pub fn resolve(&mut self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
+        let request = ResolveRequest { host: host.to_owned(), deadline: timeout };
+        self.request(&request.encode(), timeout, ResolveResult::decode)?.0
     }
 
-    /// Sends an order of which the answer is due at its deadline.
-    fn ask<A>(
+    /// Sends a request and waits for its result, which is due `deadline` after now.
+    fn request<A>(
         &mut self,
-        order: &[u8],
+        frame: &[u8],
         deadline: Duration,
         decode: impl FnOnce(&[u8]) -> Option<A>,
     ) -> Result<A, String> {
         let socket = self.socket.as_ref().ok_or(GONE)?;
-        let until = Instant::now() + deadline + ANSWER;
-        let answer = write_frame(socket, order, Some(until)).and_then(|()| read_frame(socket, Some(until)));
-        let trouble = match answer {
+        let until = Instant::now() + deadline + REPLY_GRACE;
+        let reply = write_frame(socket, frame, Some(until)).and_then(|()| read_frame(socket, Some(until)));
+        let error = match reply {
             Ok(Some(frame)) => match decode(&frame) {
-                Some(answer) => return Ok(answer),
+                Some(result) => return Ok(result),
                 None => STUCK,
             },
             Ok(None) => GONE,
             Err(_) if Instant::now() >= until => STUCK,
             Err(_) => GONE,
         };
-        // A late answer would be taken for the next order's.
+        // A late reply would be read as the reply to the next request.
         self.socket = None;
-        Err(trouble.to_owned())
+        Err(error.to_owned())
     }
 }
 
-/// This very program, with an environment that tells the add-on what it is to be.
+/// Executes this program again, with the environment variable by which the add-on recognizes the helper process.
 fn spawn(socket: UnixStream) -> std::io::Result<process::Child> {
     process::Command::new("/proc/self/exe")
         .arg0("haproxy-email-alert-helper")
         .env_clear()
         .envs(ENVIRONMENT)
-        // Where the library was found, if it took that; and the times of mails that `mailx` makes.
+        // LD_LIBRARY_PATH: the library may have been found through it. TZ: the dates of mails that `mailx` makes.
         .envs(["LD_LIBRARY_PATH", "TZ"].into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))))
         .env("HAPROXY_EMAIL_ALERT_HELPER", "1")
         .stdin(OwnedFd::from(socket))
@@ -127,13 +128,13 @@ fn spawn(socket: UnixStream) -> std::io::Result<process::Child> {
         .spawn()
 }
 
-/// Tells the helper whom to become, and waits for it to be ready.
-fn greet(socket: &UnixStream, identity: Credentials) -> Result<(), String> {
-    let until = Some(Instant::now() + START);
-    let hello = write_frame(socket, &identity.encode(), until).and_then(|()| read_frame(socket, until));
-    match hello {
-        Ok(Some(words)) if words.is_empty() => Ok(()),
-        Ok(Some(words)) => Err(String::from_utf8_lossy(&words).into_owned()),
+/// Sends the credentials to the helper process, and waits until it is ready.
+fn wait_until_ready(socket: &UnixStream, credentials: Credentials) -> Result<(), String> {
+    let until = Some(Instant::now() + START_TIMEOUT);
+    let reply = write_frame(socket, &credentials.encode(), until).and_then(|()| read_frame(socket, until));
+    match reply {
+        Ok(Some(text)) if text.is_empty() => Ok(()),
+        Ok(Some(text)) => Err(String::from_utf8_lossy(&text).into_owned()),
         Ok(None) => Err("it ended before it was ready".to_owned()),
         Err(error) => Err(error_text(&error)),
     }
@@ -144,23 +145,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_greeting_says_whether_the_helper_is_ready() {
-        let greeting = |words: Option<&[u8]>| {
+    fn the_first_reply_is_empty_or_the_reason_why_the_helper_is_not_ready() {
+        let first_reply = |text: Option<&[u8]>| {
             let (mine, theirs) = UnixStream::pair().unwrap();
             let helper = std::thread::spawn({
-                let words = words.map(<[u8]>::to_vec);
+                let text = text.map(<[u8]>::to_vec);
                 move || {
-                    let identity = read_frame(&theirs, None).unwrap().unwrap();
-                    assert_eq!(Credentials::decode(&identity), Some(Credentials { uid: 1, gid: 2 }));
-                    words.map(|words| write_frame(&theirs, &words, None).unwrap())
+                    let frame = read_frame(&theirs, None).unwrap().unwrap();
+                    assert_eq!(Credentials::decode(&frame), Some(Credentials { uid: 1, gid: 2 }));
+                    text.map(|text| write_frame(&theirs, &text, None).unwrap())
                 }
             });
-            let greeted = greet(&mine, Credentials { uid: 1, gid: 2 });
+            let ready = wait_until_ready(&mine, Credentials { uid: 1, gid: 2 });
             helper.join().unwrap();
-            greeted
+            ready
         };
-        assert_eq!(greeting(Some(b"")), Ok(()));
-        assert_eq!(greeting(Some(b"cannot become user id 1: no")), Err("cannot become user id 1: no".into()));
-        assert_eq!(greeting(None), Err("it ended before it was ready".into()));
+        assert_eq!(first_reply(Some(b"")), Ok(()));
+        assert_eq!(
+            first_reply(Some(b"cannot become user id 1: no")),
+            Err("cannot become user id 1: no".into())
+        );
+        assert_eq!(first_reply(None), Err("it ended before it was ready".into()));
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the library and its helper process say to each other: frames over a stream socket.
+//! Frames between the library and its helper process, over a stream socket.
 //!
-//! A frame is a length and as many bytes; a field of varying size is so too. Numbers have 32 bits, little-endian. Both
-//! ends are of one program, but neither trusts a length: they are bounded, and a frame that is not understood to its last
-//! byte ends the conversation.
+//! A frame is a length and as many bytes; so is a field of varying size. Numbers have 32 bits, little-endian. Both ends belong to
+//! one program, but neither trusts a length: lengths are limited, and a frame that cannot be decoded to its last byte ends the
+//! connection.
 
 use nix::sys::socket::{MsgFlags, send};
 use std::ffi::OsStr;
@@ -15,82 +15,82 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Longest standard input of a command, in bytes.
+/// Size of the longest standard input of a command, in bytes.
 pub const INPUT_MAX: usize = 8 << 20;
-/// Most arguments of a command.
+/// Largest number of arguments of a command.
 pub const ARGUMENTS_MAX: usize = 1000;
-/// Most addresses of a name.
+/// Largest number of addresses of a name.
 pub const ADDRESSES_MAX: usize = 100;
-/// Longest frame, in bytes: the input, and the arguments beside it.
+/// Size of the longest frame, in bytes: the input and 1 MiB of arguments.
 pub const FRAME_MAX: usize = INPUT_MAX + (1 << 20);
 
-/// What the helper is asked for.
+/// A request to the helper process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
-    /// Run a command; its answer is an [`ExecResult`].
+    /// Runs a command; the reply is an [`ExecResult`].
     Exec(ExecRequest),
-    /// Look a name up; its answer is a [`ResolveResult`].
+    /// Resolves a name; the reply is a [`ResolveResult`].
     Resolve(ResolveRequest),
 }
 
-/// A name to look up.
+/// A name to resolve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolveRequest {
-    /// The name.
+    /// Host name.
     pub host: String,
-    /// When the answer is to be there; whole milliseconds count.
+    /// Limit of the resolution, from its start, in whole milliseconds.
     pub deadline: Duration,
 }
 
-/// The addresses of a name, or the resolver's words.
+/// The addresses of a name, or the resolver's error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResolveResult(pub Result<Vec<IpAddr>, String>);
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecRequest {
-    /// Its absolute path: no shell and no search.
+    /// Absolute path: started without a shell and without a search in `PATH`.
     pub program: PathBuf,
-    /// Without the program's own name.
+    /// Arguments without the program's own name.
     pub arguments: Vec<String>,
-    /// What it reads on its standard input.
+    /// Standard input.
     pub input: Vec<u8>,
-    /// When it is killed, from its start; whole milliseconds count.
+    /// Limit of the run, from its start, in whole milliseconds; then the command is killed.
     pub deadline: Duration,
 }
 
-/// How a command ended.
+/// End of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExecStatus {
-    /// By itself, with this status.
+    /// The command exited with this status.
     Exit(i32),
-    /// By a signal that somebody else sent, or that it deserved.
+    /// A signal ended the command that the helper process did not send.
     Signal(i32),
-    /// It was killed at the deadline.
+    /// The helper process killed the command at the deadline.
     Deadline,
-    /// It did not even start: the system's words.
+    /// The command could not be started: the system's error.
     NotStarted(String),
 }
 
-/// What became of a [`ExecRequest`].
+/// Result of an [`ExecRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExecResult {
-    /// How it ended.
-    pub outcome: ExecStatus,
-    /// The beginning of what it wrote to standard output and standard error.
+    /// End of the command.
+    pub status: ExecStatus,
+    /// Beginning of its standard output and standard error, together.
     pub output: Vec<u8>,
 }
 
-/// Whom the helper runs as; the first frame that it gets. Its answer is a text: empty, or what went wrong.
+/// User and group of the helper process: the first frame that it gets. The reply is a text: empty, or the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
-    /// User id; 0: as it is.
+    /// User id; 0: unchanged.
     pub uid: u32,
-    /// Group id; 0: as it is.
+    /// Group id; 0: unchanged.
     pub gid: u32,
 }
 
-const RUN: u32 = 0;
+const EXEC: u32 = 0;
 const RESOLVE: u32 = 1;
 
 const EXIT: u32 = 0;
@@ -99,11 +99,11 @@ const DEADLINE: u32 = 2;
 const NOT_STARTED: u32 = 3;
 
 impl Request {
-    /// `None`: it is not an order.
+    /// Returns `None` if the frame is not a request.
     pub fn decode(frame: &[u8]) -> Option<Request> {
         let mut fields = Fields(frame);
         match fields.number()? {
-            RUN => ExecRequest::read(fields).map(Request::Exec),
+            EXEC => ExecRequest::read(fields).map(Request::Exec),
             RESOLVE => ResolveRequest::read(fields).map(Request::Resolve),
             _ => None,
         }
@@ -111,7 +111,7 @@ impl Request {
 }
 
 impl ResolveRequest {
-    /// The frame's bytes.
+    /// Returns the payload of the frame.
     pub fn encode(&self) -> Vec<u8> {
         let mut frame = Vec::new();
         put_number(&mut frame, RESOLVE);
@@ -128,7 +128,7 @@ impl ResolveRequest {
 }
 
 impl ResolveResult {
-    /// The frame's bytes: the words, and the addresses as text.
+    /// Returns the payload of the frame: the error, and the addresses as text.
     pub fn encode(&self) -> Vec<u8> {
         let (words, addresses) = match &self.0 {
             Ok(addresses) => ("", addresses.as_slice()),
@@ -143,7 +143,7 @@ impl ResolveResult {
         frame
     }
 
-    /// `None`: it is not such an answer.
+    /// Returns `None` if the frame is not such a result.
     pub fn decode(frame: &[u8]) -> Option<ResolveResult> {
         let mut fields = Fields(frame);
         let words = fields.text()?;
@@ -157,9 +157,11 @@ impl ResolveResult {
 }
 
 impl ExecRequest {
+    /// Returns the payload of the frame.
+    ///
     /// # Errors
     ///
-    /// It is larger than the other end would take: which part, and the limit.
+    /// The request is larger than the helper process accepts: the part, and the limit.
     pub fn encode(&self) -> Result<Vec<u8>, String> {
         if self.input.len() > INPUT_MAX {
             return Err(format!("the mail has {} bytes, more than {INPUT_MAX}", self.input.len()));
@@ -168,7 +170,7 @@ impl ExecRequest {
             return Err(format!("{} arguments, more than {ARGUMENTS_MAX}", self.arguments.len()));
         }
         let mut frame = Vec::with_capacity(self.input.len() + 1024);
-        put_number(&mut frame, RUN);
+        put_number(&mut frame, EXEC);
         put_number(&mut frame, u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX));
         put_bytes(&mut frame, self.program.as_os_str().as_bytes());
         put_number(&mut frame, self.arguments.len() as u32);
@@ -196,10 +198,10 @@ impl ExecRequest {
 }
 
 impl ExecResult {
-    /// The frame's bytes.
+    /// Returns the payload of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, number, words) = match &self.outcome {
-            ExecStatus::Exit(status) => (EXIT, *status, ""),
+        let (kind, number, words) = match &self.status {
+            ExecStatus::Exit(number) => (EXIT, *number, ""),
             ExecStatus::Signal(signal) => (SIGNAL, *signal, ""),
             ExecStatus::Deadline => (DEADLINE, 0, ""),
             ExecStatus::NotStarted(words) => (NOT_STARTED, 0, words.as_str()),
@@ -212,13 +214,13 @@ impl ExecResult {
         frame
     }
 
-    /// `None`: it is not an answer.
+    /// Returns `None` if the frame is not such a result.
     pub fn decode(frame: &[u8]) -> Option<ExecResult> {
         let mut fields = Fields(frame);
         let kind = fields.number()?;
         let number = fields.number()? as i32;
         let words = fields.text()?;
-        let outcome = match kind {
+        let status = match kind {
             EXIT => ExecStatus::Exit(number),
             SIGNAL => ExecStatus::Signal(number),
             DEADLINE => ExecStatus::Deadline,
@@ -226,12 +228,12 @@ impl ExecResult {
             _ => return None,
         };
         let output = fields.bytes()?.to_vec();
-        fields.end(ExecResult { outcome, output })
+        fields.end(ExecResult { status, output })
     }
 }
 
 impl Credentials {
-    /// The frame's bytes.
+    /// Returns the payload of the frame.
     pub fn encode(self) -> Vec<u8> {
         let mut frame = Vec::new();
         put_number(&mut frame, self.uid);
@@ -239,7 +241,7 @@ impl Credentials {
         frame
     }
 
-    /// `None`: it is not an identity.
+    /// Returns `None` if the frame has no credentials.
     pub fn decode(frame: &[u8]) -> Option<Credentials> {
         let mut fields = Fields(frame);
         let (uid, gid) = (fields.number()?, fields.number()?);
@@ -251,7 +253,8 @@ fn put_number(frame: &mut Vec<u8>, number: u32) {
     frame.extend(number.to_le_bytes());
 }
 
-/// Every caller's bytes are far fewer than 4 GiB: [`ExecRequest::encode`] has looked, the others are made here.
+/// Appends a length and the bytes. They are far fewer than 4 GiB: [`ExecRequest::encode`] checks it, all other callers pass short
+/// texts.
 fn put_bytes(frame: &mut Vec<u8>, bytes: &[u8]) {
     put_number(frame, bytes.len() as u32);
     frame.extend(bytes);
@@ -278,24 +281,24 @@ impl<'a> Fields<'a> {
         String::from_utf8(self.bytes()?.to_vec()).ok()
     }
 
-    /// `whole`, if nothing is left.
-    fn end<T>(self, whole: T) -> Option<T> {
-        self.0.is_empty().then_some(whole)
+    /// Returns `value` if no byte is left.
+    fn end<T>(self, value: T) -> Option<T> {
+        self.0.is_empty().then_some(value)
     }
 }
 
-/// Sends one frame. `until`: gives up then; `None`: never.
+/// Sends one frame. Blocks until `until` at most; `None`: without limit.
 ///
 /// # Errors
 ///
-/// The other end is gone, or does not read. Part of the frame may be sent: the socket is of no use any more.
+/// The other end is closed, or does not read. Part of the frame may be sent: the socket is unusable then.
 pub fn write_frame(socket: &UnixStream, payload: &[u8], until: Option<Instant>) -> io::Result<()> {
     let mut frame = Vec::with_capacity(payload.len() + 4);
     put_bytes(&mut frame, payload);
     let mut rest = frame.as_slice();
     while !rest.is_empty() {
         socket.set_write_timeout(remaining(until)?)?;
-        // Not `write()`: HAProxy's SIGPIPE is none of our business.
+        // Not `write()`, which would raise SIGPIPE in HAProxy's process.
         match send(socket.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL).map_err(io::Error::from) {
             Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => (),
@@ -305,12 +308,12 @@ pub fn write_frame(socket: &UnixStream, payload: &[u8], until: Option<Instant>) 
     Ok(())
 }
 
-/// Receives one frame; `None`: the other end has closed, and nothing of a frame came. `until`: as in [`write_frame`].
+/// Receives one frame. Returns `None` if the other end was closed between two frames. `until`: as in [`write_frame`].
 ///
 /// # Errors
 ///
-/// Nothing came in time, the end in the middle of a frame, or one that is longer than [`FRAME_MAX`]. The socket is of
-/// no use any more.
+/// The frame did not come in time, the other end was closed within a frame, or the frame is longer than [`FRAME_MAX`]. The socket
+/// is unusable then.
 pub fn read_frame(socket: &UnixStream, until: Option<Instant>) -> io::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     if receive(socket, &mut length, until)? == 0 {
@@ -327,7 +330,7 @@ pub fn read_frame(socket: &UnixStream, until: Option<Instant>) -> io::Result<Opt
     Ok(Some(frame))
 }
 
-/// Fills `buffer`; 0: there was nothing but the end.
+/// Fills `buffer` and returns its length; returns 0 if the other end was closed before the first byte.
 fn receive(mut socket: &UnixStream, buffer: &mut [u8], until: Option<Instant>) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -343,7 +346,7 @@ fn receive(mut socket: &UnixStream, buffer: &mut [u8], until: Option<Instant>) -
     Ok(filled)
 }
 
-/// What a socket's timeout has to be: `None`, or more than nothing.
+/// Returns the socket's timeout: `None` for no limit, else more than zero, as `setsockopt` demands.
 fn remaining(until: Option<Instant>) -> io::Result<Option<Duration>> {
     let Some(until) = until else { return Ok(None) };
     let left = until.saturating_duration_since(Instant::now());
@@ -367,11 +370,11 @@ mod tests {
     fn decoded(frame: &[u8]) -> Option<ExecRequest> {
         match Request::decode(frame)? {
             Request::Exec(request) => Some(request),
-            Request::Resolve(lookup) => panic!("{lookup:?}"),
+            Request::Resolve(request) => panic!("{request:?}"),
         }
     }
 
-    fn found() -> [ResolveResult; 3] {
+    fn resolve_results() -> [ResolveResult; 3] {
         let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         [
             ResolveResult(Ok(addresses)),
@@ -381,56 +384,57 @@ mod tests {
     }
 
     #[test]
-    fn look_ups_and_their_answers_are_what_they_were() {
-        let lookup = ResolveRequest { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
-        let frame = lookup.encode();
-        assert_eq!(Request::decode(&frame), Some(Request::Resolve(lookup)));
+    fn resolve_requests_and_results_survive_encoding() {
+        let request =
+            ResolveRequest { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
+        let frame = request.encode();
+        assert_eq!(Request::decode(&frame), Some(Request::Resolve(request)));
         for length in 0..frame.len() {
             assert_eq!(Request::decode(&frame[..length]), None, "{length} bytes");
         }
-        for found in found() {
-            let frame = found.encode();
+        for result in resolve_results() {
+            let frame = result.encode();
             for length in 0..frame.len() {
                 assert_eq!(ResolveResult::decode(&frame[..length]), None, "{length} bytes");
             }
             assert_eq!(ResolveResult::decode(&[&frame[..], b"x"].concat()), None);
-            assert_eq!(ResolveResult::decode(&frame), Some(found));
+            assert_eq!(ResolveResult::decode(&frame), Some(result));
         }
         let many = ResolveResult(Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]));
         assert_eq!(ResolveResult::decode(&many.encode()), None);
     }
 
-    fn answers() -> [ExecResult; 5] {
-        let answer = |outcome, output: &[u8]| ExecResult { outcome, output: output.to_vec() };
+    fn exec_results() -> [ExecResult; 5] {
+        let result = |status, output: &[u8]| ExecResult { status, output: output.to_vec() };
         [
-            answer(ExecStatus::Exit(0), b""),
-            answer(ExecStatus::Exit(255), b"\xff\0"),
-            answer(ExecStatus::Signal(9), b"oh"),
-            answer(ExecStatus::Deadline, b""),
-            answer(ExecStatus::NotStarted("No such file".into()), b""),
+            result(ExecStatus::Exit(0), b""),
+            result(ExecStatus::Exit(255), b"\xff\0"),
+            result(ExecStatus::Signal(9), b"oh"),
+            result(ExecStatus::Deadline, b""),
+            result(ExecStatus::NotStarted("No such file".into()), b""),
         ]
     }
 
     #[test]
-    fn what_is_decoded_is_what_was_encoded() {
+    fn exec_requests_results_and_credentials_survive_encoding() {
         let frame = request().encode().unwrap();
         assert_eq!(decoded(&frame), Some(request()));
-        for answer in answers() {
-            assert_eq!(ExecResult::decode(&answer.encode()), Some(answer));
+        for result in exec_results() {
+            assert_eq!(ExecResult::decode(&result.encode()), Some(result));
         }
-        let identity = Credentials { uid: 99, gid: u32::MAX };
-        assert_eq!(Credentials::decode(&identity.encode()), Some(identity));
+        let credentials = Credentials { uid: 99, gid: u32::MAX };
+        assert_eq!(Credentials::decode(&credentials.encode()), Some(credentials));
     }
 
     #[test]
-    fn a_frame_cut_anywhere_or_with_more_behind_it_is_refused() {
+    fn truncated_and_extended_frames_are_refused() {
         let frame = request().encode().unwrap();
         for length in 0..frame.len() {
             assert_eq!(decoded(&frame[..length]), None, "{length} bytes");
         }
         assert_eq!(decoded(&[&frame[..], b"x"].concat()), None);
-        for answer in answers() {
-            let frame = answer.encode();
+        for result in exec_results() {
+            let frame = result.encode();
             for length in 0..frame.len() {
                 assert_eq!(ExecResult::decode(&frame[..length]), None, "{length} bytes");
             }
@@ -439,18 +443,18 @@ mod tests {
     }
 
     #[test]
-    fn wrong_bytes_are_never_more_than_refused() {
+    fn a_changed_byte_never_decodes_to_parts_larger_than_the_frame() {
         let frame = request().encode().unwrap();
         for place in 0..frame.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
                 let mut wrong = frame.clone();
                 wrong[place] = value;
-                // Whatever it says now, its parts are no larger than it is.
+                // Decoded parts are not larger than the frame.
                 match Request::decode(&wrong) {
                     Some(Request::Exec(request)) => {
                         assert!(request.input.len() <= wrong.len() && request.arguments.len() <= wrong.len());
                     }
-                    Some(Request::Resolve(lookup)) => assert!(lookup.host.len() <= wrong.len()),
+                    Some(Request::Resolve(request)) => assert!(request.host.len() <= wrong.len()),
                     None => {}
                 }
                 ResolveResult::decode(&wrong);
@@ -461,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_hold_at_both_ends() {
+    fn limits_are_checked_when_encoding_and_decoding() {
         let mut large = request();
         large.input = vec![b'x'; INPUT_MAX];
         assert_eq!(decoded(&large.encode().unwrap()), Some(large.clone()));
@@ -474,7 +478,7 @@ mod tests {
         assert_eq!(decoded(&frame), Some(many.clone()));
         many.arguments.push(String::new());
         assert_eq!(many.encode().unwrap_err(), "1001 arguments, more than 1000");
-        // The same number of arguments in a frame that somebody else made.
+        // A frame that was not made by `encode()` claims as many arguments.
         let count_at = 4 + 4 + 4 + "/usr/sbin/sendmail".len();
         let mut wrong = frame;
         wrong[count_at..count_at + 4].copy_from_slice(&1001u32.to_le_bytes());
@@ -486,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_cross_a_socket_and_its_end_is_seen() {
+    fn frames_are_received_whole_until_the_other_end_is_closed() {
         let (mine, theirs) = UnixStream::pair().unwrap();
         for payload in [&b""[..], b"one", b"two\0"] {
             write_frame(&mine, payload, None).unwrap();
@@ -498,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_or_oversized_frame_is_an_error() {
+    fn receiving_a_truncated_or_oversized_frame_is_an_error() {
         let cases: [(&[u8], ErrorKind); 4] = [
             (b"\x01", ErrorKind::UnexpectedEof),
             (b"\x02\0\0\0", ErrorKind::UnexpectedEof),
@@ -514,7 +518,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_neither_reads_nor_writes_is_given_up() {
+    fn a_peer_that_neither_reads_nor_writes_causes_a_timeout() {
         let (mine, _theirs) = UnixStream::pair().unwrap();
         let soon = || Some(Instant::now() + Duration::from_millis(20));
         let timed_out =

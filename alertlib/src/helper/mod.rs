@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The helper process: runs `sendmail` and `mailx`, and resolves names, for a worker that cannot.
 //!
-//! HAProxy's worker lives in a chroot, without privileges, and may not start processes; a resolver finds nothing there. So the library starts this one
-//! before all that ([`client::Helper`]): HAProxy's own program once more, which the add-on turns into
-//! [`run`] at once. It belongs to init, not to HAProxy, has the worker's user, and waits on a socket for commands; the
-//! other end is the worker's alone. When that closes, however the worker ends, the helper ends.
+//! HAProxy's worker runs in a chroot, without privileges, and may not start processes; the resolver's files are not in the chroot.
+//! So the library starts the helper process before the chroot ([`client::Helper`]): HAProxy's own program once more, in which the
+//! add-on calls [`run`] first of all. The helper process is a child of init, not of HAProxy, runs as the worker's user, and reads
+//! requests from a socket; only the worker has the other end. When the worker ends, however that happens, that end is closed and
+//! the helper process ends.
 
 pub mod client;
 pub mod frame;
@@ -21,16 +22,16 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-/// The environment of the helper and of the commands; `TZ` is added if HAProxy has it.
+/// Environment of the helper process and of its commands; `TZ` is added if HAProxy has it.
 pub const ENVIRONMENT: [(&str, &str); 3] =
     [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), ("LC_ALL", "C.UTF-8"), ("HOME", "/")];
 
-/// The name in process lists. It does not begin with `haproxy`: nobody should signal it by mistake for a worker.
+/// Name in process lists. It does not begin with `haproxy`, so that scripts which signal workers by name do not match it.
 const NAME: &std::ffi::CStr = c"email-alert";
 
-/// The whole program: standard input is the socket. Returns the exit status: 0 after the other end has closed.
+/// Runs the helper process: standard input is the socket. Returns the exit status: 0 after the worker has closed its end.
 pub fn run() -> i32 {
-    let Some(socket) = socket_of_stdin() else {
+    let Some(socket) = take_stdin_socket() else {
         // Not `eprintln!()`: that panics without a standard error.
         let _ = writeln!(
             io::stderr(),
@@ -39,7 +40,7 @@ pub fn run() -> i32 {
         return 1;
     };
     match prepare(&socket) {
-        // Nobody is left to be told why it ends: the worker sees that it has ended.
+        // The reason is not reported: the worker sees that the socket is closed.
         Ok(()) => i32::from(serve(&socket).is_err()),
         Err(why) => {
             let _ = write_frame(&socket, why.as_bytes(), None);
@@ -48,45 +49,46 @@ pub fn run() -> i32 {
     }
 }
 
-/// The socket on standard input; every descriptor above 2 that came with it is closed.
-fn socket_of_stdin() -> Option<UnixStream> {
+/// Returns the socket on standard input, and closes every inherited descriptor above 2.
+fn take_stdin_socket() -> Option<UnixStream> {
     close_inherited().ok()?;
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
     socket.peer_addr().is_ok().then_some(socket)
 }
 
-/// HAProxy's descriptors are not all close-on-exec: a listening socket kept here would outlive HAProxy.
+/// Closes every descriptor above 2. Not all of HAProxy's are close-on-exec: a listening socket kept here would outlive HAProxy.
 fn close_inherited() -> io::Result<()> {
     let numbers = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok())
         .filter(|number| *number > 2)
         .collect::<Vec<RawFd>>();
     for number in numbers {
-        // The directory's own is closed already; no other failure leaves one open.
+        // The descriptor of the directory listing is closed already; close() leaves none open when it fails otherwise.
         let _ = close(number);
     }
     Ok(())
 }
 
-/// Becomes the unprivileged orphan that serves, and says so.
+/// Changes to the worker's user, becomes a daemon, and reports that the helper process is ready.
 fn prepare(socket: &UnixStream) -> Result<(), String> {
-    let identity = read_frame(socket, None).ok().flatten().and_then(|frame| Credentials::decode(&frame));
-    become_user(identity.ok_or("the library did not say which user to become")?)?;
-    // Only the socket's end ends it, and no signal interrupts it; the standard library unblocks them for commands. A
-    // write to a command that does not read shows as an error, not as SIGPIPE.
+    let credentials = read_frame(socket, None).ok().flatten().and_then(|frame| Credentials::decode(&frame));
+    become_user(credentials.ok_or("the library did not say which user to become")?)?;
+    // The helper process ends only with the socket, not by a signal; the standard library unblocks signals for commands. A write to
+    // a command that has closed its input returns an error instead of raising SIGPIPE.
     SigSet::all().thread_block().map_err(|error| format!("cannot block signals: {}", error.desc()))?;
     restore_sigchld();
     daemon(false, true).map_err(|error| format!("cannot become a daemon: {}", error.desc()))?;
-    // Only for those who look at process lists.
+    // A failure affects process lists only.
     let _ = prctl::set_name(NAME);
     write_frame(socket, b"", None).map_err(|error| error_text(&error))
 }
 
-/// Gives up everything of the present user, for good. Not before it was loaded: the library may lie where only root looks.
-fn become_user(wanted: Credentials) -> Result<(), String> {
+/// Changes user, group and supplementary groups irrevocably (0 keeps an id). Called after the program is loaded: the library may be
+/// in a directory that only root can search.
+fn become_user(credentials: Credentials) -> Result<(), String> {
     let choose = |wanted: u32, present: u32| if wanted == 0 { present } else { wanted };
-    let uid = Uid::from_raw(choose(wanted.uid, getuid().as_raw()));
-    let gid = Gid::from_raw(choose(wanted.gid, getgid().as_raw()));
+    let uid = Uid::from_raw(choose(credentials.uid, getuid().as_raw()));
+    let gid = Gid::from_raw(choose(credentials.gid, getgid().as_raw()));
     if (uid, gid) == (getuid(), getgid()) {
         return Ok(());
     }
@@ -96,21 +98,22 @@ fn become_user(wanted: Credentials) -> Result<(), String> {
         .map_err(|error| format!("cannot become user id {uid}, group id {gid}: {}", error.desc()))
 }
 
-/// Obeys one order after the other, until the other end closes. A command that runs then still has its time.
+/// Handles requests one after the other, until the worker closes its end. A command that runs then is not killed before its
+/// deadline.
 ///
 /// # Errors
 ///
-/// What came is not an order, or the socket failed: nothing is guessed, nothing was run for it.
+/// A frame is not a request, or the socket failed. No command is run for such a frame.
 pub fn serve(socket: &UnixStream) -> io::Result<()> {
     let resolver = resolver::Resolver::default();
     while let Some(frame) = read_frame(socket, None)? {
-        let order = Request::decode(&frame).ok_or(ErrorKind::InvalidData)?;
+        let request = Request::decode(&frame).ok_or(ErrorKind::InvalidData)?;
         drop(frame);
-        let answer = match order {
-            Request::Exec(request) => program::run(&request).encode(),
-            Request::Resolve(lookup) => resolver.find(lookup).encode(),
+        let result = match request {
+            Request::Exec(command) => program::run(&command).encode(),
+            Request::Resolve(name) => resolver.resolve(name).encode(),
         };
-        match write_frame(socket, &answer, None) {
+        match write_frame(socket, &result, None) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written?,
         }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runs one command, within its deadline.
+//! Runs one command within its deadline.
 //!
-//! Whatever the command does with its input, its output and its children, [`run`] comes back: soon after the command's
-//! end, or soon after its deadline.
+//! [`run`] returns soon after the command's end or soon after its deadline, no matter how the command treats its input, its output
+//! and its children.
 
 use super::ENVIRONMENT;
 use super::frame::{ExecRequest, ExecResult, ExecStatus};
@@ -21,32 +21,33 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How much of a command's output is kept, in bytes: enough for the reason of a failure.
-const KEPT: usize = 1024;
-/// How long the output is read on when the command has ended and one of its children holds the pipe.
-const GRACE: Duration = Duration::from_millis(100);
-/// How long a killed process may take to end before it is left to itself.
+/// Limit of the kept output, in bytes: enough for the reason of a failure.
+const MAX_OUTPUT: usize = 1024;
+/// Time for which the output is still read when the command has ended and one of its children holds the pipe open.
+const OUTPUT_GRACE: Duration = Duration::from_millis(100);
+/// Time for which a killed process is waited for.
 const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs the command to its end or to its deadline.
 pub fn run(request: &ExecRequest) -> ExecResult {
     match Running::start(request) {
         Ok(running) => running.finish(&request.input, Instant::now() + request.deadline),
-        Err(error) => ExecResult { outcome: ExecStatus::NotStarted(error_text(&error)), output: Vec::new() },
+        Err(error) => ExecResult { status: ExecStatus::NotStarted(error_text(&error)), output: Vec::new() },
     }
 }
 
-/// A command that was started and is not reaped.
+/// A command that was started and is not reaped yet.
 struct Running {
     child: Child,
-    /// `None`: it got everything, or does not want more.
+    /// `None`: the whole input is written, or the command has closed it.
     input: Option<ChildStdin>,
-    /// `None`: nobody can write to it any more.
-    output: Option<File>,
-    /// At its end when the command has ended; `None`: that was seen.
+    /// Read end of standard output and standard error; `None`: no process has the write end any more.
+    output_pipe: Option<File>,
+    /// Pipe that is closed when the command ends; `None`: it has ended.
     exit: Option<OwnedFd>,
     watcher: JoinHandle<()>,
-    kept: Vec<u8>,
+    /// Beginning of the output, up to [`MAX_OUTPUT`] bytes.
+    output: Vec<u8>,
 }
 
 impl Running {
@@ -65,16 +66,16 @@ impl Running {
             .spawn()?;
         let input = child.stdin.take();
         let prepared = match &input {
-            Some(pipe) => never_wait_for(pipe).and_then(|()| watch(&child)),
+            Some(pipe) => set_nonblocking(pipe).and_then(|()| watch(&child)),
             None => watch(&child),
         };
         match prepared {
             Ok((exit, watcher)) => {
-                let (output, exit) = (Some(File::from(output)), Some(exit));
-                Ok(Running { child, input, output, exit, watcher, kept: Vec::new() })
+                let (output_pipe, exit) = (Some(File::from(output)), Some(exit));
+                Ok(Running { child, input, output_pipe, exit, watcher, output: Vec::new() })
             }
             Err(error) => {
-                // It has read nothing yet, and must not take the end of its input for that of a mail.
+                // The command has read nothing yet, and must not take the end of its input for the end of a mail.
                 kill(&mut child);
                 reap(&mut child);
                 Err(error)
@@ -89,7 +90,7 @@ impl Running {
             if has_exited {
                 self.exit = None;
                 self.input = None;
-                until = until.min(Instant::now() + GRACE);
+                until = until.min(Instant::now() + OUTPUT_GRACE);
             }
             if can_feed {
                 self.feed(&mut input);
@@ -101,64 +102,67 @@ impl Running {
         if self.exit.is_some() {
             return self.stop();
         }
-        ExecResult { outcome: reap(&mut self.child), output: self.kept }
+        ExecResult { status: reap(&mut self.child), output: self.output }
     }
 
-    /// The command has ended, and all that it wrote is read.
+    /// Returns true if the command has ended and its whole output is read.
     fn is_over(&self) -> bool {
-        self.exit.is_none() && self.output.is_none()
+        self.exit.is_none() && self.output_pipe.is_none()
     }
 
-    /// Waits for a pipe, at most until then, and says which are ready: input, output, exit.
+    /// Waits for a pipe until `until` at most, and returns which of them are ready: input, output, exit.
     fn wait(&self, until: Instant) -> [bool; 3] {
         let input = self.input.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLOUT));
-        ready([input, readable(&self.output), readable(&self.exit)], until)
+        ready([input, readable(&self.output_pipe), readable(&self.exit)], until)
     }
 
-    /// Writes what the pipe takes. That nobody reads it is no failure: the exit status counts.
-    fn feed(&mut self, rest: &mut &[u8]) {
+    /// Writes as much as the pipe accepts. A command that closes its input is no failure: its exit status decides.
+    fn feed(&mut self, unwritten: &mut &[u8]) {
         let Some(pipe) = &mut self.input else { return };
-        match pipe.write(rest) {
-            Ok(count) => *rest = rest.get(count..).unwrap_or_default(),
+        match pipe.write(unwritten) {
+            Ok(count) => *unwritten = unwritten.get(count..).unwrap_or_default(),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
-            Err(_) => *rest = &[],
+            Err(_) => *unwritten = &[],
         }
-        if rest.is_empty() {
+        if unwritten.is_empty() {
             self.input = None;
         }
     }
 
-    /// Reads what is there, and keeps the beginning: a command that floods its output must not wait for us.
+    /// Reads the available output and keeps its beginning. The remainder is read, too: a command with much output must not block.
     fn read(&mut self) {
-        let Some(pipe) = &mut self.output else { return };
+        let Some(pipe) = &mut self.output_pipe else { return };
         let mut buffer = [0; 16 << 10];
         match pipe.read(&mut buffer) {
-            Ok(count @ 1..) => self.kept.extend(buffer.iter().take(count.min(KEPT - self.kept.len()))),
+            Ok(count @ 1..) => {
+                self.output.extend(buffer.iter().take(count.min(MAX_OUTPUT - self.output.len())))
+            }
             Err(error) if error.kind() == ErrorKind::Interrupted => (),
-            Ok(0) | Err(_) => self.output = None,
+            Ok(0) | Err(_) => self.output_pipe = None,
         }
     }
 
-    /// The deadline: kills the command with its children, and reaps it.
+    /// Kills the command with its children at the deadline, and reaps it.
     fn stop(mut self) -> ExecResult {
         kill(&mut self.child);
         let until = Instant::now() + KILL_GRACE;
-        // The input stays open: its end would make half a mail a whole one, should the command live on.
+        // The input stays open: if the command survives, the end of its input would turn half a mail into a whole one.
         while !ready([readable(&self.exit)], until)[0] {
             if Instant::now() >= until {
                 return self.abandon();
             }
         }
-        let outcome = match reap(&mut self.child) {
+        let status = match reap(&mut self.child) {
             ExecStatus::Signal(_) => ExecStatus::Deadline,
-            // It was quicker, and the mail may be delivered.
-            ended => ended,
+            // The command ended before the signal arrived, and the mail may be delivered.
+            status => status,
         };
-        ExecResult { outcome, output: self.kept }
+        ExecResult { status, output: self.output }
     }
 
-    /// It hangs in the kernel (a dead file server), or is not ours to kill (it became another user): whenever it ends, it
-    /// is reaped. Without that thread it stays a zombie until the helper ends: no reason to fail.
+    /// Leaves a command that does not end: it is blocked in the kernel (a file server does not answer), or may not be killed (it
+    /// changed its user). A thread reaps it when it ends. If that thread cannot be started, the command stays a zombie until the
+    /// helper process ends, which does no harm.
     fn abandon(self) -> ExecResult {
         let Running { mut child, input, watcher, .. } = self;
         let _ = Builder::new().spawn(move || {
@@ -167,13 +171,14 @@ impl Running {
             reap(&mut child)
         });
         ExecResult {
-            outcome: ExecStatus::Deadline,
+            status: ExecStatus::Deadline,
             output: b"it does not end although it was killed".to_vec(),
         }
     }
 }
 
-/// The read end of a pipe that is at its end when `child` has ended; nothing is reaped, so that its number stays its own.
+/// Returns the read end of a pipe that is closed when `child` has ended. The child is not reaped, so that its process id is not
+/// reused.
 fn watch(child: &Child) -> io::Result<(OwnedFd, JoinHandle<()>)> {
     let child = pid(child);
     let (exit, exit_end) = pipe2(OFlag::O_CLOEXEC)?;
@@ -184,20 +189,20 @@ fn watch(child: &Child) -> io::Result<(OwnedFd, JoinHandle<()>)> {
     Ok((exit, watcher))
 }
 
-/// Makes writing to `pipe` fail rather than wait.
-fn never_wait_for(pipe: &ChildStdin) -> io::Result<()> {
+/// Makes writes to `pipe` fail instead of block.
+fn set_nonblocking(pipe: &ChildStdin) -> io::Result<()> {
     fcntl(pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     Ok(())
 }
 
-/// Kills the command and what it started, but for those that left its process group.
+/// Kills the command and its children, except for children that have left its process group.
 fn kill(child: &mut Child) {
-    // Either may fail because nobody is left, or because they are another user's: the caller sees whether it ends.
+    // Both may fail because no process is left, or because another user owns it: the caller checks that the command ends.
     let _ = killpg(pid(child), Signal::SIGKILL);
     let _ = child.kill();
 }
 
-/// How a command ended that has ended.
+/// Reaps a command that has ended.
 fn reap(child: &mut Child) -> ExecStatus {
     match child.wait() {
         Ok(status) => match status.code() {
@@ -216,12 +221,12 @@ fn readable<F: AsFd>(pipe: &Option<F>) -> Option<PollFd<'_>> {
     pipe.as_ref().map(|pipe| PollFd::new(pipe.as_fd(), PollFlags::POLLIN))
 }
 
-/// Waits for one of the pipes, at most until then, and says which are ready. An interruption shows none.
+/// Waits for one of the pipes until `until` at most, and returns which of them are ready; after an interruption by a signal, none.
 fn ready<const N: usize>(pipes: [Option<PollFd>; N], until: Instant) -> [bool; N] {
     let mut open: Vec<PollFd> = pipes.iter().flatten().cloned().collect();
-    // Rounded up: what is left of the last millisecond is waited for, not spun through.
-    let left = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-    if poll(&mut open, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)).is_err() {
+    // Rounded up to a whole millisecond, so that the last fraction is slept and not spun through.
+    let timeout = until.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+    if poll(&mut open, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX)).is_err() {
         return [false; N];
     }
     let mut open = open.into_iter();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Looks names up, within a deadline that the system's resolver does not know.
+//! Resolves names within a deadline, which the system's resolver does not have.
 
 use super::frame::{ADDRESSES_MAX, ResolveRequest, ResolveResult};
 use crate::sys::error_text;
@@ -9,36 +9,36 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::Builder;
 
-/// Look-ups that may hang in the system's resolver beyond their deadline.
-const HANGING: usize = 8;
+/// Most threads that may be blocked in the system's resolver beyond their deadline.
+const MAX_BLOCKED: usize = 8;
 
-/// Looks names up.
+/// Resolves names, each in a thread of its own.
 #[derive(Default)]
 pub struct Resolver {
-    /// Each thread that looks up has one of these.
-    hanging: Arc<()>,
+    /// Counts the threads in the system's resolver: each has a clone.
+    blocked: Arc<()>,
 }
 
 impl Resolver {
-    /// The addresses, each once, in the resolver's order; at the deadline at the latest.
-    pub fn find(&self, lookup: ResolveRequest) -> ResolveResult {
-        if Arc::strong_count(&self.hanging) > HANGING {
+    /// Returns the addresses, each once, in the resolver's order. Blocks until the deadline at most.
+    pub fn resolve(&self, request: ResolveRequest) -> ResolveResult {
+        if Arc::strong_count(&self.blocked) > MAX_BLOCKED {
             return ResolveResult(Err("the resolver does not answer".to_owned()));
         }
-        let (hand_over, result) = bounded(1);
-        let (hanging, host) = (self.hanging.clone(), lookup.host);
+        let (sender, result) = bounded(1);
+        let (blocked, host) = (self.blocked.clone(), request.host);
         let started = Builder::new().name("resolver".to_owned()).spawn(move || {
-            // Nobody may be waiting any more.
-            let _ = hand_over.send(addresses_of(&host));
-            drop(hanging);
+            // Fails after the deadline, when the receiver is gone.
+            let _ = sender.send(addresses_of(&host));
+            drop(blocked);
         });
         if let Err(error) = started {
             return ResolveResult(Err(error_text(&error)));
         }
-        ResolveResult(match result.recv_timeout(lookup.deadline) {
+        ResolveResult(match result.recv_timeout(request.deadline) {
             Ok(Ok(addresses)) => Ok(addresses),
             Ok(Err(error)) => Err(error_text(&error)),
-            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {:?}", lookup.deadline)),
+            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {:?}", request.deadline)),
             Err(RecvTimeoutError::Disconnected) => Err("the resolver failed".to_owned()),
         })
     }
@@ -59,32 +59,32 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn find(host: &str) -> Result<Vec<IpAddr>, String> {
+    fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
         Resolver::default()
-            .find(ResolveRequest { host: host.to_owned(), deadline: Duration::from_secs(20) })
+            .resolve(ResolveRequest { host: host.to_owned(), deadline: Duration::from_secs(20) })
             .0
     }
 
     #[test]
-    fn names_and_addresses_are_found_once() {
-        assert_eq!(find("127.0.0.1"), Ok(vec!["127.0.0.1".parse().unwrap()]));
-        let localhost = find("localhost").expect("everybody has it");
+    fn names_and_addresses_are_resolved_without_duplicates() {
+        assert_eq!(resolve("127.0.0.1"), Ok(vec!["127.0.0.1".parse().unwrap()]));
+        let localhost = resolve("localhost").expect("in every hosts file");
         assert!(localhost.iter().all(IpAddr::is_loopback) && !localhost.is_empty());
     }
 
     #[test]
-    fn what_cannot_be_found_has_the_resolvers_words() {
-        let words = find("does not exist").expect_err("a name with spaces");
-        assert!(!words.is_empty());
+    fn unknown_names_give_the_resolvers_error() {
+        let error = resolve("does not exist").expect_err("a name with spaces");
+        assert!(!error.is_empty());
     }
 
     #[test]
-    fn threads_that_hang_are_bounded() {
+    fn blocked_threads_are_limited() {
         let resolver = Resolver::default();
-        let hanging: Vec<_> = (0..HANGING).map(|_| resolver.hanging.clone()).collect();
-        let lookup = || ResolveRequest { host: "127.0.0.1".to_owned(), deadline: Duration::from_secs(20) };
-        assert_eq!(resolver.find(lookup()), ResolveResult(Err("the resolver does not answer".into())));
-        drop(hanging);
-        assert!(resolver.find(lookup()).0.is_ok());
+        let blocked: Vec<_> = (0..MAX_BLOCKED).map(|_| resolver.blocked.clone()).collect();
+        let request = || ResolveRequest { host: "127.0.0.1".to_owned(), deadline: Duration::from_secs(20) };
+        assert_eq!(resolver.resolve(request()), ResolveResult(Err("the resolver does not answer".into())));
+        drop(blocked);
+        assert!(resolver.resolve(request()).0.is_ok());
     }
 }

@@ -43,7 +43,7 @@ impl Command {
     }
 
     fn outcome(&self, answer: ExecResult) -> Result<Outcome, DeliveryError> {
-        let ended = match answer.outcome {
+        let ended = match answer.status {
             ExecStatus::Exit(0) => return Ok(Outcome::Delivered),
             ExecStatus::NotStarted(why) => {
                 return Err(DeliveryError::new(format!("start {}", self.name()), why));
@@ -55,7 +55,7 @@ impl Command {
         let output = one_line(&answer.output);
         let words = if output.is_empty() { ended } else { format!("{ended}: {output}") };
         let error = DeliveryError::new(self.name(), words);
-        match answer.outcome {
+        match answer.status {
             ExecStatus::Exit(EX_USAGE) => Err(error),
             ExecStatus::Exit(EX_DATAERR | EX_NOUSER) => Ok(Outcome::Permanent(error)),
             _ => Ok(Outcome::Transient(error)),
@@ -67,7 +67,7 @@ impl Command {
     /// One outcome for each of `to`, of which there is at least one.
     fn run_for(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
         let answer = self.run(delivery, to)?;
-        let may_be_about_one = to.len() > 1 && is_refusal(&answer.outcome);
+        let may_be_about_one = to.len() > 1 && is_refusal(&answer.status);
         let outcome = self.outcome(answer)?;
         if !may_be_about_one {
             return Ok(vec![outcome; to.len()]);

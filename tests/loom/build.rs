@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Turns the queue into its own model.
+//! Compiles the ring with `cfg(loom)`, which makes it use loom's atomics and threads.
 
 fn main() {
     println!("cargo:rustc-check-cfg=cfg(loom)");

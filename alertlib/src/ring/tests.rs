@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Of the ring, without the orders of steps: those are in `tests/loom`.
+//! Tests of the ring; the orders of its threads' steps are tested in `tests/loom`.
 
 use super::*;
 use std::cell::Cell;
 use std::sync::Arc;
 
-fn words(ring: &Ring) -> Option<Vec<u64>> {
+/// Takes the oldest record.
+fn take(ring: &Ring) -> Option<Vec<u64>> {
     let mut record = Vec::new();
     ring.peek(0, &mut record)?;
     ring.release();
@@ -23,10 +24,10 @@ fn records_come_out_whole_and_in_order_over_many_laps() {
         assert_eq!(ring.push(|_| unreachable!("the ring is full")), Err(Full));
         assert_eq!(ring.len(), 3);
         for n in 0..3 {
-            let record = words(&ring).expect("a record");
+            let record = take(&ring).expect("a record");
             assert_eq!(record[..2], [lap * 3 + n, n]);
         }
-        assert!(words(&ring).is_none());
+        assert!(take(&ring).is_none());
     }
 }
 
@@ -36,7 +37,7 @@ fn a_ring_of_one_works() {
     for n in 0..10 {
         assert!(ring.push(|w| _ = w.word(n)).is_ok());
         assert_eq!(ring.push(|_| ()), Err(Full));
-        assert_eq!(words(&ring).expect("a record")[0], n);
+        assert_eq!(take(&ring).expect("a record")[0], n);
     }
 }
 
@@ -48,8 +49,8 @@ fn bytes_are_padded_and_what_does_not_fit_is_refused() {
         while w.word(7) {}
         assert!(!w.bytes(b"beyond the end") && !w.words([8]));
     })
-    .expect("room");
-    let record = words(&ring).expect("a record");
+    .expect("a free slot");
+    let record = take(&ring).expect("a record");
     assert_eq!(record[0].to_le_bytes(), *b"01234567");
     assert_eq!(record[1].to_le_bytes(), *b"89\0\0\0\0\0\0");
     assert_eq!(record[2..5], [1, 2, 7]);
@@ -57,7 +58,7 @@ fn bytes_are_padded_and_what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn only_the_slots_that_come_next_are_prefaulted() {
+fn prefaulting_covers_the_next_512_slots_in_large_steps() {
     let ring = Ring::new(10_000);
     let prefaulted = Cell::new(0);
     let prefault = || {
@@ -68,7 +69,7 @@ fn only_the_slots_that_come_next_are_prefaulted() {
     };
     prefault();
     assert_eq!(prefaulted.get(), 512);
-    // Not for a few.
+    // No call for fewer than half of the slots.
     (0..256).for_each(|n| assert!(ring.push(|w| _ = w.word(n)).is_ok()));
     prefault();
     assert_eq!(prefaulted.get(), 512);
@@ -81,10 +82,10 @@ fn only_the_slots_that_come_next_are_prefaulted() {
     prefault();
     assert_eq!(prefaulted.get(), 10_000);
     ring.close();
-    (0..9900).for_each(|n| assert_eq!(words(&ring).expect("a record")[0], n));
+    (0..9900).for_each(|n| assert_eq!(take(&ring).expect("a record")[0], n));
 }
 
-/// Four threads push a million records while one pops: what was accepted comes out once, in each thread's order.
+/// Four threads push a million records while the collector takes: accepted records come out once, in the order of each thread.
 #[test]
 fn a_million_records_from_four_threads_are_neither_lost_nor_doubled() {
     const THREADS: u64 = 4;
@@ -141,27 +142,27 @@ fn a_million_records_from_four_threads_are_neither_lost_nor_doubled() {
 }
 
 #[test]
-fn what_was_accepted_and_not_released_can_be_rescued() {
+fn records_that_are_accepted_and_not_released_are_recovered() {
     let ring = Ring::new(3);
     for n in 0..5 {
-        ring.push(|w| _ = w.word(n)).expect("room");
+        ring.push(|w| _ = w.word(n)).expect("a free slot");
         if n < 3 {
-            assert_eq!(words(&ring), Some(vec![n]));
+            assert_eq!(take(&ring), Some(vec![n]));
         }
     }
-    // Shown, and not released.
+    // `peek()` does not release.
     assert_eq!(ring.peek(0, &mut Vec::new()), Some(3));
     assert_eq!(ring.peek(1, &mut Vec::new()), Some(4));
     assert_eq!(ring.peek(2, &mut Vec::new()), None);
     assert_eq!(ring.peek(3, &mut Vec::new()), None);
-    assert_eq!(rescue(&ring.slots), [(3, vec![3]), (4, vec![4])]);
+    assert_eq!(recover(&ring.slots), [(3, vec![3]), (4, vec![4])]);
     let copy: Vec<_> = ring.slots.iter().map(|word| AtomicU64::new(word.load(Relaxed))).collect();
-    forget(&copy, 3);
-    assert_eq!(rescue(&copy), [(4, vec![4])]);
+    discard(&copy, 3);
+    assert_eq!(recover(&copy), [(4, vec![4])]);
     ring.release();
     ring.release();
     ring.release();
-    assert_eq!(rescue(&ring.slots), []);
+    assert_eq!(recover(&ring.slots), []);
     assert!(ring.is_empty());
 }
 
@@ -170,32 +171,32 @@ fn a_push_wakes_the_sleeping_collector() {
     let ring = Arc::new(Ring::new(4));
     let pusher = ring.clone();
     let thread = std::thread::spawn(move || {
-        while !pusher.asleep.0.flag.load(SeqCst) {
+        while !pusher.sleep.0.is_asleep.load(SeqCst) {
             std::thread::yield_now();
         }
-        pusher.push(|w| _ = w.word(1)).expect("room");
+        pusher.push(|w| _ = w.word(1)).expect("a free slot");
     });
     let start = std::time::Instant::now();
     while ring.is_empty() {
         ring.sleep_until_pushed(1, Some(std::time::Duration::from_secs(20)));
     }
-    assert!(start.elapsed() < std::time::Duration::from_secs(10), "it was the time-out that woke us");
+    assert!(start.elapsed() < std::time::Duration::from_secs(10), "woken by the time-out");
     thread.join().expect("pusher");
 }
 
 #[test]
-fn who_waits_for_more_is_not_woken_for_less() {
+fn a_collector_that_waits_for_four_records_is_not_woken_by_three() {
     const LONG: std::time::Duration = std::time::Duration::from_millis(200);
     let ring = Arc::new(Ring::new(8));
     let pusher = ring.clone();
-    let push = |ring: &Ring, n| ring.push(|w| _ = w.word(n)).expect("room");
+    let push = |ring: &Ring, n| ring.push(|w| _ = w.word(n)).expect("a free slot");
     push(&ring, 0);
     let thread = std::thread::spawn(move || {
-        while !pusher.asleep.0.flag.load(SeqCst) {
+        while !pusher.sleep.0.is_asleep.load(SeqCst) {
             std::thread::yield_now();
         }
         (1..3).for_each(|n| push(&pusher, n));
-        assert!(pusher.asleep.0.flag.load(SeqCst), "it was woken for 3 of 4");
+        assert!(pusher.sleep.0.is_asleep.load(SeqCst), "woken by 3 of 4");
         std::thread::sleep(LONG);
         push(&pusher, 3);
     });
@@ -208,18 +209,18 @@ fn who_waits_for_more_is_not_woken_for_less() {
 }
 
 #[test]
-fn a_closed_queue_gives_what_it_has_and_takes_nothing() {
+fn a_closed_ring_refuses_records_and_keeps_those_it_has() {
     let ring = Ring::new(3);
-    ring.push(|w| _ = w.word(7)).expect("room");
+    ring.push(|w| _ = w.word(7)).expect("a free slot");
     ring.close();
-    assert_eq!(ring.push(|_| unreachable!("it is closed")), Err(Full));
-    assert_eq!((ring.len(), words(&ring).expect("a record")[0]), (1, 7));
+    assert_eq!(ring.push(|_| unreachable!("the ring is closed")), Err(Full));
+    assert_eq!((ring.len(), take(&ring).expect("a record")[0]), (1, 7));
     assert!(ring.is_empty() && ring.is_closed());
 }
 
-/// A soft stop took its whole bound: the stop came while the collector was at work, and it then slept.
+/// Regression: a soft stop took its whole time limit, because it came while the collector worked, which slept afterwards.
 #[test]
-fn who_was_nudged_at_work_does_not_sleep_before_it_has_looked() {
+fn a_wake_before_the_sleep_makes_the_sleep_return_at_once() {
     let ring = Ring::new(1);
     ring.wake();
     ring.sleep_until_pushed(1, None);

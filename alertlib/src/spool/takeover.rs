@@ -48,7 +48,7 @@ impl Orphan {
         throughs: &[ReplayMark],
     ) -> Self {
         let (past, memory) = memory.unzip();
-        let records = memory.as_ref().map_or_else(Vec::new, |slots| ring::rescue(slots));
+        let records = memory.as_ref().map_or_else(Vec::new, |slots| ring::recover(slots));
         let told = throughs.iter().filter(|through| through.token == checkpoint::hash(&token));
         let told = told.map(|through| through.ticket).max().unwrap_or_default();
         let rescued = |(ticket, record)| ReplayedEvent { id: format!("{token}.{ticket}"), record, ticket };
@@ -83,7 +83,7 @@ impl Drop for Done<'_> {
         for (slots, event) in
             self.memory.iter().flat_map(|slots| self.events.iter().map(move |event| (slots, event)))
         {
-            ring::forget(slots, event.ticket);
+            ring::discard(slots, event.ticket);
         }
     }
 }
@@ -235,7 +235,7 @@ impl Spool {
             // What it said of another one is not said any more.
             for other in self.place.memories().iter().filter(|other| checkpoint::hash(other) == token) {
                 if let Some((_, slots)) = self.memory_of(other) {
-                    ring::forget_all_before(&slots, ticket);
+                    ring::discard_before(&slots, ticket);
                 }
             }
         }

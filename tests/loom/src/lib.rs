@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The library's ring with loom's atomics in the place of the processor's: each test runs in every order of the
-//! threads' steps that the memory model allows, with up to `PREEMPTIONS` switches that no thread asked for.
+//! Model of the library's ring: with loom's atomics instead of the processor's, each test runs in every order of the threads'
+//! steps that the memory model allows, with up to `PREEMPTIONS` involuntary switches.
 //!
-//! It fails (all of this was tried) without either fence, with either stamp stored relaxed, with a sleeper that does
-//! not look whether the ring was closed or that waits for one more than it should, and with a pusher that looks only before it takes its ticket whether it was.
+//! The tests fail (all of these changes were tried) without either fence, with either stamp stored relaxed, with a collector that
+//! sleeps without a check for a closed ring or waits for one record too many, and with a push that checks for a closed ring only
+//! before it takes its ticket.
 
 #[path = "../../../alertlib/src/ring.rs"]
 pub mod ring;
@@ -16,14 +17,15 @@ mod tests {
 
     const PREEMPTIONS: usize = 2;
 
-    /// What the collector and the pushers of the library do, and one who closes the ring while others still push:
-    /// whatever the order, what was accepted comes out once, whole, and the collector ends. (If it slept for ever, loom would say "deadlock".)
-    fn in_every_order(pushers: usize, pushes: u64, capacity: usize) {
+    /// Runs pushing threads, of which the first to finish closes the ring while the others still push, and a collector. In every
+    /// order, accepted records come out once and whole, and the collector ends. (If it slept for ever, loom would report a
+    /// deadlock.)
+    fn check_every_order(pushers: usize, pushes: u64, capacity: usize) {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(PREEMPTIONS);
         model.check(move || {
             let ring = Arc::new(Ring::new(capacity));
-            let (many, pushing) = (pushers, Arc::new(AtomicUsize::new(pushers)));
+            let (count, pushing) = (pushers, Arc::new(AtomicUsize::new(pushers)));
             let pushers: Vec<_> = (0..pushers as u64)
                 .map(|pusher| {
                     let (ring, pushing) = (ring.clone(), pushing.clone());
@@ -31,8 +33,8 @@ mod tests {
                         let name = |n| pusher * 100 + n;
                         let push = |n| ring.push(|writer| assert!(writer.words([name(n), !name(n)]))).is_ok();
                         let accepted: Vec<u64> = (0..pushes).filter(|n| push(*n)).map(name).collect();
-                        // The first one that is through.
-                        if pushing.fetch_sub(1, SeqCst) == many {
+                        // The first thread that has finished.
+                        if pushing.fetch_sub(1, SeqCst) == count {
                             ring.close();
                         }
                         accepted
@@ -62,28 +64,28 @@ mod tests {
     }
 
     #[test]
-    fn one_thread_pushes() {
-        in_every_order(1, 2, 2);
+    fn one_pusher_loses_no_record() {
+        check_every_order(1, 2, 2);
     }
 
     #[test]
-    fn one_thread_pushes_into_a_full_queue() {
-        in_every_order(1, 3, 1);
+    fn one_pusher_loses_no_record_in_a_full_ring() {
+        check_every_order(1, 3, 1);
     }
 
     #[test]
-    fn two_threads_push() {
-        in_every_order(2, 1, 2);
+    fn two_pushers_lose_no_record() {
+        check_every_order(2, 1, 2);
     }
 
     #[test]
-    fn two_threads_push_into_a_full_queue() {
-        in_every_order(2, 1, 1);
+    fn two_pushers_lose_no_record_in_a_full_ring() {
+        check_every_order(2, 1, 1);
     }
 
-    /// Who waits for two records is woken when they are there, whoever pushed them.
+    /// A collector that waits for two records is woken by the second, no matter which threads push them.
     #[test]
-    fn the_last_of_those_that_are_waited_for_wakes() {
+    fn the_last_awaited_record_wakes_the_collector() {
         for pushers in [1, 2] {
             let mut model = loom::model::Builder::new();
             model.preemption_bound = Some(PREEMPTIONS);
@@ -92,7 +94,7 @@ mod tests {
                 let pushing: Vec<_> = (0..pushers)
                     .map(|_| {
                         let ring = ring.clone();
-                        let push = move || ring.push(|writer| _ = writer.words([1])).expect("room");
+                        let push = move || ring.push(|writer| _ = writer.words([1])).expect("a free slot");
                         loom::thread::spawn(move || (0..2 / pushers).for_each(|_| push()))
                     })
                     .collect();
@@ -109,22 +111,22 @@ mod tests {
         }
     }
 
-    /// Whoever collects sees what was there before the wake, however sleepy it is.
+    /// The collector sees stores made before the wake, also if the wake comes while it falls asleep.
     #[test]
-    fn a_nudge_is_not_slept_through() {
+    fn a_wake_is_never_lost() {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(PREEMPTIONS);
         model.check(|| {
-            let (ring, news) = (Arc::new(Ring::new(1)), Arc::new(AtomicUsize::new(0)));
-            let (nudger, told) = (ring.clone(), news.clone());
-            let nudging = loom::thread::spawn(move || {
-                told.store(1, Relaxed);
-                nudger.wake();
+            let (ring, work) = (Arc::new(Ring::new(1)), Arc::new(AtomicUsize::new(0)));
+            let (waker, stored) = (ring.clone(), work.clone());
+            let waking = loom::thread::spawn(move || {
+                stored.store(1, Relaxed);
+                waker.wake();
             });
-            while news.load(Relaxed) == 0 {
+            while work.load(Relaxed) == 0 {
                 ring.sleep_until_pushed(1, None);
             }
-            nudging.join().expect("a wake");
+            waking.join().expect("a wake");
         });
     }
 }

@@ -13,7 +13,7 @@
 
 
 /**
- * The number of this ABI. It changes when an older caller would not work any more, and so does the library's soname.
+ * Number of this ABI. The number and the library's soname change when an older caller would not work any more.
  */
 #define HAPROXY_EMAIL_ALERT_ABI 1
 
@@ -63,17 +63,17 @@
 #define HAPROXY_EMAIL_ALERT_ADM_IDRAIN 16
 
 /**
- * Maintenance because the server's name does not resolve (SRV_ADMF_RMAINT).
+ * Maintenance because the server's name cannot be resolved (SRV_ADMF_RMAINT).
  */
 #define HAPROXY_EMAIL_ALERT_ADM_RMAINT 32
 
 /**
- * Maintenance until the server's name was set (SRV_ADMF_HMAINT).
+ * Maintenance until the server's host name is set (SRV_ADMF_HMAINT).
  */
 #define HAPROXY_EMAIL_ALERT_ADM_HMAINT 64
 
 /**
- * Event flag: a check, an agent or the CLI's "health" and "agent" commands decided; else an administrator.
+ * Event flag: a check, an agent or the CLI's "health" and "agent" commands changed the state. Without it: an administrator.
  */
 #define HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL 1
 
@@ -98,23 +98,24 @@
 #define HAPROXY_EMAIL_ALERT_EVF_LISTEN 16
 
 /**
- * Event flag: nothing has changed. It answers haproxy_email_alert_next_unconfirmed(): what the server is now or, without a
- * server's name, the backend.
+ * Event flag: the event is no change, but the present state of a server or, without a server's name, of a backend: the reply to
+ * haproxy_email_alert_next_unconfirmed().
  */
 #define HAPROXY_EMAIL_ALERT_EVF_STATE_REPORT 32
 
 /**
- * Event flag: the same, and it is not there any more. No other field is needed than the names.
+ * Event flag: the reply to haproxy_email_alert_next_unconfirmed() for a server or backend that does not exist any more. Only the
+ * names are read.
  */
 #define HAPROXY_EMAIL_ALERT_EVF_REMOVED 64
 
 /**
- * Event flag: the server's weight is 0. HAProxy then says "DRAIN" of a check where it else says "UP".
+ * Event flag: the server's weight is 0. HAProxy then reports "DRAIN" after a check where it otherwise reports "UP".
  */
 #define HAPROXY_EMAIL_ALERT_EVF_ZERO_WEIGHT 128
 
 /**
- * Event flag: this is HAProxy 2.8 or later, some of whose sentences have other words than before.
+ * Event flag: the caller is HAProxy 2.8 or later, which words some of its sentences differently.
  */
 #define HAPROXY_EMAIL_ALERT_EVF_SINCE_2_8 256
 
@@ -124,56 +125,58 @@
 #define HAPROXY_EMAIL_ALERT_CHK_FAILED 1
 
 /**
- * The event's check_result: it passed.
+ * The event's check_result: the check passed.
  */
 #define HAPROXY_EMAIL_ALERT_CHK_PASSED 2
 
 /**
- * The event's check_result: it passed conditionally ("http-check disable-on-404").
+ * The event's check_result: the check passed conditionally ("http-check disable-on-404").
  */
 #define HAPROXY_EMAIL_ALERT_CHK_CONDITIONAL 3
 
 /**
- * What haproxy_email_alert_native_mode() says: the administrator wants it, or does not.
+ * Flag of haproxy_email_alert_native_mode(): the administrator has set "email_alert.native", to "on" or to "off".
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_SAID 1
 
 /**
- * Each proxy's own "email-alert" lines are to become an "email_alert" directive, and HAProxy's mailers are to send nothing.
+ * Flag of haproxy_email_alert_native_mode(): the caller must turn each proxy's own "email-alert" lines into an "email_alert"
+ * directive, and keep HAProxy's mailers from sending.
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_ROUTES 2
 
 /**
- * Each of these proxies' "mailer" lines is to become an "email_alert.relay" directive: the administrator has given no relay.
+ * Flag of haproxy_email_alert_native_mode(): the administrator has set no relay, and the caller must turn each "mailer" line of
+ * these proxies into an "email_alert.relay" directive.
  */
 #define HAPROXY_EMAIL_ALERT_NATIVE_RELAYS 4
 
 /**
- * What a call came to. The numbers never change their meaning.
+ * Result of a call. The numbers never change their meaning.
  */
 enum haproxy_email_alert_result {
         /**
-         * Done.
+         * The call succeeded.
          */
         HAPROXY_EMAIL_ALERT_OK = 0,
         /**
-         * The event was dropped, and counted: the queue is full.
+         * The queue is full: the event was dropped, and counted.
          */
         HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL = 7001,
         /**
-         * Called in the wrong order.
+         * The function was called in the wrong order.
          */
         HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING = 7002,
         /**
-         * NULL, a bad size or a bad value.
+         * An argument is NULL, or has a wrong size or value.
          */
         HAPROXY_EMAIL_ALERT_ERR_INVALID = 7003,
         /**
-         * The configuration is wrong: the message says what.
+         * The configuration or the command is wrong: the message names the fault.
          */
         HAPROXY_EMAIL_ALERT_ERR_CONFIG = 7004,
         /**
-         * Done, but the administrator should see the message.
+         * The call succeeded, and the administrator should see the message.
          */
         HAPROXY_EMAIL_ALERT_WARNING = 7005,
         /**
@@ -181,26 +184,26 @@ enum haproxy_email_alert_result {
          */
         HAPROXY_EMAIL_ALERT_ERR_EMPTY = 7006,
         /**
-         * The time was over before everything was delivered.
+         * The time limit passed before all mails were delivered.
          */
         HAPROXY_EMAIL_ALERT_ERR_PENDING = 7007,
         /**
-         * The system refused something: the message or the log says what.
+         * A system call failed: the message or the log names the reason.
          */
         HAPROXY_EMAIL_ALERT_ERR_SYSTEM = 7008,
         /**
-         * A bug in the library was caught.
+         * The library caught an internal error, which is logged.
          */
         HAPROXY_EMAIL_ALERT_ERR_PANIC = 7099,
 };
 
 /**
- * The answer to a runtime command, owned by the caller of haproxy_email_alert_command().
+ * Answer to a runtime command. The caller of haproxy_email_alert_command() owns it.
  */
 struct haproxy_email_alert_answer;
 
 /**
- * What the library must know of the process.
+ * Description of HAProxy's process. The caller owns it; the library copies it during the call.
  */
 struct haproxy_email_alert_process {
         /**
@@ -208,41 +211,43 @@ struct haproxy_email_alert_process {
          */
         size_t size;
         /**
-         * The user that the worker will run as; 0: it stays root, or who it is.
+         * User id of the worker; 0: the process keeps its user.
          */
         uint32_t uid;
         /**
-         * Its group.
+         * Group id of the worker; 0: the process keeps its group.
          */
         uint32_t gid;
         /**
-         * HAProxy's version, ended by NUL, or NULL. Copied.
+         * HAProxy's version, ended by NUL, or NULL.
          */
         const char *haproxy_version;
         /**
-         * Where HAProxy's statistics page is, ended by NUL, or NULL: "http://192.0.2.1:8404/stats". Without a host, as in
-         * "http://:8404/stats", it is on this machine, whose name the library puts in. Read by haproxy_email_alert_prepare(), and
-         * copied. What is no such URL, or longer than 512 bytes, is left out of the mails, and the log says so.
+         * URL of HAProxy's statistics page, such as "http://192.0.2.1:8404/stats", ended by NUL, or NULL. If it has no host, as in
+         * "http://:8404/stats", the library inserts this machine's name. haproxy_email_alert_prepare() reads it. An invalid URL, or
+         * one of more than 512 bytes, is logged and left out of the mails.
          */
         const char *stats_url;
 };
 
 /**
- * Text of <length> bytes, not ended by NUL, in any encoding. <data> may be NULL when <length> is 0. Borrowed.
+ * Text of <length> bytes, not ended by NUL, in any encoding. <data> may be NULL when <length> is 0. The caller owns the bytes,
+ * which must not change during the call; the library copies them.
  */
 struct haproxy_email_alert_text {
         /**
-         * The first byte.
+         * First byte.
          */
         const char *data;
         /**
-         * In bytes.
+         * Number of bytes.
          */
         size_t length;
 };
 
 /**
- * One commit of a server's status. Texts are borrowed for the call; what is longer than the queue's slots is cut.
+ * One change of a server's status. The caller owns it and its texts, which must not change during the call; the library copies
+ * them, and cuts texts that exceed a slot of the queue.
  */
 struct haproxy_email_alert_event {
         /**
@@ -250,126 +255,126 @@ struct haproxy_email_alert_event {
          */
         size_t size;
         /**
-         * The proxy's number: unique in the process.
+         * Number of the proxy: unique in the process.
          */
         uint32_t proxy_id;
         /**
-         * The server's number: unique in its proxy.
+         * Number of the server: unique in its proxy.
          */
         uint32_t server_id;
         /**
-         * HAPROXY_EMAIL_ALERT_ST_STOPPED to _STOPPING: before the change.
+         * State before the change: HAPROXY_EMAIL_ALERT_ST_STOPPED to _STOPPING.
          */
         uint32_t old_state;
         /**
-         * The same after it.
+         * State after the change: HAPROXY_EMAIL_ALERT_ST_STOPPED to _STOPPING.
          */
         uint32_t new_state;
         /**
-         * HAPROXY_EMAIL_ALERT_ADM_FMAINT etc.: before the change.
+         * Administrative flags before the change: HAPROXY_EMAIL_ALERT_ADM_FMAINT etc.
          */
         uint32_t old_admin;
         /**
-         * The same after it.
+         * Administrative flags after the change: HAPROXY_EMAIL_ALERT_ADM_FMAINT etc.
          */
         uint32_t new_admin;
         /**
-         * HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL etc.
+         * Event flags: HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL etc.
          */
         uint32_t flags;
         /**
-         * Servers, active and backup, that the backend could use before the change.
+         * Number of servers, active and backup, that the backend could use before the change.
          */
         uint32_t usable_before;
         /**
-         * Active servers that it can use now.
+         * Number of active servers that the backend can use now.
          */
         uint32_t active;
         /**
-         * Backup servers that it can use now.
+         * Number of backup servers that the backend can use now.
          */
         uint32_t backup;
         /**
-         * Sessions that the server has.
+         * Number of the server's sessions.
          */
         uint32_t sessions;
         /**
-         * Sessions that the change sent back to the queue; negative: it moves none.
+         * Number of sessions that the change sent back to the queue; negative: such a change moves none.
          */
         int32_t requeued;
         /**
-         * Sessions in the server's queue.
+         * Number of sessions in the server's queue.
          */
         uint32_t queued;
         /**
-         * The check's layer 5 to 7 code; negative: it has none.
+         * Code of the check at layers 5 to 7; negative: the check has none.
          */
         int32_t check_code;
         /**
-         * How long the check took, in milliseconds; negative: not known.
+         * Duration of the check, in milliseconds; negative: not known.
          */
         int64_t check_duration_ms;
         /**
-         * The backend's or listen section's name.
+         * Name of the backend or listen section.
          */
         struct haproxy_email_alert_text proxy;
         /**
-         * The server's name.
+         * Name of the server.
          */
         struct haproxy_email_alert_text server;
         /**
-         * The proxy of the server that this one tracks, or empty.
+         * Name of the proxy of the tracked server, or empty.
          */
         struct haproxy_email_alert_text via_proxy;
         /**
-         * The name of the server that this one tracks, or empty.
+         * Name of the tracked server, or empty.
          */
         struct haproxy_email_alert_text via_server;
         /**
-         * The server's host name where HAProxy resolves it at run time, or empty.
+         * Host name of the server if HAProxy resolves it at run time, or empty.
          */
         struct haproxy_email_alert_text hostname;
         /**
-         * HAProxy's word for the cause where it was no check, or empty.
+         * HAProxy's word for the cause if it was no check, or empty.
          */
         struct haproxy_email_alert_text cause;
         /**
-         * The check's status in short: "L4TOUT".
+         * Short status of the check, such as "L4TOUT".
          */
         struct haproxy_email_alert_text check_status;
         /**
-         * The same in words: "Layer4 timeout".
+         * Description of the check's status, such as "Layer4 timeout".
          */
         struct haproxy_email_alert_text check_reason;
         /**
-         * What the server or the system said, as it came.
+         * Text of the server or the system, unchanged.
          */
         struct haproxy_email_alert_text check_info;
         /**
-         * Where the server is: "10.0.0.7:8080", or empty.
+         * Address and port of the server, such as "10.0.0.7:8080", or empty.
          */
         struct haproxy_email_alert_text address;
         /**
-         * HAPROXY_EMAIL_ALERT_CHK_FAILED etc.: the event is a single check's result, with the flag EVF_CHECK, and no change;
-         * what was before and what is now does not matter. 0: it is a change.
+         * HAPROXY_EMAIL_ALERT_CHK_FAILED etc.: the event is the result of a single check, with the flag EVF_CHECK, and no change;
+         * the fields of the states before and after are not read. 0: the event is a change.
          */
         uint32_t check_result;
         /**
-         * HAProxy's count of that check's results: at least <check_rise> if the server is up for it.
+         * HAProxy's health counter of that check: at least <check_rise> if the check considers the server up.
          */
         uint32_t check_health;
         /**
-         * So many successes make a server that is down up.
+         * Number of consecutive successes after which a server that is down is considered up.
          */
         uint32_t check_rise;
         /**
-         * So many failures make a server that is up down.
+         * Number of consecutive failures after which a server that is up is considered down.
          */
         uint32_t check_fall;
 };
 
 /**
- * What was done so far; all but <waiting> only grow.
+ * Counters since the start. All but <waiting> only increase. The caller owns the struct.
  */
 struct haproxy_email_alert_counters {
         /**
@@ -377,27 +382,27 @@ struct haproxy_email_alert_counters {
          */
         size_t size;
         /**
-         * Events that the queue took.
+         * Events that the queue accepted.
          */
         uint64_t accepted;
         /**
-         * Events that it refused: it was full.
+         * Events that were dropped because the queue was full.
          */
         uint64_t dropped;
         /**
-         * Events and mails that are neither delivered nor given up.
+         * Events and mails that are neither delivered nor failed.
          */
         uint64_t waiting;
         /**
-         * Copies, one for each recipient, that a relay has taken.
+         * Copies, one for each recipient, that a relay has accepted.
          */
         uint64_t delivered;
         /**
-         * Copies that were refused for good, or given up.
+         * Copies that failed permanently or expired.
          */
         uint64_t failed;
         /**
-         * Copies that are to be tried again, counted at each attempt.
+         * Copies that will be retried, counted at each attempt.
          */
         uint64_t retried;
 };
@@ -407,21 +412,23 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The library's version, such as "0.1.0". Any thread, at any time. The string is static.
+ * Returns the library's version, such as "0.1.0". The library owns the string, which is static and ended by NUL. Any thread, at
+ * any time.
  */
 const char *haproxy_email_alert_version(void);
 
 /**
- * The library's HAPROXY_EMAIL_ALERT_ABI: the caller compares it with its header's. Any thread, at any time.
+ * Returns the library's HAPROXY_EMAIL_ALERT_ABI, which the caller compares with that of its header. Any thread, at any time.
  */
 uint32_t haproxy_email_alert_abi(void);
 
 /**
- * Adds one directive. <words> are the <count> words of the line, each ended by NUL, <words[0]> the keyword; nothing of them
- * is kept. One thread, before haproxy_email_alert_check().
+ * Parses one directive. <words> are the <count> words of the line, each ended by NUL; <words[0]> is the keyword. The caller owns
+ * the words and the message's buffer; the library does not use them after the call. Opens no file for writing and starts
+ * nothing. One thread, before haproxy_email_alert_check().
  *
- * Returns OK, or ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
- * wanted), or ERR_INVALID for NULL, or ERR_NOT_RUNNING once checked. Nothing is opened or started.
+ * Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: no message),
+ * ERR_INVALID for NULL in the place of words, or ERR_NOT_RUNNING after a successful haproxy_email_alert_check().
  */
 enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *words,
                                                           size_t count,
@@ -429,66 +436,75 @@ enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *wor
                                                           size_t size);
 
 /**
- * Has a directive been parsed, be it a wrong one? Any thread.
+ * Returns true once a directive has been parsed, even a wrong one. Any thread, at any time.
  */
 bool haproxy_email_alert_configured(void);
 
 /**
- * Does a route ask for single checks' results? Else there is no need to report them. Any thread.
+ * Returns true if a route needs the results of single checks; otherwise the caller need not report them. Any thread, after the
+ * last directive.
  */
 bool haproxy_email_alert_wants_checks(void);
 
 /**
- * What "email_alert.native" says of HAProxy's own "email-alert" and "dispatcher" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
- * thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
+ * Returns HAPROXY_EMAIL_ALERT_NATIVE_ flags: the use of HAProxy's own "email-alert" and "mailer" lines that "email_alert.native"
+ * sets. The caller passes the directives that it makes of these lines to haproxy_email_alert_parse(). One thread, after the last
+ * line of the configuration.
  */
 uint32_t haproxy_email_alert_native_mode(void);
 
 /**
- * Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
- * for "haproxy -c" too. One thread.
+ * Checks the configuration as a whole, after the last directive. Opens nothing for writing, starts nothing and sends nothing, so
+ * that "haproxy -c" may call it. The caller owns <process> and the message's buffer; the library does not use them after the
+ * call. One thread.
  *
- * Returns OK (also without any directive, and after one that was refused: its error is enough), WARNING (it works, and the
- * administrator should know the risk) or ERR_CONFIG with a message (see haproxy_email_alert_parse()), or ERR_INVALID.
+ * Returns OK (also without any directive, and after a refused directive, whose error is enough), WARNING (the configuration
+ * works, and the message names a risk) or ERR_CONFIG with a message (see haproxy_email_alert_parse()), or ERR_INVALID if
+ * <process> is NULL or has a wrong size.
  */
 enum haproxy_email_alert_result haproxy_email_alert_check(const struct haproxy_email_alert_process *process,
                                                           char *message,
                                                           size_t size);
 
 /**
- * Opens what needs root, the file system or the resolver, and starts the helper process if a relay needs it: before
- * HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
+ * Opens everything for which root, the file system or the resolver is needed, and starts the helper process if a relay needs it.
+ * Must be called before HAProxy changes its root directory and user. Starts no thread, so that the process may still fork. The
+ * caller owns <process>, its texts and the message's buffer; the library copies the texts. One thread, once, after
  * haproxy_email_alert_check().
  *
  * Returns OK, WARNING or ERR_SYSTEM with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING without a checked
- * configuration, or ERR_INVALID. After ERR_SYSTEM it may be called again.
+ * configuration or after an earlier success, or ERR_INVALID if <process> is NULL or has a wrong size. It may be called again
+ * after ERR_SYSTEM.
  */
 enum haproxy_email_alert_result haproxy_email_alert_prepare(const struct haproxy_email_alert_process *process,
                                                             char *message,
                                                             size_t size);
 
 /**
- * How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
+ * Returns the largest number of descriptors that the library opens, which HAProxy adds to its own; 0 before
+ * haproxy_email_alert_check(). One thread.
  */
 uint32_t haproxy_email_alert_descriptors(void);
 
 /**
- * Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
+ * Starts the library's threads. Must be called in the worker, after all forks and before RLIMIT_NPROC becomes 0. One thread,
+ * once.
  *
- * Returns OK, ERR_SYSTEM (the log says why), or ERR_NOT_RUNNING if it is not prepared.
+ * Returns OK, ERR_SYSTEM (the reason is logged), or ERR_NOT_RUNNING without a successful haproxy_email_alert_prepare().
  */
 enum haproxy_email_alert_result haproxy_email_alert_start(void);
 
 /**
- * Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
- * (a wake-up) at most. The caller keeps <event> and its texts.
+ * Copies one event into the queue. The caller owns <event> and its texts; the library does not use them after the call. Any
+ * thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
  *
- * Returns OK, ERR_QUEUE_FULL (the event is counted as dropped), ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID.
+ * Returns OK, ERR_QUEUE_FULL (the event is counted as dropped), ERR_NOT_RUNNING before the start and after the stop, or
+ * ERR_INVALID if <event> is NULL, or has a wrong size, an unknown state or an invalid text.
  */
 enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_alert_event *event);
 
 /**
- * A hint: an event may come within <within_ms> milliseconds, because the next result of a check could decide on a server. The
+ * Hints that an event may come within <within_ms> milliseconds, because the next result of a check could decide on a server. The
  * library opens a session with the relay, so that the mail finds it open. If no event follows, the session is closed and
  * further hints are ignored for 1 minute, doubling up to 1 hour. A hint of 0, or of more than 60000, is ignored. Any thread,
  * under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
@@ -498,13 +514,14 @@ enum haproxy_email_alert_result haproxy_email_alert(const struct haproxy_email_a
 enum haproxy_email_alert_result haproxy_email_alert_prewarm(uint32_t within_ms);
 
 /**
- * Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
- * of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
- * get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by
- * haproxy_email_alert() with the flag EVF_STATE_REPORT as soon as its first check is through, or with EVF_REMOVED; until the answer has
- * been processed, it is asked again. Any thread; never blocks.
+ * Returns the name of the <n>th server or backend, from 0, whose present state the library needs: the process before this one
+ * left an open incident of it, and HAProxy does not report a server that is up from the start. The library writes names ended by
+ * NUL to <proxy> and <server>, of <size> bytes each, which the caller owns; the server's name is empty for a backend as a whole.
+ * The caller replies by haproxy_email_alert() with the flag EVF_STATE_REPORT as soon as the first check has finished, or with
+ * EVF_REMOVED. The name is returned until the library has processed the reply. Any thread; never blocks.
  *
- * Returns OK, ERR_EMPTY: there are not so many, ERR_NOT_RUNNING before the start, or ERR_INVALID for NULL.
+ * Returns OK, ERR_EMPTY if there are no more than <n>, ERR_NOT_RUNNING before the start, or ERR_INVALID for NULL or a <size> of
+ * 0.
  */
 enum haproxy_email_alert_result haproxy_email_alert_next_unconfirmed(size_t n,
                                                                      char *proxy,
@@ -512,13 +529,13 @@ enum haproxy_email_alert_result haproxy_email_alert_next_unconfirmed(size_t n,
                                                                      size_t size);
 
 /**
- * Carries out a runtime command. <words> are the <count> words of the line, each ended by NUL, such as "show", "email-alert"; nothing
- * of them is kept. On OK <answer> gets the answer, which the caller owns, reads with haproxy_email_alert_answer_copy() and must free
- * with haproxy_email_alert_answer_free(); otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a
- * lock.
+ * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
+ * caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
+ * which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
+ * otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
  *
- * Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not wanted),
- * ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
+ * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
+ * or ERR_INVALID for NULL in the place of <answer> or words.
  */
 enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
                                                             size_t count,
@@ -527,9 +544,11 @@ enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *w
                                                             size_t size);
 
 /**
- * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several bytes is
- * never divided. Returns their number, by which the caller advances its cursor; 0: the end, NULL, or <size> is too small for the next
- * character. Any thread.
+ * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
+ * bytes is never divided. The caller owns both; <answer> does not change. Any thread.
+ *
+ * Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
+ * for the next character.
  */
 size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
                                        size_t cursor,
@@ -537,53 +556,53 @@ size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *
                                        size_t size);
 
 /**
- * Frees an answer; NULL is ignored. Any thread, once.
+ * Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
  */
 void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
 
 /**
- * Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog
- * severity in <level>. Any thread; never blocks.
+ * Takes the oldest line for HAProxy's log: writes the printable line without line end, ended by NUL, to <line> (of <size>
+ * bytes), and its syslog severity to <level>. The caller owns both. Any thread; never blocks.
  *
- * Returns OK, ERR_EMPTY, or ERR_INVALID for NULL.
+ * Returns OK, ERR_EMPTY if there is no line, or ERR_INVALID for NULL or a <size> of 0.
  */
 enum haproxy_email_alert_result haproxy_email_alert_next_log(int *level,
                                                              char *line,
                                                              size_t size);
 
 /**
- * Fills in <counters>, whose <size> the caller has set. Any thread; never blocks.
+ * Fills <counters>, which the caller owns and whose <size> it has set. Any thread; never blocks.
  *
- * Returns OK, ERR_NOT_RUNNING before the start, or ERR_INVALID.
+ * Returns OK, ERR_NOT_RUNNING before the start, or ERR_INVALID if <counters> is NULL or has a wrong size.
  */
 enum haproxy_email_alert_result haproxy_email_alert_get_counters(struct haproxy_email_alert_counters *counters);
 
 /**
- * A soft stop has begun: what is there is delivered now, or tried once more if it waits for a better time. Any thread; never
- * blocks.
+ * Begins a soft stop: pending events are delivered at once, and mails in back-off are retried once. Any thread; never blocks.
  *
  * Returns OK, or ERR_NOT_RUNNING before the start.
  */
 enum haproxy_email_alert_result haproxy_email_alert_drain(void);
 
 /**
- * How many events and mails are neither delivered nor given up; 0: the process can end without a loss. Any thread; never
- * blocks.
+ * Returns the number of events and mails that are neither delivered nor failed; 0 before the start, and when the process can end
+ * without a loss. Any thread; never blocks.
  */
 uint64_t haproxy_email_alert_pending(void);
 
 /**
- * Waits for what is pending, for at most <bound_ms> milliseconds, and ends the threads; one that hangs in a relay is left behind.
- * One thread, when no event comes any more. The log says what was not delivered.
+ * Delivers pending events and mails for at most <bound_ms> milliseconds, and ends the library's threads; a thread that is
+ * blocked by a relay is abandoned. The log names what was not delivered. One thread, after the last event.
  *
- * Returns OK, ERR_PENDING, or ERR_NOT_RUNNING before the start.
+ * Returns OK, ERR_PENDING if something was not delivered, or ERR_NOT_RUNNING before the start.
  */
 enum haproxy_email_alert_result haproxy_email_alert_stop(uint32_t bound_ms);
 
 /**
- * The whole program of the helper process, which runs sendmail and mailx and resolves names. haproxy_email_alert_prepare() starts
- * /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses the library looks for that variable
- * first of all, and if it is there does nothing but exit with what this function returns. Standard input is the socket.
+ * Runs the helper process, which runs sendmail and mailx and resolves names, until the worker ends.
+ * haproxy_email_alert_prepare() starts /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses
+ * the library must check for that variable first of all, and if it is set do nothing but exit with the status that this function
+ * returns. Standard input is the socket. The only thread of its process, once.
  */
 int haproxy_email_alert_helper(void);
 

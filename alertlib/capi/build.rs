@@ -1,4 +1,4 @@
-//! Gives the shared library its soname: the number changes when the C ABI does, as `HAPROXY_EMAIL_ALERT_ABI` does.
+//! Sets the soname of the shared library. Its number and `HAPROXY_EMAIL_ALERT_ABI` change together, when the C ABI does.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,37 +1,38 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What every exported function stands on: no panic leaves, no pointer is followed unseen.
+//! Guards of every exported function: a panic does not unwind into C, a pointer is checked before it is read.
 
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs `body`; a panic in it is logged, and the answer is then `otherwise`.
+/// Runs `body`. If it panics, logs the panic and returns `on_panic`.
 ///
-/// Unwinding into C would be undefined; ending HAProxy for a mail would be worse than no mail.
-pub fn guarded<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+/// Unwinding into C would be undefined behaviour; the end of HAProxy would be worse than a lost mail.
+pub fn guarded<T>(on_panic: T, body: impl FnOnce() -> T) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(answer) => answer,
+        Ok(result) => result,
         Err(payload) => {
-            // Its destructor may panic, too; what that throws is not looked at any more.
+            // The destructor of the payload may panic, too; the payload of that panic is leaked.
             std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(payload))));
             log::error!("a bug in haproxy-email-alert was caught; HAProxy goes on");
-            otherwise
+            on_panic
         }
     }
 }
 
-/// A struct that begins with its own size, as its caller knows it, and only grows at its end. Plain data: any bytes are a
-/// value of it, and zeroes mean that nothing is given.
+/// A struct that begins with its size in the caller's version of the header; new fields are added at its end only. Plain data:
+/// any bytes are a valid value, and zeros mean that a field is not set.
 ///
 /// # Safety
 ///
 /// Implementers are `repr(C)`, begin with a `usize`, and have no bytes that are not a valid value of their field.
 pub unsafe trait SizedStruct: Copy {
-    /// The size of its first version, in bytes: the least that a caller may have.
+    /// Size of the struct's first version, in bytes: the smallest valid size.
     const FIRST: usize;
 }
 
-/// How many bytes of the struct both sides know. `None`: NULL, misaligned, or smaller than its first version.
+/// Returns the number of bytes of the struct that both the caller and the library have; `None` if `pointer` is NULL or
+/// misaligned, or the struct is smaller than its first version.
 ///
 /// # Safety
 ///
@@ -45,38 +46,40 @@ unsafe fn common_size<T: SizedStruct>(pointer: *const T) -> Option<usize> {
     (size >= T::FIRST).then(|| size.min(size_of::<T>()))
 }
 
-/// The caller's struct; a copy in `room` if the caller is older than this library: what it does not have is zero.
+/// Returns the caller's struct; for a caller that is older than this library a copy in `storage`, in which newer fields are zero.
 /// `None`: as [`common_size()`].
 ///
 /// # Safety
 ///
-/// `pointer` is NULL, or points to as many readable bytes as its first field says, which stay as they are while the result is used.
-pub unsafe fn read_sized<T: SizedStruct>(pointer: *const T, room: &mut Option<T>) -> Option<&T> {
+/// `pointer` is NULL, or points to as many readable bytes as its first field says, which stay as they are while the result is
+/// used.
+pub unsafe fn read_sized<T: SizedStruct>(pointer: *const T, storage: &mut Option<T>) -> Option<&T> {
     // SAFETY: as the caller promises, see above.
     let size = unsafe { common_size(pointer) }?;
     if size < size_of::<T>() {
         // SAFETY: as the caller promises.
-        return Some(room.insert(unsafe { read_older(pointer, size) }));
+        return Some(storage.insert(unsafe { read_older(pointer, size) }));
     }
-    // SAFETY: all of it is there, aligned, and stays.
+    // SAFETY: aligned and complete; the caller promises that it does not change.
     Some(unsafe { &*pointer })
 }
 
-/// An older caller's struct, with zeroes behind it.
+/// Copies an older caller's struct; fields that it lacks are zero.
 ///
 /// # Safety
 ///
-/// `pointer` points to `size` readable bytes; a `T` has not less.
+/// `pointer` points to `size` readable bytes; `size` is at most the size of `T`.
 unsafe fn read_older<T: SizedStruct>(pointer: *const T, size: usize) -> T {
     let mut value = MaybeUninit::<T>::zeroed();
-    // SAFETY: `size` bytes are there on both sides, and any bytes are a value of the struct.
+    // SAFETY: both sides have `size` bytes, and any bytes are a valid value of the struct.
     unsafe {
         std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), value.as_mut_ptr().cast::<u8>(), size);
         value.assume_init()
     }
 }
 
-/// Fills the caller's struct as far as the caller knows it, but not its size. `false`: as [`common_size()`].
+/// Fills the fields of the caller's struct that its version has, except for its size. Returns false where [`common_size()`]
+/// returns `None`.
 ///
 /// # Safety
 ///
@@ -85,7 +88,7 @@ pub unsafe fn write_sized<T: SizedStruct>(pointer: *mut T, value: T) -> bool {
     const SIZE_FIELD: usize = size_of::<usize>();
     // SAFETY: as the caller promises, see above.
     let Some(size) = (unsafe { common_size(pointer.cast_const()) }) else { return false };
-    // SAFETY: `size` bytes are there on both sides, and the size field is the first of them.
+    // SAFETY: both sides have `size` bytes, and the size field is the first of them.
     unsafe {
         let (from, to) = ((&raw const value).cast::<u8>(), pointer.cast::<u8>());
         std::ptr::copy_nonoverlapping(from.add(SIZE_FIELD), to.add(SIZE_FIELD), size - SIZE_FIELD);
@@ -93,7 +96,7 @@ pub unsafe fn write_sized<T: SizedStruct>(pointer: *mut T, value: T) -> bool {
     true
 }
 
-/// The string at `pointer`; `None`: NULL.
+/// Returns the string at `pointer`; `None` for NULL.
 ///
 /// # Safety
 ///
@@ -106,7 +109,8 @@ pub unsafe fn string<'a>(pointer: *const c_char) -> Option<&'a CStr> {
     Some(unsafe { CStr::from_ptr(pointer) })
 }
 
-/// The elements at `pointer`. `None`: NULL with elements, misaligned, or more bytes than memory can have.
+/// Returns the elements at `pointer`; `None` if it is NULL and `count` is not 0, if it is misaligned, or if the slice would
+/// exceed `isize::MAX` bytes.
 ///
 /// # Safety
 ///
@@ -122,16 +126,17 @@ pub unsafe fn slice<'a, T>(pointer: *const T, count: usize) -> Option<&'a [T]> {
     Some(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
-/// Writes `text` and a NUL to the caller's buffer, cut to `size` at a character's border. NULL or 0: writes nothing.
+/// Writes `text` and a NUL to the caller's buffer, cut to `size` bytes at the border of a character. Writes nothing if `buffer`
+/// is NULL or `size` is 0.
 ///
 /// # Safety
 ///
-/// `buffer` is NULL, or points to `size` writable bytes that nobody else uses meanwhile.
+/// `buffer` is NULL, or points to `size` writable bytes that no other thread uses meanwhile.
 pub unsafe fn write_text(buffer: *mut c_char, size: usize, text: &str) {
     if buffer.is_null() || size == 0 {
         return;
     }
-    // A NUL in the middle would hide the rest from C.
+    // A NUL within the text would end the string for C.
     let text = text.replace('\0', " ");
     let end = (0..=text.len().min(size - 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     // SAFETY: `end` + 1 bytes are at most `size`, which the caller says are writable; `text` is our own memory.

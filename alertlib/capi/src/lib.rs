@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The C ABI. The comments here become those of `include/haproxy_email_alert.h`.
 //!
-//! The only unsafe code of the crate. Every exported function runs in [`guard::guarded`], and answers NULL, bad sizes and
-//! calls in the wrong order.
+//! The border to C, and the reason for this crate's unsafe code. Every exported function runs in [`guard::guarded`], and returns
+//! an error for NULL, wrong sizes and calls in the wrong order.
 
-#![allow(non_camel_case_types)] // these are C's names
+#![allow(non_camel_case_types)] // names in the style of C
 
 mod abi;
 mod guard;
@@ -22,11 +22,11 @@ use std::ffi::{c_char, c_int};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
-/// The time before the threads: what was parsed, and what was opened for it.
+/// State before the threads are started.
 struct Setup {
     settings: Settings,
     configured: bool,
-    /// A directive was wrong: its own error is enough, and says more than what follows from it.
+    /// A directive was refused. Errors that follow from it are not reported.
     refused: bool,
     config: Option<Config>,
     prepared: Option<Prepared>,
@@ -40,15 +40,15 @@ static SETUP: Mutex<Setup> = Mutex::new(Setup {
     prepared: None,
 });
 
-/// The time of the threads.
+/// The service, once its threads are started.
 static SERVICE: OnceCell<Service> = OnceCell::new();
 
-/// Used by one thread, before the others are there.
+/// Locks the state. Only one thread uses it, before HAProxy's other threads exist.
 fn setup() -> MutexGuard<'static, Setup> {
     SETUP.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Panics are told to the log; a daemon has no standard error.
+/// Redirects panics to the log, since a daemon has no standard error.
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -59,24 +59,26 @@ fn log_panics() {
     });
 }
 
-/// The library's version, such as "0.1.0". Any thread, at any time. The string is static.
+/// Returns the library's version, such as "0.1.0". The library owns the string, which is static and ended by NUL. Any thread, at
+/// any time.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
 
-/// The library's HAPROXY_EMAIL_ALERT_ABI: the caller compares it with its header's. Any thread, at any time.
+/// Returns the library's HAPROXY_EMAIL_ALERT_ABI, which the caller compares with that of its header. Any thread, at any time.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_abi() -> u32 {
     HAPROXY_EMAIL_ALERT_ABI
 }
 
-/// Adds one directive. <words> are the <count> words of the line, each ended by NUL, <words[0]> the keyword; nothing of them
-/// is kept. One thread, before haproxy_email_alert_check().
+/// Parses one directive. <words> are the <count> words of the line, each ended by NUL; <words[0]> is the keyword. The caller owns
+/// the words and the message's buffer; the library does not use them after the call. Opens no file for writing and starts
+/// nothing. One thread, before haproxy_email_alert_check().
 ///
-/// Returns OK, or ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not
-/// wanted), or ERR_INVALID for NULL, or ERR_NOT_RUNNING once checked. Nothing is opened or started.
+/// Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: no message),
+/// ERR_INVALID for NULL in the place of words, or ERR_NOT_RUNNING after a successful haproxy_email_alert_check().
 ///
 /// # Safety
 ///
@@ -111,24 +113,26 @@ pub unsafe extern "C" fn haproxy_email_alert_parse(
         };
         setup.refused |= parsed.is_err();
         // SAFETY: as the caller promises, see above.
-        unsafe { answer(parsed, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
+        unsafe { report(parsed, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
     })
 }
 
-/// Has a directive been parsed, be it a wrong one? Any thread.
+/// Returns true once a directive has been parsed, even a wrong one. Any thread, at any time.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_configured() -> bool {
     guarded(false, || SERVICE.get().is_some() || setup().configured)
 }
 
-/// Does a route ask for single checks' results? Else there is no need to report them. Any thread.
+/// Returns true if a route needs the results of single checks; otherwise the caller need not report them. Any thread, after the
+/// last directive.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_wants_checks() -> bool {
     guarded(false, || setup().settings.routes.iter().any(|route| route.kinds.has(Kind::Check)))
 }
 
-/// What "email_alert.native" says of HAProxy's own "email-alert" and "dispatcher" lines, as HAPROXY_EMAIL_ALERT_NATIVE_ flags. One
-/// thread, after the last line of the configuration; the directives made of them are for haproxy_email_alert_parse().
+/// Returns HAPROXY_EMAIL_ALERT_NATIVE_ flags: the use of HAProxy's own "email-alert" and "mailer" lines that "email_alert.native"
+/// sets. The caller passes the directives that it makes of these lines to haproxy_email_alert_parse(). One thread, after the last
+/// line of the configuration.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_native_mode() -> u32 {
     guarded(0, || {
@@ -142,11 +146,13 @@ pub extern "C" fn haproxy_email_alert_native_mode() -> u32 {
     })
 }
 
-/// Looks at the configuration as a whole, after the last directive. Opens nothing for writing, starts and sends nothing: it is
-/// for "haproxy -c" too. One thread.
+/// Checks the configuration as a whole, after the last directive. Opens nothing for writing, starts nothing and sends nothing, so
+/// that "haproxy -c" may call it. The caller owns <process> and the message's buffer; the library does not use them after the
+/// call. One thread.
 ///
-/// Returns OK (also without any directive, and after one that was refused: its error is enough), WARNING (it works, and the
-/// administrator should know the risk) or ERR_CONFIG with a message (see haproxy_email_alert_parse()), or ERR_INVALID.
+/// Returns OK (also without any directive, and after a refused directive, whose error is enough), WARNING (the configuration
+/// works, and the message names a risk) or ERR_CONFIG with a message (see haproxy_email_alert_parse()), or ERR_INVALID if
+/// <process> is NULL or has a wrong size.
 ///
 /// # Safety
 ///
@@ -159,15 +165,15 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
         log_panics();
-        let mut older = None;
+        let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process, &mut older) }) else {
+        let Some(process) = (unsafe { read_sized(process, &mut storage) }) else {
             return HAPROXY_EMAIL_ALERT_ERR_INVALID;
         };
         let mut setup = setup();
         if setup.refused || !setup.configured {
             // SAFETY: as the caller promises, see above.
-            return unsafe { answer(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
+            return unsafe { report(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
         }
         let config = setup.settings.resolve(&machine_name());
         let checked = config.and_then(|config| {
@@ -181,16 +187,18 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
             Ok(warnings) => (Err(warnings), HAPROXY_EMAIL_ALERT_WARNING),
         };
         // SAFETY: as the caller promises, see above.
-        unsafe { answer(outcome, result, message, size) }
+        unsafe { report(outcome, result, message, size) }
     })
 }
 
-/// Opens what needs root, the file system or the resolver, and starts the helper process if a relay needs it: before
-/// HAProxy changes its root and user. Makes no thread, so that the process may still fork. One thread, once, after
+/// Opens everything for which root, the file system or the resolver is needed, and starts the helper process if a relay needs it.
+/// Must be called before HAProxy changes its root directory and user. Starts no thread, so that the process may still fork. The
+/// caller owns <process>, its texts and the message's buffer; the library copies the texts. One thread, once, after
 /// haproxy_email_alert_check().
 ///
 /// Returns OK, WARNING or ERR_SYSTEM with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING without a checked
-/// configuration, or ERR_INVALID. After ERR_SYSTEM it may be called again.
+/// configuration or after an earlier success, or ERR_INVALID if <process> is NULL or has a wrong size. It may be called again
+/// after ERR_SYSTEM.
 ///
 /// # Safety
 ///
@@ -203,9 +211,9 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
 ) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
         log_panics();
-        let mut older = None;
+        let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process, &mut older) }) else {
+        let Some(process) = (unsafe { read_sized(process, &mut storage) }) else {
             return HAPROXY_EMAIL_ALERT_ERR_INVALID;
         };
         // SAFETY: as the caller promises, see above.
@@ -229,16 +237,17 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
             }
         };
         // SAFETY: as the caller promises, see above.
-        unsafe { answer(outcome, result, message, size) }
+        unsafe { report(outcome, result, message, size) }
     })
 }
 
-/// How many descriptors the library has open at most: HAProxy adds them to its own. One thread, once checked; 0 before.
+/// Returns the largest number of descriptors that the library opens, which HAProxy adds to its own; 0 before
+/// haproxy_email_alert_check(). One thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
-    // The helper's socket, and what the resolver opens.
+    // The helper process's socket, and the resolver's files.
     const SHARED: u32 = 4;
-    // A session, or a directory and a file in it.
+    // A session with the relay, or a directory and a file in it.
     const RELAY: u32 = 3;
     let of = |config: &Config| {
         let spool = if config.spool.is_some() { alertlib::spool::DESCRIPTORS } else { 0 };
@@ -247,9 +256,10 @@ pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
     guarded(0, || setup().config.as_ref().map_or(0, of))
 }
 
-/// Starts the threads: in the worker, after all forks, before its RLIMIT_NPROC becomes 0. One thread, once.
+/// Starts the library's threads. Must be called in the worker, after all forks and before RLIMIT_NPROC becomes 0. One thread,
+/// once.
 ///
-/// Returns OK, ERR_SYSTEM (the log says why), or ERR_NOT_RUNNING if it is not prepared.
+/// Returns OK, ERR_SYSTEM (the reason is logged), or ERR_NOT_RUNNING without a successful haproxy_email_alert_prepare().
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
@@ -264,10 +274,11 @@ pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
     })
 }
 
-/// Hands over one event. Any thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call
-/// (a wake-up) at most. The caller keeps <event> and its texts.
+/// Copies one event into the queue. The caller owns <event> and its texts; the library does not use them after the call. Any
+/// thread, under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
 ///
-/// Returns OK, ERR_QUEUE_FULL (the event is counted as dropped), ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID.
+/// Returns OK, ERR_QUEUE_FULL (the event is counted as dropped), ERR_NOT_RUNNING before the start and after the stop, or
+/// ERR_INVALID if <event> is NULL, or has a wrong size, an unknown state or an invalid text.
 ///
 /// # Safety
 ///
@@ -280,9 +291,9 @@ pub unsafe extern "C" fn haproxy_email_alert(
         let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
             return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
         };
-        let mut older = None;
+        let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(event) = (unsafe { read_sized(event, &mut older) }) else {
+        let Some(event) = (unsafe { read_sized(event, &mut storage) }) else {
             return HAPROXY_EMAIL_ALERT_ERR_INVALID;
         };
         // SAFETY: the texts are borrowed for this call, as their type describes.
@@ -296,7 +307,7 @@ pub unsafe extern "C" fn haproxy_email_alert(
     })
 }
 
-/// A hint: an event may come within <within_ms> milliseconds, because the next result of a check could decide on a server. The
+/// Hints that an event may come within <within_ms> milliseconds, because the next result of a check could decide on a server. The
 /// library opens a session with the relay, so that the mail finds it open. If no event follows, the session is closed and
 /// further hints are ignored for 1 minute, doubling up to 1 hour. A hint of 0, or of more than 60000, is ignored. Any thread,
 /// under any lock: it never blocks, allocates, locks or logs, and makes one system call (a wake-up) at most.
@@ -313,13 +324,14 @@ pub extern "C" fn haproxy_email_alert_prewarm(within_ms: u32) -> haproxy_email_a
     })
 }
 
-/// Asks for what a server, or a backend, is now: the process before this one knew it to be in trouble, and HAProxy says nothing
-/// of a server that is up from the start. <n> counts the questions from 0; <proxy> and <server> are of <size> bytes each and
-/// get names ended by NUL, and that of the server is empty where it is about the backend as a whole. To be answered by
-/// haproxy_email_alert() with the flag EVF_STATE_REPORT as soon as its first check is through, or with EVF_REMOVED; until the answer has
-/// been processed, it is asked again. Any thread; never blocks.
+/// Returns the name of the <n>th server or backend, from 0, whose present state the library needs: the process before this one
+/// left an open incident of it, and HAProxy does not report a server that is up from the start. The library writes names ended by
+/// NUL to <proxy> and <server>, of <size> bytes each, which the caller owns; the server's name is empty for a backend as a whole.
+/// The caller replies by haproxy_email_alert() with the flag EVF_STATE_REPORT as soon as the first check has finished, or with
+/// EVF_REMOVED. The name is returned until the library has processed the reply. Any thread; never blocks.
 ///
-/// Returns OK, ERR_EMPTY: there are not so many, ERR_NOT_RUNNING before the start, or ERR_INVALID for NULL.
+/// Returns OK, ERR_EMPTY if there are no more than <n>, ERR_NOT_RUNNING before the start, or ERR_INVALID for NULL or a <size> of
+/// 0.
 ///
 /// # Safety
 ///
@@ -346,13 +358,13 @@ pub unsafe extern "C" fn haproxy_email_alert_next_unconfirmed(
     })
 }
 
-/// Carries out a runtime command. <words> are the <count> words of the line, each ended by NUL, such as "show", "email-alert"; nothing
-/// of them is kept. On OK <answer> gets the answer, which the caller owns, reads with haproxy_email_alert_answer_copy() and must free
-/// with haproxy_email_alert_answer_free(); otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a
-/// lock.
+/// Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
+/// caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
+/// which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
+/// otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
 ///
-/// Returns OK, ERR_CONFIG with a message without line end in <message> (of <size> bytes, always ended by NUL; NULL: not wanted),
-/// ERR_NOT_RUNNING before the start and after the stop, or ERR_INVALID for NULL.
+/// Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
+/// or ERR_INVALID for NULL in the place of <answer> or words.
 ///
 /// # Safety
 ///
@@ -391,13 +403,15 @@ pub unsafe extern "C" fn haproxy_email_alert_command(
             unsafe { answer.write(boxed) };
         });
         // SAFETY: as the caller promises, see above.
-        unsafe { crate::answer(outcome, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
+        unsafe { report(outcome, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
     })
 }
 
-/// Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several bytes is
-/// never divided. Returns their number, by which the caller advances its cursor; 0: the end, NULL, or <size> is too small for the next
-/// character. Any thread.
+/// Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
+/// bytes is never divided. The caller owns both; <answer> does not change. Any thread.
+///
+/// Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
+/// for the next character.
 ///
 /// # Safety
 ///
@@ -422,7 +436,7 @@ pub unsafe extern "C" fn haproxy_email_alert_answer_copy(
     })
 }
 
-/// Frees an answer; NULL is ignored. Any thread, once.
+/// Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
 ///
 /// # Safety
 ///
@@ -437,10 +451,10 @@ pub unsafe extern "C" fn haproxy_email_alert_answer_free(answer: *mut haproxy_em
     });
 }
 
-/// Gives the oldest line for HAProxy's log: printable, without line end, in <line> (of <size> bytes, ended by NUL), its syslog
-/// severity in <level>. Any thread; never blocks.
+/// Takes the oldest line for HAProxy's log: writes the printable line without line end, ended by NUL, to <line> (of <size>
+/// bytes), and its syslog severity to <level>. The caller owns both. Any thread; never blocks.
 ///
-/// Returns OK, ERR_EMPTY, or ERR_INVALID for NULL.
+/// Returns OK, ERR_EMPTY if there is no line, or ERR_INVALID for NULL or a <size> of 0.
 ///
 /// # Safety
 ///
@@ -465,9 +479,9 @@ pub unsafe extern "C" fn haproxy_email_alert_next_log(
     })
 }
 
-/// Fills in <counters>, whose <size> the caller has set. Any thread; never blocks.
+/// Fills <counters>, which the caller owns and whose <size> it has set. Any thread; never blocks.
 ///
-/// Returns OK, ERR_NOT_RUNNING before the start, or ERR_INVALID.
+/// Returns OK, ERR_NOT_RUNNING before the start, or ERR_INVALID if <counters> is NULL or has a wrong size.
 ///
 /// # Safety
 ///
@@ -489,8 +503,7 @@ pub unsafe extern "C" fn haproxy_email_alert_get_counters(
     })
 }
 
-/// A soft stop has begun: what is there is delivered now, or tried once more if it waits for a better time. Any thread; never
-/// blocks.
+/// Begins a soft stop: pending events are delivered at once, and mails in back-off are retried once. Any thread; never blocks.
 ///
 /// Returns OK, or ERR_NOT_RUNNING before the start.
 #[unsafe(no_mangle)]
@@ -504,17 +517,17 @@ pub extern "C" fn haproxy_email_alert_drain() -> haproxy_email_alert_result {
     })
 }
 
-/// How many events and mails are neither delivered nor given up; 0: the process can end without a loss. Any thread; never
-/// blocks.
+/// Returns the number of events and mails that are neither delivered nor failed; 0 before the start, and when the process can end
+/// without a loss. Any thread; never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_pending() -> u64 {
     guarded(0, || SERVICE.get().map_or(0, Service::pending))
 }
 
-/// Waits for what is pending, for at most <bound_ms> milliseconds, and ends the threads; one that hangs in a relay is left behind.
-/// One thread, when no event comes any more. The log says what was not delivered.
+/// Delivers pending events and mails for at most <bound_ms> milliseconds, and ends the library's threads; a thread that is
+/// blocked by a relay is abandoned. The log names what was not delivered. One thread, after the last event.
 ///
-/// Returns OK, ERR_PENDING, or ERR_NOT_RUNNING before the start.
+/// Returns OK, ERR_PENDING if something was not delivered, or ERR_NOT_RUNNING before the start.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_stop(bound_ms: u32) -> haproxy_email_alert_result {
     guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || match SERVICE.get() {
@@ -524,20 +537,21 @@ pub extern "C" fn haproxy_email_alert_stop(bound_ms: u32) -> haproxy_email_alert
     })
 }
 
-/// The whole program of the helper process, which runs sendmail and mailx and resolves names. haproxy_email_alert_prepare() starts
-/// /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses the library looks for that variable
-/// first of all, and if it is there does nothing but exit with what this function returns. Standard input is the socket.
+/// Runs the helper process, which runs sendmail and mailx and resolves names, until the worker ends.
+/// haproxy_email_alert_prepare() starts /proc/self/exe with HAPROXY_EMAIL_ALERT_HELPER in its environment: a program that uses
+/// the library must check for that variable first of all, and if it is set do nothing but exit with the status that this function
+/// returns. Standard input is the socket. The only thread of its process, once.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_helper() -> c_int {
     guarded(1, alertlib::helper::run)
 }
 
-/// Turns an outcome into its code, with the message in the caller's buffer.
+/// Writes the message of an outcome to the caller's buffer, and returns OK, or `otherwise` for an outcome with a message.
 ///
 /// # Safety
 ///
 /// `message` is NULL or has `size` writable bytes.
-unsafe fn answer(
+unsafe fn report(
     outcome: Result<(), String>,
     otherwise: haproxy_email_alert_result,
     message: *mut c_char,
@@ -560,7 +574,7 @@ fn machine_name() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The event with its texts as slices; `None`: a state that does not exist, or a text that is none.
+/// Returns the event with its texts as slices; `None` for an unknown state or an invalid text.
 ///
 /// # Safety
 ///
@@ -591,7 +605,7 @@ unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<
     );
     // SAFETY: as the caller promises, see above.
     let text = |text: haproxy_email_alert_text| unsafe { slice(text.data.cast::<u8>(), text.length) };
-    // In the order of `Text`.
+    // The order is that of `Text`.
     let texts = [
         text(event.proxy)?,
         text(event.server)?,

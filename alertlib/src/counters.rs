@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What was done so far, in numbers. All of them only grow, from the start of the process on.
+//! Counters of the service since the start of the process. They never decrease.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// One number that only grows.
+/// A number that never decreases. Any thread may use it.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one more.
+    /// Adds 1.
     pub fn one(&self) {
         self.many(1);
     }
 
-    /// Counts `count` more.
+    /// Adds `count`.
     pub fn many(&self, count: u64) {
         self.0.fetch_add(count, Relaxed);
     }
 
-    /// The number now.
+    /// Returns the present number.
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -27,37 +27,37 @@ impl Counter {
 /// The counters of one service.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Events that the queue took.
+    /// Events that the ring accepted.
     pub accepted: Counter,
-    /// Events that it refused, because it was full.
+    /// Events that a full ring refused.
     pub dropped: Counter,
-    /// Copies (one for each recipient) that a relay has taken.
+    /// Copies of mails (one for each recipient) that a relay accepted.
     pub delivered: Counter,
-    /// Copies that were refused for good, given up, or lost to a bound.
+    /// Copies that failed permanently, expired, or were dropped because of a limit.
     pub failed: Counter,
-    /// Copies that are to be tried again, counted at each attempt.
+    /// Copies that failed transiently and are retried, counted at each attempt.
     pub retried: Counter,
 }
 
-/// The counters at one moment.
+/// Values of the counters at one time.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Events that the ring accepted.
     pub accepted: u64,
-    /// Events that the ring refused, because it was full.
+    /// Events that a full ring refused.
     pub dropped: u64,
     /// Events and mails that are neither delivered nor given up.
     pub waiting: u64,
     /// Copies (one a recipient) that a relay accepted.
     pub delivered: u64,
-    /// Copies that were refused permanently, given up, or lost to a limit.
+    /// Copies of mails that failed permanently, expired, or were dropped because of a limit.
     pub failed: u64,
     /// Copies that are retried, counted at each attempt.
     pub retried: u64,
 }
 
 impl Counters {
-    /// The counters now. Any thread; never waits.
+    /// Returns the present values. `waiting`: events and mails that are neither delivered nor given up. Any thread; never blocks.
     pub fn counts(&self, waiting: u64) -> Counts {
         Counts {
             accepted: self.accepted.get(),

@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Times, spans and numbers as one reads them.
+//! Formats times, spans and counts for mails and log lines.
 
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use std::time::{Duration, SystemTime};
 
-/// Writes times of day.
+/// Formats times in a time zone.
 #[derive(Debug, Clone)]
 pub struct Clock(pub TimeZone);
 
 impl Clock {
-    /// `2026-11-23 03:12:44 +01:00`
+    /// Formats date, time and zone: `2026-11-23 03:12:44 +01:00`.
     pub fn full(&self, when: SystemTime) -> String {
         let written = |when: ZonedDateTime| [day(&when), time(&when), zone(&when)].join(" ");
         self.zoned(when).map_or_else(unknown, written)
     }
 
-    /// The time of day alone if it is on the day of `other`: `03:12:44`.
+    /// Formats the time of day alone if `when` is on the same day as `other`: `03:12:44`; else date and time, without zone.
     pub fn near(&self, when: SystemTime, other: SystemTime) -> String {
         let Some(when) = self.zoned(when) else { return unknown() };
-        let is_near = self.zoned(other).is_some_and(|other| other.date() == when.date());
-        if is_near { time(&when) } else { [day(&when), time(&when)].join(" ") }
+        let is_same_day = self.zoned(other).is_some_and(|other| other.date() == when.date());
+        if is_same_day { time(&when) } else { [day(&when), time(&when)].join(" ") }
     }
 
-    /// From the first to the last, with the day and the zone once if they are the same.
+    /// Formats the range from `first` to `last`. The second date is left out if both are on the same day; the zone is that of
+    /// `last`.
     pub fn range(&self, first: SystemTime, last: SystemTime) -> String {
         let (Some(one), Some(other)) = (self.zoned(first), self.zoned(last)) else { return unknown() };
         if (day(&one), time(&one)) == (day(&other), time(&other)) {
@@ -58,7 +59,7 @@ fn unknown() -> String {
     "unknown".to_owned()
 }
 
-/// How long it is, in its two largest units: `14 min 5 s`.
+/// Formats a duration in its two largest units: `14 min 5 s`; below 1 s in milliseconds.
 pub fn span(length: Duration) -> String {
     let seconds = length.as_secs();
     let (large, small) = match seconds {
@@ -74,14 +75,14 @@ pub fn span(length: Duration) -> String {
     }
 }
 
-/// From then to then; nothing if the clock was set back meanwhile.
+/// Formats the time from `from` to `to`: `0 ms` if the clock was set back meanwhile.
 pub fn between(from: SystemTime, to: SystemTime) -> String {
     span(to.duration_since(from).unwrap_or_default())
 }
 
-/// `1 server`, `2 servers`
-pub fn count(number: u64, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+/// Formats a count with its noun: `1 server`, `2 servers`.
+pub fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_have_two_units() {
+    fn span_has_at_most_two_units() {
         for (seconds, words) in [
             (1, "1 s"),
             (59, "59 s"),
@@ -108,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_day_is_named_where_it_is_another_one() {
+    fn date_is_written_unless_both_times_are_on_the_same_day() {
         let clock = Clock(TimeZone::fixed(jiff::tz::offset(1)));
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         assert_eq!(clock.full(at(0)), "1970-01-01 01:00:00 +01:00");

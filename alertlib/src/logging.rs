@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The way back to HAProxy's log: a bounded ring of lines.
+//! Log lines of the library on their way to HAProxy's log: a bounded ring.
 //!
-//! The library's threads must not call HAProxy, so they leave their records here, and a task of HAProxy takes them.
-//! Neither side ever waits for the other.
+//! The library's threads must not call HAProxy. They put their log lines into this ring, and a HAProxy task takes them out.
+//! Neither side ever blocks.
 
 use crate::text::{bounded, visible};
 use crossbeam_channel::{Receiver, Sender};
@@ -10,18 +10,18 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use once_cell::sync::Lazy;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Lines that wait for HAProxy at most.
-const LINES: usize = 256;
+/// Capacity of the ring, in lines.
+const MAX_LINES: usize = 256;
 
-/// Longest line, in bytes: HAProxy's own lines have 1024 with their header.
-const LINE: usize = 900;
+/// Longest line, in bytes. HAProxy's own lines have 1024 bytes with their header.
+const MAX_LINE_BYTES: usize = 900;
 
 /// One line for HAProxy's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLine {
-    /// A severity of syslog (RFC 5424, 6.2.1): 3 error, 4 warning, 6 informational, 7 debug.
+    /// Syslog severity (RFC 5424, 6.2.1): 3 error, 4 warning, 6 informational, 7 debug.
     pub severity: i32,
-    /// The line, printable, without a line end.
+    /// Printable text without a line end.
     pub text: String,
 }
 
@@ -31,11 +31,11 @@ struct LogRing {
 }
 
 static RING: Lazy<LogRing> =
-    Lazy::new(|| LogRing { lines: crossbeam_channel::bounded(LINES), lost: AtomicU64::new(0) });
+    Lazy::new(|| LogRing { lines: crossbeam_channel::bounded(MAX_LINES), lost: AtomicU64::new(0) });
 
 impl Log for LogRing {
     fn enabled(&self, metadata: &Metadata) -> bool {
-        // Other crates' words are for their developers.
+        // Records of other crates are of use to their developers only.
         metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
     }
 
@@ -49,7 +49,7 @@ impl Log for LogRing {
             Level::Info => 6,
             Level::Debug | Level::Trace => 7,
         };
-        let text = bounded(visible(&record.args().to_string()), LINE);
+        let text = bounded(visible(&record.args().to_string()), MAX_LINE_BYTES);
         if self.lines.0.try_send(LogLine { severity, text }).is_err() {
             self.lost.fetch_add(1, Relaxed);
         }
@@ -58,15 +58,16 @@ impl Log for LogRing {
     fn flush(&self) {}
 }
 
-/// Sends this library's records into the ring. A program that has its own logger keeps it.
-pub fn into_ring() {
+/// Makes the ring the logger of the process, unless the program has set another one.
+pub fn install() {
     if log::set_logger(&*RING).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
 }
 
-/// The oldest line. Any thread; never waits.
-pub fn next() -> Option<LogLine> {
+/// Removes and returns the oldest line. After the last one, reports the number of lines that a full ring has dropped. Any
+/// thread; never blocks.
+pub fn next_line() -> Option<LogLine> {
     if let Ok(line) = RING.lines.1.try_recv() {
         return Some(line);
     }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Text from elsewhere (names, checks, relays, programs) made fit for mails, logs and terminals.
+//! Makes text of foreign origin (names, checks, relays, programs) safe for mails, logs and terminals.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-/// Stands for what was left out of a text that was too long.
+/// Replaces the end of a text that exceeds its limit.
 pub const CUT: &str = "[...]";
 
-/// `text` with everything that a reader would not see, or would see in another place, made visible as `<U+202E>`.
+/// Replaces invisible characters, and those that move others, by their number: `<U+202E>`.
 ///
-/// These are the control characters, line and paragraph separators, and the characters that turn the direction of
-/// writing or have no width: with them a name could forge a line, a header, a terminal's answer or another name.
+/// These are control characters, line and paragraph separators, and characters that change the direction of writing or have
+/// no width. With them a name could forge a line, a header, a terminal's answer or another name.
 pub fn visible(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for char in text.chars() {
@@ -23,35 +23,35 @@ pub fn visible(text: &str) -> String {
     clean
 }
 
-/// The same of bytes that should be UTF-8.
+/// Decodes UTF-8 and calls [`visible`]. Invalid bytes become U+FFFD.
 pub fn visible_bytes(bytes: Vec<u8>) -> String {
     match String::from_utf8(bytes) {
-        // Nearly all.
+        // Nearly all texts are printable ASCII.
         Ok(text) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => text,
         Ok(text) => visible(&text),
         Err(error) => visible(&String::from_utf8_lossy(error.as_bytes())),
     }
 }
 
-/// What `write` writes, where it is wanted: no text of its own is made of it.
-pub fn words(write: impl Fn(&mut Formatter) -> fmt::Result) -> impl Display {
-    struct Words<F>(F);
-    impl<F: Fn(&mut Formatter) -> fmt::Result> Display for Words<F> {
+/// Returns a value whose `Display` calls `write`: no intermediate `String` is allocated.
+pub fn display_with(write: impl Fn(&mut Formatter) -> fmt::Result) -> impl Display {
+    struct DisplayWith<F>(F);
+    impl<F: Fn(&mut Formatter) -> fmt::Result> Display for DisplayWith<F> {
         fn fmt(&self, f: &mut Formatter) -> fmt::Result {
             (self.0)(f)
         }
     }
-    Words(write)
+    DisplayWith(write)
 }
 
-/// The characters of Unicode's classes Cf, Zl and Zp that occur in text.
+/// Returns true for the characters of Unicode's classes Cf, Zl and Zp that occur in text.
 fn is_formatting(char: char) -> bool {
     matches!(char,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// `text`, or its beginning of at most `limit` bytes and [`CUT`].
+/// Returns `text` if it has at most `limit` bytes, else its longest beginning of at most `limit` bytes, and [`CUT`].
 pub fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_would_deceive_is_shown() {
+    fn invisible_and_direction_changing_characters_are_replaced() {
         assert_eq!(visible("a\r\nb\x1b[2J\0"), "a<U+000D><U+000A>b<U+001B>[2J<U+0000>");
         assert_eq!(visible("\u{202e}evil\u{2028}\u{feff}\u{85}"), "<U+202E>evil<U+2028><U+FEFF><U+0085>");
         assert_eq!(visible("Zürich 日本 <b>"), "Zürich 日本 <b>");
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn cutting_leaves_whole_characters() {
+    fn bounded_cuts_between_characters() {
         assert_eq!(bounded("äöü".into(), 3), "ä[...]");
         assert_eq!(bounded("abc".into(), 3), "abc");
         assert_eq!(bounded("äöü".into(), 0), "[...]");

@@ -52,7 +52,7 @@ fn setup() -> MutexGuard<'static, Setup> {
 fn log_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        alertlib::logging::into_ring();
+        alertlib::logging::install();
         std::panic::set_hook(Box::new(|panic| {
             log::error!("bug in haproxy-email-alert {}: {panic}", alertlib::VERSION)
         }));
@@ -469,7 +469,7 @@ pub unsafe extern "C" fn haproxy_email_alert_next_log(
         if level.is_null() || !level.is_aligned() || line.is_null() || size == 0 {
             return HAPROXY_EMAIL_ALERT_ERR_INVALID;
         }
-        let Some(next) = alertlib::logging::next() else { return HAPROXY_EMAIL_ALERT_ERR_EMPTY };
+        let Some(next) = alertlib::logging::next_line() else { return HAPROXY_EMAIL_ALERT_ERR_EMPTY };
         // SAFETY: not NULL, aligned, and writable, as the caller promises.
         unsafe {
             level.write(next.severity);

@@ -4,7 +4,7 @@
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
 use super::{Admin, Change, Check, CheckOutcome, CheckResult, Kind, State};
-use crate::text::words;
+use crate::text::display_with;
 use std::fmt::{self, Display};
 
 impl Change {
@@ -17,7 +17,7 @@ impl Change {
     /// HAProxy's words for that.
     fn remaining_maint(&self) -> impl Display {
         let lost = |flag| self.new_admin.lost(self.old_admin, flag);
-        words(move |f| {
+        display_with(move |f| {
             let via = self.via_words();
             if lost(Admin::RMAINT) {
                 write!(f, " ('{}') resolves again but remains in maintenance{via}", self.hostname)
@@ -30,7 +30,7 @@ impl Change {
     }
 
     fn via_words(&self) -> impl Display {
-        words(|f| match &self.via {
+        display_with(|f| match &self.via {
             Some((proxy, server)) => write!(f, " via {proxy}/{server}"),
             None => Ok(()),
         })
@@ -47,11 +47,11 @@ impl Change {
         let (old, new) = (self.old_admin, self.new_admin);
         let up_or_down = if self.new_state == State::Stopped { "DOWN" } else { "UP" };
         let drain_or_ready = if new.drain() { "DRAIN" } else { "READY" };
-        let cause = words(|f| match self.cause.as_str() {
+        let cause = display_with(|f| match self.cause.as_str() {
             "" => Ok(()),
             cause => write!(f, " ({cause})"),
         });
-        words(move |f| match kind {
+        display_with(move |f| match kind {
             Kind::Down => write!(f, " is DOWN{}{}", self.reason(false), self.counts(true)),
             Kind::Up => write!(f, " is UP{}{}", self.reason(false), self.counts(false)),
             Kind::Nolb => write!(f, " is stopping{}{}", self.reason(false), self.counts(false)),
@@ -93,10 +93,10 @@ impl Change {
 
     /// `srv_append_status()`, first half: the check, else HAProxy's own word, else the tracked server.
     fn reason(&self, forced: bool) -> impl Display {
-        words(move |f| {
+        display_with(move |f| {
             let via = self.via_words();
             // HAProxy 2.8 names both.
-            let too = words(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
+            let too = display_with(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
             match (&self.check, self.cause.as_str()) {
                 // An administrative change has its cause in parentheses already.
                 _ if !self.operational && forced => Ok(()),
@@ -133,7 +133,7 @@ impl Change {
     fn counts(&self, leaving: bool) -> impl Display {
         let (active, backup, queued) = (self.active, self.backup, self.queued);
         let on_backup = if backup > 0 && active == 0 { " Running on backup." } else { "" };
-        words(move |f| match self.requeued {
+        display_with(move |f| match self.requeued {
             None => Ok(()),
             Some(requeued) if leaving => write!(
                 f,

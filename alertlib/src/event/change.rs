@@ -1,79 +1,79 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One commit of a server's status, and which alerts it means.
+//! Changes: commits of a server's status in HAProxy's process, and the events that follow from them.
 
 use super::{Accuracy, Admin, Check, Event, Health, Kind, Level, Provenance, State, Usable};
 use std::time::SystemTime;
 
-/// One commit of a server's status, as it came out of the queue.
+/// One commit of a server's status, as read from the ring.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Change {
-    /// When it was committed.
+    /// Time of the commit.
     pub when: Option<SystemTime>,
-    /// HAProxy's number of the proxy: unique in a process.
+    /// HAProxy's id of the proxy, unique in a process.
     pub proxy_id: u32,
-    /// HAProxy's number of the server in its proxy.
+    /// HAProxy's id of the server, unique in its proxy.
     pub server_id: u32,
-    /// Before.
+    /// State before the commit.
     pub old_state: State,
-    /// After.
+    /// State after the commit.
     pub new_state: State,
-    /// Before.
+    /// Administrative flags before the commit.
     pub old_admin: Admin,
-    /// After.
+    /// Administrative flags after the commit.
     pub new_admin: Admin,
-    /// A check or the CLI's `health`/`agent` commands decided.
-    pub operational: bool,
-    /// It is a backup server.
+    /// A check, an agent or the CLI's `health` and `agent` commands caused the change; else an administrator.
+    pub is_operational: bool,
+    /// The server line has `backup`.
     pub is_backup: bool,
     /// The proxy is a `listen` section.
     pub is_listen: bool,
-    /// Servers that the backend could use before.
+    /// Usable servers of the backend before the commit.
     pub usable_before: u32,
-    /// Active servers that it can use now.
+    /// Usable active servers of the backend after the commit.
     pub active: u32,
-    /// Backup servers that it can use now.
+    /// Usable backup servers of the backend after the commit.
     pub backup: u32,
-    /// Sessions that the server has.
+    /// Sessions of the server.
     pub sessions: u32,
-    /// Sessions that went back to the queue; `None`: the change moves none.
+    /// Sessions that were requeued; `None`: the change moves none.
     pub requeued: Option<u32>,
     /// Sessions in the server's queue.
     pub queued: u32,
-    /// The backend's (or listen section's) name.
+    /// Name of the backend (or `listen` section).
     pub proxy: String,
-    /// The server's name.
+    /// Name of the server; empty in a state report on a backend as a whole.
     pub server: String,
-    /// The server that this one tracks: its proxy and its name.
+    /// The server that this one tracks: proxy and name.
     pub via: Option<(String, String)>,
-    /// The server's own host name, if HAProxy resolves it at run time.
+    /// Host name of the server, if HAProxy resolves it at run time.
     pub hostname: String,
-    /// What HAProxy says of the reason, when it is no check.
+    /// HAProxy's words for a cause other than a check; may be empty.
     pub cause: String,
-    /// The check that decided.
+    /// The check that caused the change.
     pub check: Option<Check>,
-    /// Nothing has changed: that check has had a result, and this is it.
+    /// Single result of that check (`option log-health-checks`); the status has not changed.
     pub result: Option<CheckResult>,
-    /// Where the server is: address and port.
+    /// Address and port of the server.
     pub address: String,
-    /// It comes from HAProxy 2.8 or later, some of whose sentences have other words.
+    /// HAProxy is 2.8 or later, some of whose log sentences differ from those of 2.6.
     pub since_2_8: bool,
-    /// Nothing has changed: the process that was before this one knew the server to be in trouble, and this is what it is now.
-    pub present: Option<Present>,
+    /// Report of the present state of an unconfirmed target; the status has not changed.
+    pub state_report: Option<StateReport>,
 }
 
-/// What a single check has found.
+/// Result of a single check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckResult {
-    /// In one word.
+    /// Outcome of the check.
     pub outcome: CheckOutcome,
-    /// HAProxy's count of what the latest ones have found: from `rise` on, the server is up.
+    /// HAProxy's count of the latest outcomes: from `rise` on, the server is up.
     pub health: u32,
-    /// So many successes bring the server back.
+    /// Successes that bring the server up.
     pub rise: u32,
-    /// So many failures take it down.
+    /// Failures that take the server down.
     pub fall: u32,
     /// The server's weight is 0.
-    pub is_weightless: bool,
+    pub has_zero_weight: bool,
 }
 
 impl CheckResult {
@@ -84,10 +84,11 @@ impl CheckResult {
     /// Number of [`CheckOutcome::PassedConditionally`].
     pub const CONDITIONAL: u32 = 3;
 
-    /// Bits of each of its counts on the way through the queue. Larger ones are written by nobody.
+    /// Bits of each count in the packed form. Larger counts are capped; no configuration has them.
     const BITS: u32 = 20;
 
-    /// The fields of `haproxy_email_alert_event` in one number: most events have none of them. 0: none.
+    /// Packs the result fields of `haproxy_email_alert_event` into one number, because most events have none of them. Returns 0
+    /// for an event without a result.
     pub fn pack(result: u32, health: u32, rise: u32, fall: u32) -> i64 {
         if result == 0 {
             return 0;
@@ -97,11 +98,11 @@ impl CheckResult {
         count(health, 0) | count(rise, 1) | count(fall, 2) | i64::from(result & 7) << (Self::BITS * 3)
     }
 
-    /// What was packed; `None`: no result.
-    pub fn unpack(packed: i64, is_weightless: bool) -> Option<Self> {
+    /// Reads a number that [`CheckResult::pack`] returned; `None`: no result.
+    pub fn unpack(packed: i64, has_zero_weight: bool) -> Option<Self> {
         let count = |place: u32| (packed >> (Self::BITS * place)) as u32 & ((1 << Self::BITS) - 1);
         let outcome = CheckOutcome::from_number((packed >> (Self::BITS * 3)) as u32)?;
-        Some(CheckResult { outcome, health: count(0), rise: count(1), fall: count(2), is_weightless })
+        Some(CheckResult { outcome, health: count(0), rise: count(1), fall: count(2), has_zero_weight })
     }
 }
 
@@ -115,7 +116,7 @@ pub enum CheckOutcome {
 }
 
 impl CheckOutcome {
-    /// The outcome of that number of `haproxy_email_alert_event`; `None`: it is no check's result.
+    /// Returns the outcome for a number of `haproxy_email_alert_event`; `None`: no result of a check.
     pub fn from_number(number: u32) -> Option<Self> {
         match number {
             CheckResult::FAILED => Some(CheckOutcome::Failed),
@@ -126,20 +127,20 @@ impl CheckOutcome {
     }
 }
 
-/// What has become of a server, or of a backend, since the process before.
+/// Presence of an unconfirmed target in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Present {
-    /// It is as the change says.
-    There,
-    /// It is not in the configuration any more.
-    Gone,
+pub enum StateReport {
+    /// The target exists; the change has its state.
+    Present,
+    /// The target was removed from the configuration.
+    Removed,
 }
 
 impl Change {
-    /// The alerts that it means: of the server, then of its backend.
+    /// Returns the events that follow from the change: of the server, then of its backend.
     pub fn into_events(self) -> Vec<Event> {
-        if let Some(present) = self.present {
-            return vec![self.present_event(present)];
+        if let Some(report) = self.state_report {
+            return vec![self.state_event(report)];
         }
         if let Some(result) = self.result {
             let sentence = self.check_sentence(result);
@@ -158,27 +159,27 @@ impl Change {
     }
 
     fn server_event(self, kind: Kind, sentence: String) -> Event {
-        let was = match (self.old_admin.maint(), self.old_admin.drain(), self.old_state) {
-            _ if self.present.is_some() || self.result.is_some() => "",
+        let was = match (self.old_admin.is_in_maint(), self.old_admin.is_drained(), self.old_state) {
+            _ if self.state_report.is_some() || self.result.is_some() => "",
             (true, ..) => "MAINT",
             (_, true, _) => "DRAIN",
             (.., State::Stopped) => "DOWN",
             (.., State::Stopping) => "NOLB",
             (.., State::Starting | State::Running) => "UP",
         };
-        let was_quiet = self.old_state == State::Stopping || self.old_admin.drain();
+        let had_no_new_clients = self.old_state == State::Stopping || self.old_admin.is_drained();
         Event {
             when: self.when(),
             kind,
             health: match self.new_state {
-                // It is about the check. What becomes of the server is another event.
+                // A single result of a check. A change of the server's health is another event.
                 _ if kind == Kind::Check => Health::Up,
-                _ if self.new_admin.maint() || kind == Kind::Gone => Health::Maint,
+                _ if self.new_admin.is_in_maint() || kind == Kind::Gone => Health::Maint,
                 State::Stopped => Health::Down,
                 _ => Health::Up,
             },
             level: match kind {
-                Kind::Down if !was_quiet => Level::Alert,
+                Kind::Down if !had_no_new_clients => Level::Alert,
                 Kind::Maint if was == "UP" => Level::Alert,
                 _ => Level::Notice,
             },
@@ -222,25 +223,25 @@ impl Change {
         }
     }
 
-    /// What has become of what the process before knew to be in trouble.
-    fn present_event(self, present: Present) -> Event {
+    /// Returns the event for a state report.
+    fn state_event(self, report: StateReport) -> Event {
         let usable = self.active.saturating_add(self.backup);
-        let gone = "is not in the configuration any more";
-        match (self.server.is_empty(), present) {
-            (true, Present::Gone) => {
-                self.backend_event(Kind::Gone, format!("{} {} {gone}.", self.section(), self.proxy))
+        let removed = "is not in the configuration any more";
+        match (self.server.is_empty(), report) {
+            (true, StateReport::Removed) => {
+                self.backend_event(Kind::Gone, format!("{} {} {removed}.", self.section(), self.proxy))
             }
-            (true, Present::There) => {
+            (true, StateReport::Present) => {
                 let kind = if usable == 0 { Kind::BackendDown } else { Kind::BackendUp };
                 self.backend_event(kind, self.backend_sentence(kind))
             }
-            (false, Present::Gone) => {
-                let sentence = format!("Server {}/{} {gone}.", self.proxy, self.server);
+            (false, StateReport::Removed) => {
+                let sentence = format!("Server {}/{} {removed}.", self.proxy, self.server);
                 self.server_event(Kind::Gone, sentence)
             }
-            (false, Present::There) => {
+            (false, StateReport::Present) => {
                 let kind = match self.new_state {
-                    _ if self.new_admin.maint() => Kind::Maint,
+                    _ if self.new_admin.is_in_maint() => Kind::Maint,
                     State::Stopped => Kind::Down,
                     _ => Kind::Up,
                 };
@@ -263,29 +264,29 @@ impl Change {
         self.when.unwrap_or_else(SystemTime::now)
     }
 
-    /// HAProxy's word for where the servers are.
+    /// Returns the word for the proxy in HAProxy's log: `proxy` for a `listen` section, else `backend`.
     pub(super) fn section(&self) -> &'static str {
         if self.is_listen { "proxy" } else { "backend" }
     }
 
-    /// What the change is for the server; `None`: nothing that one would announce (weights, the end of a slow start).
+    /// Returns the kind of the server's event; `None`: not worth an alert (weights, the end of a slow start).
     fn kind(&self) -> Option<Kind> {
         let (old, new) = (self.old_admin, self.new_admin);
-        if self.operational {
+        if self.is_operational {
             return match (self.old_state, self.new_state) {
                 (State::Stopped, State::Stopped) | (State::Stopping, State::Stopping) => None,
                 (_, State::Stopped) => Some(Kind::Down),
                 (_, State::Stopping) => Some(Kind::Nolb),
-                // HAProxy says UP once more when the slow start ends: it was up already.
+                // HAProxy announces UP again at the end of a slow start: the server was up already.
                 (State::Starting | State::Running, _) => None,
                 (State::Stopped | State::Stopping, _) => Some(Kind::Up),
             };
         }
-        match (old.maint(), new.maint()) {
+        match (old.is_in_maint(), new.is_in_maint()) {
             (true, false) => Some(Kind::Ready),
             (false, true) => Some(Kind::Maint),
             (true, true) => self.remains_in_maint().then_some(Kind::Maint),
-            (false, false) => match (old.drain(), new.drain()) {
+            (false, false) => match (old.is_drained(), new.is_drained()) {
                 (true, false) => Some(Kind::Ready),
                 (false, true) => Some(Kind::Drain),
                 (true, true) => (old != new).then_some(Kind::Drain),
@@ -307,7 +308,7 @@ pub mod tests {
             server: "server2".into(),
             old_state: State::Running,
             new_state: State::Stopped,
-            operational: true,
+            is_operational: true,
             usable_before: 2,
             active: 1,
             requeued: Some(0),
@@ -325,11 +326,11 @@ pub mod tests {
     }
 
     pub fn admin(old: u32, new: u32) -> Change {
-        Change { operational: false, old_admin: Admin(old), new_admin: Admin(new), ..change() }
+        Change { is_operational: false, old_admin: Admin(old), new_admin: Admin(new), ..change() }
     }
 
     #[test]
-    fn what_is_no_news_is_not_told() {
+    fn changes_without_announced_state_make_no_events() {
         for (old, new) in [
             (State::Starting, State::Running),
             (State::Running, State::Running),
@@ -342,7 +343,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_backend_is_told_when_its_last_server_goes_and_its_first_comes() {
+    fn backend_events_follow_loss_of_last_and_return_of_first_server() {
         let kinds = |before, active, backup| -> Vec<(Kind, String)> {
             let change = Change { usable_before: before, active, backup, is_listen: true, ..change() };
             let events = change.into_events().into_iter().filter(|event| event.server.is_none());

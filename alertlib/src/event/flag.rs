@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Bits of a record's `flags`. `haproxy_email_alert_event` has the same numbers: a compile-time check in the C ABI compares them.
 
-/// A check, an agent or the CLI's `health` and `agent` commands decided; else an administrator.
+/// A check, an agent or the CLI's `health` and `agent` commands caused the change; else an administrator.
 pub const OPERATIONAL: u32 = 0x01;
 /// The server line has `backup`.
 pub const BACKUP: u32 = 0x02;
 /// The record has the fields of a check.
 pub const CHECK: u32 = 0x04;
-/// That check is the agent check.
+/// The check in the record is the agent check.
 pub const AGENT: u32 = 0x08;
 /// The proxy is a `listen` section.
 pub const LISTEN: u32 = 0x10;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What an event is, in the words of the configuration: its kind, its level, and what it leaves behind.
+//! Kind, level and resulting health of an event; kinds and levels have the words of the configuration.
 
-/// What an alert is about; the words of `events` in the configuration.
+/// Kind of an event: the words of `events` in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -23,8 +23,8 @@ pub enum Kind {
     BackendDown,
     /// A backend has a usable server again.
     BackendUp,
-    /// What was in trouble is not in the configuration any more. No change, so no word of `events`: it goes to those who
-    /// want to know of the trouble's end.
+    /// A target with an open incident was removed from the configuration. This is no state change and no word of `events`:
+    /// recipients who get the end of the incident get it.
     Gone,
 }
 
@@ -42,7 +42,7 @@ impl Kind {
         Kind::BackendUp,
     ];
 
-    /// The word of the configuration.
+    /// Returns the word of the configuration.
     pub fn word(self) -> &'static str {
         match self {
             Kind::Down => "down",
@@ -58,12 +58,12 @@ impl Kind {
         }
     }
 
-    /// The kind of that word of `events`.
+    /// Returns the kind for a word of `events`.
     pub fn from_word(word: &str) -> Option<Self> {
         Kind::ALL.into_iter().find(|kind| kind.word() == word)
     }
 
-    /// When there is no room for all mails, those of lower importance go first.
+    /// Rank for eviction: a full queue drops the mails with the lowest rank first. 0 to 3.
     pub fn importance(self) -> u8 {
         match self {
             Kind::Up | Kind::Maint | Kind::Ready | Kind::Drain | Kind::Nolb | Kind::Check | Kind::Gone => 0,
@@ -73,7 +73,7 @@ impl Kind {
         }
     }
 
-    /// The state that it announces, as HAProxy's statistics write it.
+    /// Returns the announced state, as HAProxy's statistics write it.
     pub fn state(self) -> &'static str {
         match self {
             Kind::Down | Kind::BackendDown => "DOWN",
@@ -88,21 +88,21 @@ impl Kind {
     }
 }
 
-/// What a server, or a backend, is good for.
+/// Health of a server, or of a backend as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// It works; in drain and at a 404 for those that it has.
+    /// Usable. A server in drain or with a 404 (`disable-on-404`) is usable for the sessions that it has.
     Up,
-    /// It does not.
+    /// Not usable.
     Down,
-    /// Nobody knows, and nobody wants it to: maintenance, or it is not there any more.
+    /// Not checked and not in use: in maintenance, or removed.
     Maint,
 }
 
 impl Health {
     pub(super) const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
 
-    /// For the files of the spool.
+    /// Returns the word for files of the spool.
     pub fn word(self) -> &'static str {
         match self {
             Health::Up => "up",
@@ -111,15 +111,15 @@ impl Health {
         }
     }
 
-    /// The health of that word.
+    /// Returns the health for a word of [`Health::word`].
     pub fn from_word(word: &str) -> Option<Self> {
         Health::ALL.into_iter().find(|health| health.word() == word)
     }
 }
 
-/// The severity of HAProxy's log line for the change; the words of `level` in the configuration. The first is the worst.
+/// Severity of HAProxy's log line: the words of `level` in the configuration, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)] // syslog's
+#[allow(missing_docs)] // syslog severities (RFC 5424, 6.2.1)
 pub enum Level {
     Emerg,
     Alert,
@@ -132,7 +132,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All of them, in their order.
+    /// All levels, the most severe first.
     pub const ALL: [Level; 8] = [
         Level::Emerg,
         Level::Alert,
@@ -144,12 +144,12 @@ impl Level {
         Level::Debug,
     ];
 
-    /// HAProxy's word.
+    /// Returns HAProxy's word.
     pub fn word(self) -> &'static str {
         ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"][self as usize]
     }
 
-    /// The level of that word.
+    /// Returns the level for a word.
     pub fn from_word(word: &str) -> Option<Self> {
         Level::ALL.into_iter().find(|level| level.word() == word)
     }
@@ -160,24 +160,24 @@ impl Level {
 pub struct Kinds(u16);
 
 impl Kinds {
-    /// No kind at all.
+    /// The empty set.
     pub const NONE: Kinds = Kinds(0);
 
-    /// A mail for trouble and one for its end.
+    /// Returns the default kinds of a route: begin and end of incidents, and drain.
     pub fn usual() -> Self {
         [Kind::Down, Kind::Up, Kind::Drain, Kind::BackendDown, Kind::BackendUp].into_iter().collect()
     }
 
-    /// Is `kind` in the set?
+    /// Returns true if `kind` is in the set.
     pub fn has(self, kind: Kind) -> bool {
         self.0 & 1 << kind as u8 != 0
     }
 
-    /// Adds `kind`; false: it was there.
+    /// Adds `kind`. Returns false if it was in the set already.
     pub fn add(&mut self, kind: Kind) -> bool {
-        let new = !self.has(kind);
+        let is_new = !self.has(kind);
         self.0 |= 1 << kind as u8;
-        new
+        is_new
     }
 }
 

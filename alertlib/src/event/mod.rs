@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Events: state changes of servers and backends, in HAProxy's words.
+//! Events: state changes of servers and backends, described with HAProxy's terms.
 //!
-//! The collector reads a [`Record`] from the ring. It is one of two kinds:
+//! The collector reads a [`Record`] from the ring. A record is one of two kinds:
 //! - a [`Change`], from HAProxy's own process: one commit of a server's status, before and after, in HAProxy's numbers.
 //!   [`Change::into_events`] derives the events: one of the server, one of its backend, both or none. Their sentences are those of
 //!   HAProxy's log ([`sentence`]), so that an administrator can search the log for the sentence in the mail;
@@ -16,7 +16,7 @@ mod report;
 mod sentence;
 mod state;
 
-pub use change::{Change, CheckOutcome, CheckResult, Present};
+pub use change::{Change, CheckOutcome, CheckResult, StateReport};
 pub use kind::{Health, Kind, Kinds, Level};
 pub use record::{Number, RawChange, Record, Text};
 pub use report::write as write_report;
@@ -25,73 +25,73 @@ pub use state::{Admin, State};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
-/// The check that decided.
+/// The check that caused an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Check {
-    /// It was the agent check, not the health check.
-    pub agent: bool,
-    /// HAProxy's short form, as in its statistics: `L4TOUT`.
+    /// True: the agent check; false: the health check.
+    pub is_agent: bool,
+    /// Status in HAProxy's short form, as in its statistics: `L4TOUT`.
     pub status: String,
-    /// The same in words: `Layer4 timeout`.
+    /// Status in words: `Layer4 timeout`.
     pub reason: String,
-    /// The layer 5 to 7 code, such as an HTTP status.
+    /// Layer 5 to 7 code, such as an HTTP status.
     pub code: Option<i32>,
-    /// What the server or the system said, made printable as HAProxy does in its log.
+    /// Text of the server or the system, made printable as in HAProxy's log; may be empty.
     pub info: String,
-    /// How long the check took.
+    /// Duration of the check.
     pub duration: Option<Duration>,
 }
 
-/// One thing worth an alert. Its texts are clean: nothing in them ends a line or moves a cursor.
+/// A state change that may be worth an alert. Its texts are safe to print: none ends a line or moves a cursor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// When it happened.
+    /// Time of the state change.
     pub when: SystemTime,
-    /// What it is.
+    /// Kind of the state change.
     pub kind: Kind,
-    /// What the server, or the backend, is good for since.
+    /// Health of the server, or the backend, after the state change.
     pub health: Health,
-    /// The severity of HAProxy's log line.
+    /// Severity of HAProxy's log line.
     pub level: Level,
-    /// The backend's (or listen section's) name.
+    /// Name of the backend (or `listen` section).
     pub proxy: String,
-    /// It is a `listen` section.
+    /// True: a `listen` section.
     pub is_listen: bool,
-    /// The server's name; `None`: it is about the backend as a whole.
+    /// Name of the server; `None`: the event is one of the backend as a whole.
     pub server: Option<String>,
-    /// HAProxy's sentence.
+    /// Sentence of HAProxy's log.
     pub sentence: String,
-    /// The server's state before, as HAProxy's statistics write it; empty: not known.
+    /// Former state of the server, as HAProxy's statistics write it; empty: not known.
     pub was: String,
-    /// The check that decided.
+    /// The check that caused the change.
     pub check: Option<Check>,
-    /// HAProxy's word for the cause where it was no check; may be empty.
+    /// HAProxy's words for a cause other than a check; may be empty.
     pub cause: String,
     /// The server that this one tracks: `backend/server`.
     pub via: Option<String>,
-    /// Where the server is: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
+    /// Address of the server: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
     pub address: String,
-    /// Servers that the backend can use now; `None`: the source does not know.
+    /// Usable servers of the backend after the change; `None`: the source does not know.
     pub usable: Option<Usable>,
-    /// The source of the event.
+    /// Source of the event.
     pub provenance: Provenance,
-    /// How exactly [`Event::when`] is known.
+    /// Accuracy of [`Event::when`].
     pub accuracy: Accuracy,
 }
 
-/// Servers that a backend can use.
+/// Numbers of usable servers of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usable {
-    /// Active servers.
+    /// Servers without `backup`.
     pub active: u32,
-    /// Backup servers.
+    /// Servers with `backup`.
     pub backup: u32,
 }
 
-/// The source of an event. The order is that of trust: a later source does not contradict an earlier one.
+/// Source of an event, in the order of trust: a later source does not override an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Provenance {
-    /// HAProxy's own process, through the C ABI.
+    /// HAProxy's own process, over the C ABI.
     #[default]
     Process,
     /// Polls of the stats socket.
@@ -105,7 +105,7 @@ pub enum Provenance {
 }
 
 impl Provenance {
-    /// All of them, in their order.
+    /// All sources, in the order of trust.
     pub const ALL: [Provenance; 5] = [
         Provenance::Process,
         Provenance::StatsSocket,
@@ -115,20 +115,20 @@ impl Provenance {
     ];
 }
 
-/// How exactly the time of an event is known.
+/// Accuracy of the time of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accuracy {
-    /// To the millisecond.
+    /// Accurate to the millisecond.
     #[default]
     Exact,
-    /// To the second: syslog headers have no fractions.
+    /// Accurate to the second: syslog headers have no fractions.
     Second,
-    /// The event happened between this time, when the target was last seen in its former state, and [`Event::when`].
+    /// The event happened between this time, at which the target was last seen in its former state, and [`Event::when`].
     Since(SystemTime),
 }
 
 impl Event {
-    /// `backend/server`, or the backend alone.
+    /// Returns `backend/server`, or the name of the backend alone.
     pub fn target_name(&self) -> String {
         match &self.server {
             Some(server) => format!("{}/{server}", self.proxy),
@@ -136,29 +136,29 @@ impl Event {
         }
     }
 
-    /// HAProxy's word for where the servers are.
+    /// Returns the word for the proxy in HAProxy's log: `proxy` for a `listen` section, else `backend`.
     pub fn section(&self) -> &'static str {
         if self.is_listen { "proxy" } else { "backend" }
     }
 
-    /// Why, in short: the check's result, the tracked server, or HAProxy's word. May be empty.
-    pub fn why(&self) -> Cow<'_, str> {
+    /// Returns the reason in short: the check's result, the tracked server, or HAProxy's words for the cause. May be empty.
+    pub fn short_reason(&self) -> Cow<'_, str> {
         match (&self.check, &self.via) {
-            (Some(check), _) if check.agent => format!("{} of the agent", check.reason).into(),
+            (Some(check), _) if check.is_agent => format!("{} of the agent", check.reason).into(),
             (Some(check), _) => check.reason.as_str().into(),
             (None, Some(via)) => format!("via {via}").into(),
             (None, None) => self.cause.as_str().into(),
         }
     }
 
-    /// The server's host alone, without its port.
+    /// Returns the host of the server's address, without the port.
     pub fn host(&self) -> Option<&str> {
         let port = self.address.rfind(':').filter(|colon| !self.address[*colon..].ends_with(']'));
         Some(&self.address[..port.unwrap_or(self.address.len())]).filter(|host| !host.is_empty())
     }
 }
 
-/// A server that has gone down.
+/// Returns an event for tests: the server `be/s1` went down.
 #[cfg(test)]
 pub fn sample() -> Event {
     Event {

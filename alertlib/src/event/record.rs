@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! How a change goes through the ring: [`RawChange`] is written in HAProxy's thread, [`Change`] is read in ours.
+//! Records of the ring: a HAProxy thread writes a [`RawChange`], the collector reads a [`Change`].
 
-use super::{Admin, Change, Check, CheckResult, Event, Present, State, flag, report};
+use super::{Admin, Change, Check, CheckResult, Event, State, StateReport, flag, report};
 use crate::ring::{RECORD_WORDS, Writer};
 use crate::text::{CUT, visible_bytes};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
-/// One commit of a server's status: what was, what is. Borrowed from HAProxy's memory on the way into the ring.
+/// One commit of a server's status, before and after. Borrows HAProxy's memory until it is written into the ring.
 #[derive(Debug, Clone, Copy)]
 pub struct RawChange<'a> {
-    /// Numbers, in the order of [`Number`].
+    /// Numbers in the order of [`Number`].
     pub numbers: [i64; Number::COUNT],
-    /// Texts, in the order of [`Text`]: bytes of unknown encoding and length.
+    /// Texts in the order of [`Text`]: bytes of unknown encoding and length.
     pub texts: [&'a [u8]; Text::COUNT],
 }
 
 /// The numbers of a [`RawChange`].
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)] // the fields of `haproxy_email_alert_event` say what each is
+#[allow(missing_docs)] // see the fields of `haproxy_email_alert_event`
 pub enum Number {
     ProxyId,
     ServerId,
@@ -39,7 +39,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// How many there are.
+    /// Number of numbers.
     pub const COUNT: usize = Number::CheckResult as usize + 1;
 }
 
@@ -60,23 +60,23 @@ pub enum Text {
 }
 
 impl Text {
-    /// How many there are.
+    /// Number of texts.
     pub const COUNT: usize = Text::Address as usize + 1;
 
-    /// Most bytes of each that the ring carries. HAProxy's own limits are lower, but for the names, which a line of its
-    /// configuration bounds; a longer one is cut and marked.
+    /// Largest bytes of each text in the ring; a longer text is cut and marked. HAProxy's own limits are lower, except for
+    /// names, which only the length of a configuration line limits.
     const LIMITS: TextLimits<{ Text::COUNT }> = TextLimits([320, 320, 160, 160, 256, 128, 16, 64, 256, 64]);
 }
 
-/// Most bytes of each text of a record. A record has the lengths of its texts, four in a word, and then the texts, each padded
-/// to whole words.
+/// Largest bytes of each text of a record. A record has the lengths of its texts, four in a word, and then the texts, each
+/// padded to whole words.
 pub(super) struct TextLimits<const N: usize>(pub [usize; N]);
 
 impl<const N: usize> TextLimits<N> {
-    /// Words of the lengths.
+    /// Number of words for the lengths.
     const LENGTHS: usize = N.div_ceil(4);
 
-    /// Words that the lengths and the longest texts take.
+    /// Returns the number of words for the lengths and the longest texts.
     pub const fn words(&self) -> usize {
         let (mut words, mut n) = (Self::LENGTHS, 0);
         while n < N {
@@ -87,10 +87,10 @@ impl<const N: usize> TextLimits<N> {
     }
 }
 
-/// Writes the lengths of texts, and the texts as far as their limits allow.
+/// Writes the lengths of texts, and each text up to its limit.
 #[inline]
 pub(super) fn write_texts<const N: usize>(texts: [&[u8]; N], limits: &TextLimits<N>, writer: &mut Writer) {
-    // The lengths before cutting, 16 bits each: the reader sees that a text was cut.
+    // Lengths before cutting, 16 bits each: the reader recognises a text that was cut.
     let mut lengths = [0u64; N];
     for (n, text) in texts.iter().enumerate() {
         lengths[n / 4] |= (text.len().min(0xffff) as u64) << (n % 4 * 16);
@@ -103,12 +103,13 @@ pub(super) fn write_texts<const N: usize>(texts: [&[u8]; N], limits: &TextLimits
     }
 }
 
-/// The texts that [`write_texts`] wrote, visible ([`visible_bytes`]) and marked where they were cut. `None`: words are missing.
+/// Reads texts that [`write_texts`] wrote, makes them visible ([`visible_bytes`]) and marks those that were cut. `None`: words
+/// are missing.
 pub(super) fn read_texts<const N: usize>(words: &[u64], limits: &TextLimits<N>) -> Option<[String; N]> {
     read_texts_with(words, limits, |_, bytes| visible_bytes(bytes))
 }
 
-/// As [`read_texts`], but `clean` makes the bytes of text number `n` visible.
+/// Does the same as [`read_texts`], but `clean` makes the bytes of text number `n` visible.
 fn read_texts_with<const N: usize>(
     words: &[u64],
     limits: &TextLimits<N>,
@@ -119,10 +120,10 @@ fn read_texts_with<const N: usize>(
     for (n, limit) in limits.0.into_iter().enumerate() {
         let given = (lengths[n / 4] >> (n % 4 * 16) & 0xffff) as usize;
         let length = given.min(limit);
-        let (mine, others) = words.split_at_checked(length.div_ceil(8))?;
+        let (text, others) = words.split_at_checked(length.div_ceil(8))?;
         words = others;
-        let mut bytes = Vec::with_capacity(size_of_val(mine));
-        mine.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        let mut bytes = Vec::with_capacity(size_of_val(text));
+        text.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
         bytes.truncate(length);
         texts[n] = clean(n, bytes);
         if given > limit {
@@ -135,19 +136,19 @@ fn read_texts_with<const N: usize>(
 /// A record of the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    /// From HAProxy's own process.
+    /// A change in HAProxy's own process.
     Change(Box<Change>),
-    /// From a source outside of it.
+    /// An event from a source outside of HAProxy's process.
     Event {
-        /// The event itself.
+        /// The event.
         event: Box<Event>,
-        /// It reports the present state of an unconfirmed target: nothing has changed.
+        /// The event reports the present state of an unconfirmed target: nothing has changed.
         is_confirmation: bool,
     },
 }
 
 impl Record {
-    /// Reads a record of the ring. `None`: its numbers make no sense.
+    /// Reads a record of the ring. `None`: the record is invalid (a number is missing or out of range).
     pub fn read(record: &[u64]) -> Option<Record> {
         match record.split_first() {
             Some((&report::MARK, rest)) => report::read(rest)
@@ -156,15 +157,15 @@ impl Record {
         }
     }
 
-    /// It reports the present state of an unconfirmed target: nothing has changed.
+    /// Returns true if the record reports the present state of an unconfirmed target: nothing has changed.
     pub fn is_confirmation(&self) -> bool {
         match self {
-            Record::Change(change) => change.present.is_some(),
+            Record::Change(change) => change.state_report.is_some(),
             Record::Event { is_confirmation, .. } => *is_confirmation,
         }
     }
 
-    /// The name of its server; `None`: it is about a backend.
+    /// Returns the name of the server; `None`: the record is about a backend as a whole.
     pub fn server(&self) -> Option<&str> {
         match self {
             Record::Change(change) => Some(&change.server),
@@ -172,7 +173,7 @@ impl Record {
         }
     }
 
-    /// The events that it stands for: none, one, or one of a server and one of its backend.
+    /// Returns the events of the record: none, one, or one of a server and one of its backend.
     pub fn into_events(self) -> Vec<Event> {
         match self {
             Record::Change(change) => change.into_events(),
@@ -181,19 +182,19 @@ impl Record {
     }
 }
 
-// The longest record fits into its slot: when, the numbers, the packed lengths and every text at its limit.
+// The longest record fits into its slot: time, numbers, the packed lengths and every text at its limit.
 const _: () = assert!(1 + Number::COUNT + Text::LIMITS.words() <= RECORD_WORDS);
 
 impl RawChange<'_> {
-    /// Has the backend lost its last server? That does not wait for others.
+    /// Returns true if the backend has lost its last server. Such a change does not wait for others.
     pub fn is_urgent(&self) -> bool {
         let number = |which: Number| self.numbers[which as usize];
         number(Number::UsableBefore) > 0 && number(Number::Active) + number(Number::Backup) == 0
     }
 
-    /// Writes the record that [`Change::read`] reads. `now`: since the Unix epoch.
+    /// Writes a record for [`Change::read`]. `now`: time since the Unix epoch.
     pub fn write(&self, now: Duration, writer: &mut Writer) {
-        // The longest record fits, see above.
+        // The longest record fits, see the assertion above.
         writer.word(now.as_nanos() as u64);
         writer.words(self.numbers.map(|number| number as u64));
         write_texts(self.texts, &Text::LIMITS, writer);
@@ -201,7 +202,7 @@ impl RawChange<'_> {
 }
 
 impl Change {
-    /// Reads a record of the ring. `None`: it is not one (its numbers make no sense).
+    /// Reads a record of the ring. `None`: the record is invalid (a number is missing or out of range).
     pub fn read(record: &[u64]) -> Option<Change> {
         let (&nanos, rest) = record.split_first()?;
         let (numbers, rest) = rest.split_at_checked(Number::COUNT)?;
@@ -224,7 +225,7 @@ impl Change {
             new_state: State::from_number(count(Number::NewState))?,
             old_admin: Admin(count(Number::OldAdmin)),
             new_admin: Admin(count(Number::NewAdmin)),
-            operational: flags & flag::OPERATIONAL != 0,
+            is_operational: flags & flag::OPERATIONAL != 0,
             is_backup: flags & flag::BACKUP != 0,
             is_listen: flags & flag::LISTEN != 0,
             usable_before: count(Number::UsableBefore),
@@ -239,7 +240,7 @@ impl Change {
             hostname,
             cause,
             check: (flags & flag::CHECK != 0).then(|| Check {
-                agent: flags & flag::AGENT != 0,
+                is_agent: flags & flag::AGENT != 0,
                 status,
                 reason,
                 code: i32::try_from(number(Number::CheckCode)).ok().filter(|code| *code >= 0),
@@ -249,16 +250,16 @@ impl Change {
             result: CheckResult::unpack(number(Number::CheckResult), flags & flag::ZERO_WEIGHT != 0),
             address,
             since_2_8: flags & flag::SINCE_2_8 != 0,
-            present: match flags {
-                _ if flags & flag::REMOVED != 0 => Some(Present::Gone),
-                _ if flags & flag::STATE_REPORT != 0 => Some(Present::There),
+            state_report: match flags {
+                _ if flags & flag::REMOVED != 0 => Some(StateReport::Removed),
+                _ if flags & flag::STATE_REPORT != 0 => Some(StateReport::Present),
                 _ => None,
             },
         })
     }
 }
 
-/// HAProxy's `chunk_asciiencode()` with `"` as delimiter: what is not printable ASCII becomes `<0D>`.
+/// Encodes like HAProxy's `chunk_asciiencode()` with `"` as delimiter: bytes that are not printable ASCII become `<0D>`.
 fn ascii_encoded(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -278,15 +279,16 @@ mod tests {
     use crate::event::change::tests::timeout;
     use crate::ring::Ring;
 
-    fn through_the_queue(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
+    fn write_and_read(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
         let (ring, mut record) = (Ring::new(1), Vec::new());
-        ring.push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer)).expect("room");
+        ring.push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
+            .expect("a free slot");
         assert_eq!(ring.peek(0, &mut record), Some(0));
         Change::read(&record)
     }
 
     #[test]
-    fn a_change_comes_out_of_the_queue_as_it_went_in() {
+    fn change_is_read_as_it_was_written() {
         let flags = flag::OPERATIONAL | flag::CHECK | flag::AGENT;
         let numbers = [
             11,
@@ -318,7 +320,7 @@ mod tests {
             b"a\r\n\"<\xff",
             b"10.0.0.7:80",
         ];
-        let change = through_the_queue(numbers, texts).expect("a change");
+        let change = write_and_read(numbers, texts).expect("a change");
         let expected = Change {
             when: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
             proxy_id: 11,
@@ -327,7 +329,7 @@ mod tests {
             new_state: State::Stopped,
             old_admin: Admin(0x08),
             new_admin: Admin(0x21),
-            operational: true,
+            is_operational: true,
             usable_before: 3,
             active: 4,
             backup: 5,
@@ -338,13 +340,13 @@ mod tests {
             server: "s1".into(),
             hostname: "host".into(),
             cause: "cause".into(),
-            check: Some(Check { agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
+            check: Some(Check { is_agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
             result: Some(CheckResult {
                 outcome: CheckOutcome::Failed,
                 health: 2,
                 rise: 3,
                 fall: 4,
-                is_weightless: false,
+                has_zero_weight: false,
             }),
             address: "10.0.0.7:80".into(),
             ..Change::default()
@@ -353,21 +355,21 @@ mod tests {
     }
 
     #[test]
-    fn long_and_hostile_texts_are_cut_and_made_visible() {
+    fn long_texts_are_cut_and_hostile_texts_are_made_visible() {
         let long = [b'x'; 70_000];
         let mut texts: [&[u8]; Text::COUNT] = [&long; Text::COUNT];
         texts[Text::Server as usize] = b"\x1b[2J\xc3\x28\r\n.\r\n";
-        let change = through_the_queue([0; Number::COUNT], texts).expect("a change");
+        let change = write_and_read([0; Number::COUNT], texts).expect("a change");
         assert_eq!(change.proxy.len(), 320 + CUT.len());
         assert!(change.proxy.ends_with("x[...]"));
         assert_eq!(change.server, "<U+001B>[2J\u{fffd}(<U+000D><U+000A>.<U+000D><U+000A>");
     }
 
     #[test]
-    fn a_record_that_is_none_is_refused() {
+    fn invalid_record_is_refused() {
         let mut numbers = [0; Number::COUNT];
         numbers[Number::NewState as usize] = 4;
-        assert_eq!(through_the_queue(numbers, [&[]; Text::COUNT]), None);
+        assert_eq!(write_and_read(numbers, [&[]; Text::COUNT]), None);
         assert_eq!(Change::read(&[]), None);
         assert_eq!(Change::read(&[0; 18]), None);
     }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Finished events in the ring, from sources outside of HAProxy's process: [`write`] and [`read`].
 //!
-//! A source such as the stats socket or a log file has no HAProxy-internal numbers to derive an event from: it knows the event
-//! itself. Longer texts than the limits here are cut, and marked as cut.
+//! A source such as the stats socket or a log file has no HAProxy-internal numbers to derive an event from: it delivers the
+//! whole event. Texts that exceed the limits here are cut, and marked as cut.
 
 use super::record::{TextLimits, read_texts, write_texts};
 use super::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
 use crate::ring::Writer;
 use std::time::{Duration, SystemTime};
 
-/// First word of a record that is a finished event. A change begins with its time, which is never this number: it is in the year
-/// 2554, the last nanosecond that 64 bits can hold.
+/// First word of a record that is a finished event. A change begins with its time, which is never this number: it stands for
+/// the last nanosecond that 64 bits can hold, in the year 2554.
 pub const MARK: u64 = u64::MAX;
 
-/// Words behind the mark: time, accuracy, the packed enumerations, check code, check duration, active and backup servers.
+/// Number of words behind the mark: time, accuracy, the packed enumerations, check code, check duration, active and backup servers.
 const NUMBERS: usize = 7;
 
-/// Bytes of: proxy, server, sentence, former state, cause, via, address, check status, check reason, check info.
+/// Largest bytes of: proxy, server, sentence, former state, cause, via, address, check status, check reason, check info.
 const LIMITS: TextLimits<10> = TextLimits([320, 320, 400, 16, 128, 240, 64, 16, 64, 256]);
 
 const _: () = assert!(LIMITS.words() + 1 + NUMBERS <= crate::ring::RECORD_WORDS);
@@ -28,14 +28,14 @@ const HAS_CHECK: u64 = 8;
 const IS_AGENT: u64 = 16;
 const IS_CONFIRMATION: u64 = 32;
 
-/// A number that is not known.
+/// Stands for a number that is not known.
 const UNKNOWN: u64 = u64::MAX;
 /// Accuracy: exact. Other values: see [`SECOND`], and the earlier of two times otherwise.
 const EXACT: u64 = 0;
 /// Accuracy: to the second.
 const SECOND: u64 = 1;
 
-/// Writes an event as a record that [`read`] reads. `is_confirmation`: it reports the present state of an unconfirmed target.
+/// Writes an event as a record for [`read`]. `is_confirmation`: the event reports the present state of an unconfirmed target.
 pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
     let check = event.check.as_ref();
     let mut flags = 0;
@@ -44,7 +44,7 @@ pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
         (HAS_SERVER, event.server.is_some()),
         (HAS_VIA, event.via.is_some()),
         (HAS_CHECK, check.is_some()),
-        (IS_AGENT, check.is_some_and(|check| check.agent)),
+        (IS_AGENT, check.is_some_and(|check| check.is_agent)),
         (IS_CONFIRMATION, is_confirmation),
     ] {
         flags |= if is_set { bit } else { 0 };
@@ -57,7 +57,7 @@ pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
     let code = check.and_then(|check| check.code).map_or(UNKNOWN, |code| u64::from(code as u32));
     let duration = check.and_then(|check| check.duration).map_or(UNKNOWN, |time| time.as_millis() as u64);
     let usable = |number: fn(Usable) -> u32| event.usable.map_or(UNKNOWN, |usable| number(usable).into());
-    // The longest event fits into a record, see above.
+    // The longest event fits into a record, see the assertion above.
     writer.word(MARK);
     writer.words([
         nanos(event.when),
@@ -89,7 +89,8 @@ pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
     write_texts(texts.map(|text| text.as_bytes()), &LIMITS, writer);
 }
 
-/// The event of a record, behind its mark, and `is_confirmation`. `None`: its numbers make no sense.
+/// Reads a record behind its mark; returns the event and `is_confirmation`. `None`: the record is invalid (a number is missing
+/// or out of range).
 pub fn read(record: &[u64]) -> Option<(Event, bool)> {
     let (&[when, accuracy, enumerations, code, duration, active, backup], texts) =
         record.split_first_chunk::<NUMBERS>()?;
@@ -110,7 +111,7 @@ pub fn read(record: &[u64]) -> Option<(Event, bool)> {
         sentence,
         was,
         check: has(HAS_CHECK).then(|| Check {
-            agent: has(IS_AGENT),
+            is_agent: has(IS_AGENT),
             status,
             reason,
             code: known(code).map(|code| code as i32),
@@ -146,17 +147,17 @@ mod tests {
     use crate::ring::Ring;
     use crate::text::CUT;
 
-    fn through_the_ring(event: &Event, is_confirmation: bool) -> Option<Record> {
+    fn write_and_read(event: &Event, is_confirmation: bool) -> Option<Record> {
         let (ring, mut record) = (Ring::new(1), Vec::new());
-        ring.push(|writer| write(event, is_confirmation, writer)).expect("room");
+        ring.push(|writer| write(event, is_confirmation, writer)).expect("a free slot");
         assert_eq!(ring.peek(0, &mut record), Some(0));
         Record::read(&record)
     }
 
     #[test]
-    fn an_event_comes_out_of_the_ring_as_it_went_in() {
+    fn event_is_read_as_it_was_written() {
         let check = Check {
-            agent: true,
+            is_agent: true,
             status: "L7STS".into(),
             reason: "Layer7 wrong status".into(),
             code: Some(503),
@@ -179,23 +180,23 @@ mod tests {
         ] {
             for is_confirmation in [false, true] {
                 let record = Record::Event { event: Box::new(event.clone()), is_confirmation };
-                assert_eq!(through_the_ring(&event, is_confirmation), Some(record));
+                assert_eq!(write_and_read(&event, is_confirmation), Some(record));
             }
         }
     }
 
     #[test]
-    fn long_and_hostile_texts_are_cut_and_made_visible() {
+    fn long_texts_are_cut_and_hostile_texts_are_made_visible() {
         let long = "x".repeat(70_000);
         let event =
             Event { proxy: long.clone(), sentence: long, server: Some("\u{1b}[2J\n".into()), ..sample() };
-        let Some(Record::Event { event, .. }) = through_the_ring(&event, false) else { panic!("no event") };
+        let Some(Record::Event { event, .. }) = write_and_read(&event, false) else { panic!("no event") };
         assert_eq!((event.proxy.len(), event.sentence.len()), (320 + CUT.len(), 400 + CUT.len()));
         assert_eq!(event.server.as_deref(), Some("<U+001B>[2J<U+000A>"));
     }
 
     #[test]
-    fn a_record_that_is_no_event_is_refused() {
+    fn invalid_event_record_is_refused() {
         assert_eq!(Record::read(&[MARK]), None);
         let mut record = vec![MARK, 0, 0, 0xff00, 0, 0, 0, 0, 0, 0, 0];
         assert_eq!(Record::read(&record), None);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! HAProxy's sentences: those of its log, word by word.
+//! Builds the sentences of HAProxy's log, word by word.
 //!
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
@@ -8,20 +8,20 @@ use crate::text::display_with;
 use std::fmt::{self, Display};
 
 impl Change {
-    /// Has the server lost one reason for its maintenance, and another one is left?
+    /// Returns true if one reason for the maintenance has ended. The caller knows that another one is left.
     pub(super) fn remains_in_maint(&self) -> bool {
-        let lost = |flag| self.new_admin.lost(self.old_admin, flag);
-        lost(Admin::RMAINT) || lost(Admin::IMAINT) || lost(Admin::FMAINT)
+        let has_lost = |flag| self.new_admin.has_lost(self.old_admin, flag);
+        has_lost(Admin::RMAINT) || has_lost(Admin::IMAINT) || has_lost(Admin::FMAINT)
     }
 
-    /// HAProxy's words for that.
+    /// HAProxy's words for a maintenance of which one reason has ended.
     fn remaining_maint(&self) -> impl Display {
-        let lost = |flag| self.new_admin.lost(self.old_admin, flag);
+        let has_lost = |flag| self.new_admin.has_lost(self.old_admin, flag);
         display_with(move |f| {
             let via = self.via_words();
-            if lost(Admin::RMAINT) {
+            if has_lost(Admin::RMAINT) {
                 write!(f, " ('{}') resolves again but remains in maintenance{via}", self.hostname)
-            } else if lost(Admin::IMAINT) {
+            } else if has_lost(Admin::IMAINT) {
                 write!(f, " remains in forced maintenance")
             } else {
                 write!(f, " is leaving forced maintenance but remains in maintenance{via}")
@@ -36,17 +36,17 @@ impl Change {
         })
     }
 
-    /// HAProxy's sentence for the server, with the final period of its log.
+    /// Returns HAProxy's sentence for the server, with the final period of its log.
     pub(super) fn sentence(&self, kind: Kind) -> String {
         let backup = if self.is_backup { "Backup " } else { "" };
-        format!("{backup}Server {}/{}{}.", self.proxy, self.server, self.what(kind))
+        format!("{backup}Server {}/{}{}.", self.proxy, self.server, self.predicate(kind))
     }
 
-    /// What has become of the server.
-    fn what(&self, kind: Kind) -> impl Display {
+    /// The part of the sentence behind the server's name.
+    fn predicate(&self, kind: Kind) -> impl Display {
         let (old, new) = (self.old_admin, self.new_admin);
         let up_or_down = if self.new_state == State::Stopped { "DOWN" } else { "UP" };
-        let drain_or_ready = if new.drain() { "DRAIN" } else { "READY" };
+        let drain_or_ready = if new.is_drained() { "DRAIN" } else { "READY" };
         let cause = display_with(|f| match self.cause.as_str() {
             "" => Ok(()),
             cause => write!(f, " ({cause})"),
@@ -55,7 +55,9 @@ impl Change {
             Kind::Down => write!(f, " is DOWN{}{}", self.reason(false), self.counts(true)),
             Kind::Up => write!(f, " is UP{}{}", self.reason(false), self.counts(false)),
             Kind::Nolb => write!(f, " is stopping{}{}", self.reason(false), self.counts(false)),
-            Kind::Maint if old.maint() && self.remains_in_maint() => write!(f, "{}", self.remaining_maint()),
+            Kind::Maint if old.is_in_maint() && self.remains_in_maint() => {
+                write!(f, "{}", self.remaining_maint())
+            }
             Kind::Maint => {
                 let reason = self.reason(new.has(Admin::FMAINT));
                 match self.old_state {
@@ -63,11 +65,11 @@ impl Change {
                     _ => write!(f, " is going DOWN for maintenance{cause}{reason}{}", self.counts(true)),
                 }
             }
-            Kind::Ready if old.maint() => {
+            Kind::Ready if old.is_in_maint() => {
                 let state = format_args!(" is {up_or_down}/{drain_or_ready}");
-                if new.lost(old, Admin::IMAINT) {
+                if new.has_lost(old, Admin::IMAINT) {
                     write!(f, "{state} (leaving maintenance)")
-                } else if new.lost(old, Admin::RMAINT) {
+                } else if new.has_lost(old, Admin::RMAINT) {
                     write!(f, " ('{}'){state} (resolves again)", self.hostname)
                 } else {
                     write!(f, "{state} (leaving forced maintenance)")
@@ -76,9 +78,9 @@ impl Change {
             Kind::Ready if self.since_2_8 && !old.has(Admin::FDRAIN) => {
                 write!(f, " is {up_or_down} (leaving drain){}", self.via_words())
             }
-            // HAProxy 2.6 tests the flag that is left, so the inherited drain's end has the same words.
+            // HAProxy 2.6 tests the flag that is left, so the end of an inherited drain has the same words.
             Kind::Ready => write!(f, " is {up_or_down} (leaving forced drain)"),
-            Kind::Drain if !old.drain() => {
+            Kind::Drain if !old.is_drained() => {
                 let reason = self.reason(new.has(Admin::FDRAIN));
                 write!(f, " enters drain state{cause}{reason}{}", self.counts(false))
             }
@@ -91,27 +93,29 @@ impl Change {
         })
     }
 
-    /// `srv_append_status()`, first half: the check, else HAProxy's own word, else the tracked server.
+    /// The reason, as the first half of `srv_append_status()`: the check, else HAProxy's words for the cause, else the tracked
+    /// server.
     fn reason(&self, forced: bool) -> impl Display {
         display_with(move |f| {
             let via = self.via_words();
-            // HAProxy 2.8 names both.
-            let too = display_with(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
+            // HAProxy 2.8 also names the tracked server behind a check or a cause.
+            let also_via = display_with(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
             match (&self.check, self.cause.as_str()) {
                 // An administrative change has its cause in parentheses already.
-                _ if !self.operational && forced => Ok(()),
-                _ if !self.operational => write!(f, "{via}"),
-                (Some(check), _) => write!(f, ", {check}{too}"),
+                _ if !self.is_operational && forced => Ok(()),
+                _ if !self.is_operational => write!(f, "{via}"),
+                (Some(check), _) => write!(f, ", {check}{also_via}"),
                 (None, "") => write!(f, "{via}"),
-                (None, cause) => write!(f, ", {cause}{too}"),
+                (None, cause) => write!(f, ", {cause}{also_via}"),
             }
         })
     }
 
-    /// `set_server_check_status()`: what "option log-health-checks" logs.
+    /// Returns the sentence of `option log-health-checks`, as `set_server_check_status()` logs it.
     pub(super) fn check_sentence(&self, result: CheckResult) -> String {
-        let CheckResult { outcome, health, rise, fall, is_weightless } = result;
-        let which = if self.check.as_ref().is_some_and(|check| check.agent) { "Agent" } else { "Health" };
+        let CheckResult { outcome, health, rise, fall, has_zero_weight } = result;
+        let check_type =
+            if self.check.as_ref().is_some_and(|check| check.is_agent) { "Agent" } else { "Health" };
         let backup = if self.is_backup { "backup " } else { "" };
         let found = match outcome {
             CheckOutcome::Failed => "failed",
@@ -120,16 +124,16 @@ impl Change {
         };
         let check = self.check.as_ref().map(|check| format!(", {check}")).unwrap_or_default();
         let status = match health.checked_sub(rise) {
-            Some(above) => format!("{}/{fall} {}", above + 1, if is_weightless { "DRAIN" } else { "UP" }),
+            Some(above) => format!("{}/{fall} {}", above + 1, if has_zero_weight { "DRAIN" } else { "UP" }),
             None => format!("{health}/{rise} DOWN"),
         };
         format!(
-            "{which} check for {backup}server {}/{} {found}{check}, status: {status}.",
+            "{check_type} check for {backup}server {}/{} {found}{check}, status: {status}.",
             self.proxy, self.server
         )
     }
 
-    /// `srv_append_status()`, second half: what the backend has left.
+    /// The numbers of usable servers and of sessions, as the second half of `srv_append_status()`.
     fn counts(&self, leaving: bool) -> impl Display {
         let (active, backup, queued) = (self.active, self.backup, self.queued);
         let on_backup = if backup > 0 && active == 0 { " Running on backup." } else { "" };
@@ -149,7 +153,8 @@ impl Change {
         })
     }
 
-    /// `set_backend_down()`; for the way back, on which HAProxy says nothing, words of the same kind.
+    /// Returns the sentence of `set_backend_down()`. HAProxy logs nothing when a server is available again: that sentence is
+    /// modelled on the first.
     pub(super) fn backend_sentence(&self, kind: Kind) -> String {
         let section = self.section();
         if kind == Kind::BackendDown {
@@ -183,14 +188,14 @@ mod tests {
     use super::*;
     use crate::event::change::tests::{admin, change, timeout};
 
-    /// The server's alert: its kind and sentence, without the server's name.
-    fn told(change: Change) -> Option<(Kind, String)> {
+    /// Returns kind and sentence of the server's event, without the server's name.
+    fn server_event(change: Change) -> Option<(Kind, String)> {
         let event = change.into_events().into_iter().find(|event| event.server.is_some())?;
         Some((event.kind, event.sentence.replace("Server servers/server2 ", "")))
     }
 
     #[test]
-    fn the_sentence_is_haproxys() {
+    fn up_and_down_sentences_are_those_of_haproxy() {
         let down = Change { active: 0, check: Some(timeout()), ..change() };
         assert_eq!(
             down.into_events()[0].sentence,
@@ -217,9 +222,14 @@ mod tests {
     }
 
     #[test]
-    fn a_single_check_is_told_as_in_the_log() {
-        let result =
-            |outcome, health, is_weightless| CheckResult { outcome, health, rise: 2, fall: 3, is_weightless };
+    fn check_sentence_is_that_of_option_log_health_checks() {
+        let result = |outcome, health, has_zero_weight| CheckResult {
+            outcome,
+            health,
+            rise: 2,
+            fall: 3,
+            has_zero_weight,
+        };
         for (result, words) in [
             (
                 result(CheckOutcome::Failed, 3, false),
@@ -242,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn haproxy_2_8_has_other_words_for_the_drain_of_a_tracked_server_and_names_that_with_every_reason() {
+    fn haproxy_2_8_names_the_tracked_server_with_every_reason() {
         let via = Some(("up".into(), "stream".into()));
         let new = |change| Change { since_2_8: true, via: via.clone(), requeued: None, ..change };
         let (fd, id) = (Admin::FDRAIN, Admin::IDRAIN);
@@ -255,12 +265,12 @@ mod tests {
             (admin(fd, 0), "is UP (leaving forced drain)."),
             (down, "is DOWN, changed from CLI via up/stream."),
         ] {
-            assert_eq!(told(change).expect("an alert").1, words);
+            assert_eq!(server_event(change).expect("an event").1, words);
         }
     }
 
     #[test]
-    fn every_change_has_its_kind_and_words() {
+    fn every_change_has_its_kind_and_sentence() {
         const FM: u32 = Admin::FMAINT;
         const IM: u32 = Admin::IMAINT;
         let via = |change: Change| Change { via: Some(("b".into(), "s1".into())), ..change };
@@ -310,7 +320,7 @@ mod tests {
                 "is UP (leaving forced drain).",
             ),
         ] {
-            assert_eq!(told(change.clone()), Some((kind, words.to_owned())), "{change:?}");
+            assert_eq!(server_event(change.clone()), Some((kind, words.to_owned())), "{change:?}");
         }
     }
 }

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A server's state as HAProxy has it.
+//! Operational and administrative state of a server, in HAProxy's numbers.
 
-/// A server's operational state: HAProxy's `enum srv_state`, same numbers.
+/// Operational state of a server: HAProxy's `enum srv_state`, with its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum State {
     /// Down.
     #[default]
     Stopped = 0,
-    /// Up, in its slow start.
+    /// Up, in slow start.
     Starting = 1,
     /// Up.
     Running = 2,
-    /// Up for what it has, no new clients: `http-check disable-on-404`.
+    /// Up for existing sessions, without new clients: `http-check disable-on-404`.
     Stopping = 3,
 }
 
 impl State {
-    /// The state of that number; `None`: HAProxy has none such.
+    /// Returns the state for a number; `None`: HAProxy has no such state.
     pub fn from_number(number: u32) -> Option<Self> {
         [State::Stopped, State::Starting, State::Running, State::Stopping].get(number as usize).copied()
     }
 }
 
-/// A server's administrative flags: HAProxy's `enum srv_admin`, same bits as in 2.6.
+/// Administrative flags of a server: HAProxy's `enum srv_admin`, with the bits of 2.6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Admin(pub u32);
 
@@ -43,22 +43,23 @@ impl Admin {
     /// Maintenance until the name was set at run time.
     pub const HMAINT: u32 = 0x40;
 
-    /// In maintenance, for whatever reason (HAProxy's `SRV_ADMF_MAINT`).
-    pub fn maint(self) -> bool {
+    /// Returns true in maintenance of any cause (HAProxy's `SRV_ADMF_MAINT`).
+    pub fn is_in_maint(self) -> bool {
         self.has(Self::FMAINT | Self::IMAINT | Self::RMAINT)
     }
 
-    /// Drained, for whatever reason (HAProxy's `SRV_ADMF_DRAIN`).
-    pub fn drain(self) -> bool {
+    /// Returns true in drain of any cause (HAProxy's `SRV_ADMF_DRAIN`).
+    pub fn is_drained(self) -> bool {
         self.has(Self::FDRAIN | Self::IDRAIN)
     }
 
+    /// Returns true if one of the bits is set.
     pub(super) fn has(self, bits: u32) -> bool {
         self.0 & bits != 0
     }
 
-    /// Was set in `before` and is not in `self`.
-    pub(super) fn lost(self, before: Admin, bit: u32) -> bool {
+    /// Returns true if the bit is set in `before` and not in `self`.
+    pub(super) fn has_lost(self, before: Admin, bit: u32) -> bool {
         before.has(bit) && !self.has(bit)
     }
 }

@@ -135,7 +135,7 @@ fn common_reason(items: &[&Item]) -> Option<String> {
 fn reason(item: &Item) -> String {
     match item.event.kind {
         Kind::Up | Kind::BackendUp | Kind::Gone => String::new(),
-        _ => item.event.why().into_owned(),
+        _ => item.event.short_reason().into_owned(),
     }
 }
 
@@ -166,7 +166,7 @@ pub fn sections(composer: &Composer, outgoing: &Notification, groups: &[CauseGro
 }
 
 fn status(event: &Event) -> Option<(&str, bool)> {
-    event.check.as_ref().map(|check| (check.status.as_str(), check.agent))
+    event.check.as_ref().map(|check| (check.status.as_str(), check.is_agent))
 }
 
 /// `backend web: 12 servers DOWN, Layer4 timeout; 0 active and 0 backup servers left`

@@ -53,7 +53,7 @@ pub fn of_many(event: &Event) -> Option<String> {
 
 /// `check` or `agent`
 pub fn which(check: &Check) -> &'static str {
-    if check.agent { "agent" } else { "check" }
+    if check.is_agent { "agent" } else { "check" }
 }
 
 /// What the server or the system said, if that is in the check: `: 503 "Service Unavailable"`.
@@ -66,7 +66,7 @@ fn words_of(check: &Check) -> String {
 
 /// What was found, behind "the check", and where to look.
 fn meaning(check: &Check) -> Option<(&'static str, &'static str)> {
-    if check.agent {
+    if check.is_agent {
         // HAProxy takes no server down because its agent does not answer.
         return Some((
             "asked for this itself",

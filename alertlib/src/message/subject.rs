@@ -55,7 +55,7 @@ fn reason(outgoing: &Notification) -> String {
     let lead: &crate::event::Event = &outgoing.lead().event;
     let same = |event: &&crate::event::Event| event.proxy == lead.proxy && event.health == lead.health;
     let events = std::iter::once(lead).chain(outgoing.items.iter().map(|item| &*item.event).filter(same));
-    events.map(|event| event.why()).find(|why| !why.is_empty()).unwrap_or_default().into_owned()
+    events.map(|event| event.short_reason()).find(|why| !why.is_empty()).unwrap_or_default().into_owned()
 }
 
 fn changes(outgoing: &Notification) -> String {

@@ -69,7 +69,7 @@ pub fn groups(items: &[Item]) -> Vec<CauseGroup<'_>> {
         match groups.iter_mut().filter(of_its_servers).max_by_key(|group| group.items.len()) {
             Some(group) => group.items.insert(0, item),
             None => groups.push(CauseGroup {
-                cause: Cause::Backend(&item.event.proxy, item.event.why()),
+                cause: Cause::Backend(&item.event.proxy, item.event.short_reason()),
                 items: vec![item],
             }),
         }
@@ -96,6 +96,6 @@ fn causes<'a>(event: &'a Event, masters: &HashSet<&str>) -> [Option<Cause<'a>>; 
         None if masters.is_empty() => None,
         None => is_master().map(Cow::from),
     };
-    let backend = Cause::Backend(&event.proxy, event.why());
+    let backend = Cause::Backend(&event.proxy, event.short_reason());
     [tracked.map(Cause::Tracked), Some(backend), event.host().map(Cause::Host)]
 }

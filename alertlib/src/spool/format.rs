@@ -230,7 +230,7 @@ impl Writer {
         self.line("sentence", &event.sentence);
         self.known("was", &event.was);
         if let Some(check) = &event.check {
-            self.line(if check.agent { "agent" } else { "check" }, &check.status);
+            self.line(if check.is_agent { "agent" } else { "check" }, &check.status);
             self.line("check-reason", &check.reason);
             self.known("check-code", &check.code.map(|code| code.to_string()).unwrap_or_default());
             self.known("check-info", &check.info);
@@ -406,7 +406,7 @@ impl<'a> Parser<'a> {
         let is_agent = agent.is_some();
         let Some(status) = agent.or_else(|| self.maybe("check")) else { return Ok(None) };
         Ok(Some(Check {
-            agent: is_agent,
+            is_agent,
             status,
             reason: self.one("check-reason")?,
             code: self.number_if_known("check-code")?,
@@ -513,7 +513,7 @@ mod tests {
             usable: Some(Usable { active: 2, backup: 0 }),
             ..sample()
         };
-        let incident = Incident { since: event.when, why: event.why().into(), changes: 1 };
+        let incident = Incident { since: event.when, why: event.short_reason().into(), changes: 1 };
         let mail = Notification {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),
@@ -549,7 +549,7 @@ mod tests {
         let (mail, _) = mail();
         let all = mail.to.clone();
         let agent = Check {
-            agent: true,
+            is_agent: true,
             code: Some(0),
             info: "via agent : down (out of disk)".into(),
             duration: None,

@@ -146,7 +146,7 @@ fn change(proxy: &str, server: &str, address: &str, left: u32) -> Change {
         proxy: proxy.into(),
         server: server.into(),
         address: address.into(),
-        operational: true,
+        is_operational: true,
         active: left,
         requeued: Some(0),
         ..Change::default()

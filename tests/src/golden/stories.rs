@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use haproxy_email_alert::event::{
-    Admin, Change, Check, CheckOutcome, CheckResult, Number, Present, RawChange, State, Text, flag,
+    Admin, Change, Check, CheckOutcome, CheckResult, Number, RawChange, State, StateReport, Text, flag,
 };
 
 use super::{World, change, check, down, refused, status_503, timeout, up};
@@ -56,7 +56,7 @@ fn last_server() -> World {
     world.documents("last-server-up");
 
     world.waits(HOUR);
-    let drained = Change { operational: false, usable_before: 1, ..server2(0) };
+    let drained = Change { is_operational: false, usable_before: 1, ..server2(0) };
     let (old_state, new_state) = (State::Running, State::Running);
     world.happens(Change { new_admin: Admin(Admin::FDRAIN), old_state, new_state, ..drained });
     world.documents("last-server-drained");
@@ -66,7 +66,7 @@ fn last_server() -> World {
 fn maintenance() -> World {
     let mut world = World::new("maint", &["email_alert ops@example.com events maint,ready,drain"]);
     let admin = |old, new, old_state, new_state, cause: &str| Change {
-        operational: false,
+        is_operational: false,
         old_admin: Admin(old),
         new_admin: Admin(new),
         old_state,
@@ -99,7 +99,7 @@ fn single() -> Vec<World> {
         ..s1()
     };
     let agent =
-        Check { agent: true, info: "load too high".into(), ..check("L7STS", "Layer7 wrong status", 2) };
+        Check { is_agent: true, info: "load too high".into(), ..check("L7STS", "Layer7 wrong status", 2) };
     let tracking = Change { check: None, via: Some(("web".into(), "s1".into())), ..down(s1(), timeout()) };
     let tracking = Change { proxy: "api".into(), ..tracking };
     let ipv6 = Change { address: "[2001:db8::7]:443".into(), ..s1() };
@@ -107,7 +107,7 @@ fn single() -> Vec<World> {
         Check { info: "SSL handshake failure".into(), ..check("L6RSP", "Layer6 invalid response", 4) };
     let by_hand = Change { check: None, cause: "changed from CLI".into(), ..down(s1(), timeout()) };
     let result =
-        CheckResult { outcome: CheckOutcome::Failed, health: 3, rise: 2, fall: 3, is_weightless: false };
+        CheckResult { outcome: CheckOutcome::Failed, health: 3, rise: 2, fall: 3, has_zero_weight: false };
     let failed = Change { result: Some(result), check: Some(status_503()), ..s1() };
     let stories = [
         ("down-refused", down(s1(), refused())),
@@ -265,7 +265,7 @@ fn trouble_with_mails() -> World {
     world.sends("digest-not-all-named", &mail, mail.created, None);
 
     world.waits(MINUTE);
-    let gone = Change { present: Some(Present::Gone), ..change("many", "s1", "", 0) };
+    let gone = Change { state_report: Some(StateReport::Removed), ..change("many", "s1", "", 0) };
     world.happens(gone);
     world.documents("gone");
     world

@@ -118,7 +118,7 @@ fn bounded(mut items: Vec<Item>) -> (Vec<Item>, u64) {
     let mut size = 0;
     let fitting = items.iter().take_while(|item| {
         let event = &item.event;
-        size += event.target_name().len() + event.why().len() + BESIDE;
+        size += event.target_name().len() + event.short_reason().len() + BESIDE;
         size <= MOST_TEXT
     });
     let fitting = fitting.count().max(1);

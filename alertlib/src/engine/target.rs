@@ -224,7 +224,7 @@ impl Target {
             let untold = self.held.as_ref().and_then(|held| held.item.incident.clone());
             let incident = match untold {
                 Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
-                None => Incident { since: event.when, why: event.short_reason().into(), changes: 1 },
+                None => Incident { since: event.when, reason: event.short_reason().into(), changes: 1 },
             };
             self.open_incident = Some(OpenIncident { incident, begin: event.clone(), told: now });
         }

@@ -212,8 +212,9 @@ fn row(composer: &Composer, outgoing: &Notification, item: &Item, has_reason: bo
         (FlapPhase::Stable, _) => {
             add(format!("stable again after {}", format::count(item.changes.into(), "change")));
         }
-        (FlapPhase::NotFlapping, Some(incident)) if item.is_over() => {
-            let why = if incident.why.is_empty() { String::new() } else { format!(" ({})", incident.why) };
+        (FlapPhase::NotFlapping, Some(incident)) if item.is_resolved() => {
+            let why =
+                if incident.reason.is_empty() { String::new() } else { format!(" ({})", incident.reason) };
             add(format!("was down for {}{why}", format::between(incident.since, event.when)));
             if incident.changes > 2 {
                 add(format::count(incident.changes.into(), "change"));

@@ -31,7 +31,7 @@ pub fn report(
     match single(outgoing) {
         Some((item, whole)) => tell_one(&mut report, composer, outgoing, item, whole),
         None => {
-            let groups = outgoing.groups();
+            let groups = outgoing.cause_groups();
             report.first = digest::summary(outgoing, &groups);
             report.sections = digest::sections(composer, outgoing, &groups);
             if let [only] = report.sections.as_mut_slice() {
@@ -115,7 +115,7 @@ fn tell_one(
             }
             _ => whole.event.sentence.clone(),
         };
-        let without = whole.incident.as_ref().filter(|_| whole.is_over());
+        let without = whole.incident.as_ref().filter(|_| whole.is_resolved());
         let without = without.map(|incident| {
             format!("It had none for {}.", format::between(incident.since, whole.event.when))
         });
@@ -133,9 +133,10 @@ fn tell_one(
 /// What was before.
 fn history(composer: &Composer, item: &Item) -> Option<String> {
     let event = &item.event;
-    if let (true, Some(incident), FlapPhase::NotFlapping) = (item.is_over(), &item.incident, item.flap_phase)
+    if let (true, Some(incident), FlapPhase::NotFlapping) =
+        (item.is_resolved(), &item.incident, item.flap_phase)
     {
-        let why = if incident.why.is_empty() { String::new() } else { format!(": {}", incident.why) };
+        let why = if incident.reason.is_empty() { String::new() } else { format!(": {}", incident.reason) };
         let between = match incident.changes.saturating_sub(2) {
             0 => String::new(),
             more => format!(", with {} in between", format::count(more.into(), "change")),

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Notifications: the engine's decision that recipients get a mail, about one change or many. The mail's text is made when it
-//! is sent.
+//! Notifications: the engine's decision to send a mail about one or more changes to some recipients. The mail itself is made when
+//! it is sent.
 
 mod cause;
 
-pub use cause::{Cause, CauseGroup, groups};
+pub use cause::{Cause, CauseGroup, group_by_cause};
 
 use crate::event::{Event, Health};
 use crate::settings::Recipient;
@@ -12,94 +12,94 @@ use lettre::Address;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// References of a mail at most: a header has a limit, and more threads than that are none.
-pub const MOST_REFERENCES: usize = 16;
+/// Largest number of references of a mail. Headers are limited, and mail readers cannot show more threads as one.
+pub const MAX_REFERENCES: usize = 16;
 
-/// A mail to be: what it is about and who gets it.
+/// A mail that is to be sent: contents and recipients.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// `Message-ID`, with its angle brackets. The same at every attempt.
     pub message_id: String,
-    /// When it was decided.
+    /// Time of the engine's decision; the mail's `Date`.
     pub created: SystemTime,
-    /// The envelope's and the header's sender.
+    /// Sender in the envelope and in the header.
     pub from: Address,
-    /// Everybody who is to get it, each once; never empty.
+    /// Recipients, each once; never empty.
     pub to: Vec<Recipient>,
-    /// The mails in which these recipients were told of the troubles that it goes on about: Message-IDs, the oldest first,
-    /// and the last one is the one that it answers. [`MOST_REFERENCES`] at most; none: it begins a thread.
+    /// Message-IDs of the mails that reported the incidents which this mail continues, the oldest first; the last one goes into
+    /// `In-Reply-To`. [`MAX_REFERENCES`] at most; empty: the mail begins a thread.
     pub references: Vec<String>,
-    /// What its thread is called: the same words in all its mails, for readers that look at the subject. Without state and host.
+    /// Topic of the thread, without state and host. Equal in all mails of the thread, for mail readers that compare subjects.
     pub topic: String,
-    /// Why it is sent.
+    /// Reason for the mail.
     pub trigger: Trigger,
-    /// What it tells, each server or backend once; what has a cause in common is together ([`Notification::groups`]). Never empty.
+    /// Items, at most one for each target; items with a common cause are adjacent ([`Notification::cause_groups`]). Never empty.
     pub items: Vec<Item>,
-    /// How many servers those backends of `items` have that have lost more than one: name and number.
+    /// Backends with more than one server in `items`: name and number of all their servers.
     pub sizes: Vec<(String, u32)>,
-    /// Changes that `items` does not name: there are too many.
+    /// Number of changes that exceed the limit of `items`.
     pub unnamed: u64,
-    /// Events that were dropped since the mail before, because the queue was full.
+    /// Number of events that were dropped since the previous mail, because the ring or the queue was full.
     pub dropped: u64,
 }
 
-/// Why a mail is sent.
+/// Reason for a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
-    /// Something has changed.
+    /// Targets have changed.
     Changes,
-    /// Nothing has, for a long time.
+    /// Incidents are still open.
     Reminder,
-    /// A silence is over: what has changed during it.
+    /// A silence has ended; the items are the changes during it.
     Silence {
-        /// Of what: `web/*`.
+        /// The silenced targets: `web/*`.
         pattern: String,
-        /// Why somebody wanted it.
+        /// The administrator's reason; may be empty.
         reason: String,
     },
 }
 
-/// What a mail tells of one server, or of one backend as a whole.
+/// The changes of one target (a server, or a backend as a whole) in a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
-    /// The latest of its events that were not told before; in a reminder, the one that began the trouble.
+    /// Latest event that no earlier mail reported; in a reminder, the event that began the incident.
     pub event: Arc<Event>,
-    /// The changes that this stands for, that event included: 1, or more if they came faster than mails may.
+    /// Number of changes, `event` included; at least 1.
     pub changes: u32,
-    /// When the first of them was.
+    /// Time of the first of these changes.
     pub first: SystemTime,
-    /// Its trouble: the one that has begun, goes on, or is over with `event` ([`Item::is_over`]).
+    /// Incident that begins, goes on, or is resolved with `event` ([`Item::is_resolved`]).
     pub incident: Option<Incident>,
-    /// What is special about it.
+    /// Phase of flapping.
     pub flap_phase: FlapPhase,
 }
 
-/// A trouble from its beginning: a server's from DOWN to UP, a backend's from its last server lost to its first one back.
+/// An incident: of a server from DOWN to UP, of a backend from the loss of its last usable server to the return of the first.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incident {
-    /// When it began.
+    /// Begin of the incident.
     pub since: SystemTime,
-    /// Why, in short: see [`Event::why`].
-    pub why: Arc<str>,
-    /// Changes of its health from the beginning, that one included: 2 for DOWN and UP.
+    /// Reason of its begin: see [`Event::short_reason`].
+    pub reason: Arc<str>,
+    /// Number of changes of health, the first included: 2 for DOWN and UP.
     pub changes: u32,
 }
 
-/// What is special about an [`Item`].
+/// Phase of flapping of an [`Item`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FlapPhase {
-    /// Nothing.
+    /// The target does not flap.
     NotFlapping,
-    /// It changes too often, and will not be mentioned again before it is stable.
+    /// The target changes too often. Further changes are held back until it is stable.
     Flapping,
-    /// It has changed too often, and is stable again.
+    /// The target has stopped flapping.
     Stable,
 }
 
 impl FlapPhase {
     const ALL: [FlapPhase; 3] = [FlapPhase::NotFlapping, FlapPhase::Flapping, FlapPhase::Stable];
 
-    /// For the files of the spool.
+    /// Word for this phase in files of the spool.
     pub fn word(self) -> &'static str {
         match self {
             FlapPhase::NotFlapping => "change",
@@ -108,43 +108,43 @@ impl FlapPhase {
         }
     }
 
-    /// The phase of that word.
+    /// Returns the phase for a word of [`FlapPhase::word`].
     pub fn from_word(word: &str) -> Option<Self> {
         FlapPhase::ALL.into_iter().find(|phase| phase.word() == word)
     }
 }
 
 impl Item {
-    /// `event` alone.
+    /// Returns an item with a single change.
     pub fn of(event: impl Into<Arc<Event>>) -> Self {
         let event = event.into();
         Item { changes: 1, first: event.when, event, incident: None, flap_phase: FlapPhase::NotFlapping }
     }
 
-    /// Is its trouble over?
-    pub fn is_over(&self) -> bool {
+    /// Returns true if the target is not down any more.
+    pub fn is_resolved(&self) -> bool {
         self.event.health != Health::Down
     }
 }
 
 impl Notification {
-    /// The worst of its items, the first of those: what subject and headers are about.
+    /// Returns the most severe item, the first of several: subject and headers describe it.
     pub fn lead(&self) -> &Item {
         let importance = |item: &Item| item.event.kind.importance();
         let worst = self.items.iter().map(importance).max();
         let lead = self.items.iter().find(|item| Some(importance(item)) == worst);
-        lead.expect("a mail tells something")
+        lead.expect("a notification has an item")
     }
 
-    /// Trigger the memory that it takes, in bytes.
+    /// Memory of the notification in bytes, approximately.
     pub fn size(&self) -> u64 {
         let item = |Item { event, incident, .. }: &Item| {
             let check =
                 event.check.as_ref().map_or(0, |it| it.status.len() + it.reason.len() + it.info.len());
             let names = event.proxy.len() + event.server.as_ref().map_or(0, String::len);
-            let why = incident.as_ref().map_or(0, |incident| incident.why.len());
+            let reason = incident.as_ref().map_or(0, |incident| incident.reason.len());
             let rest = event.was.len() + event.cause.len() + event.address.len();
-            size_of::<Item>() + event.sentence.len() + check + names + why + rest
+            size_of::<Item>() + event.sentence.len() + check + names + reason + rest
         };
         let references: usize = self.references.iter().map(String::len).sum();
         let sizes: usize = self.sizes.iter().map(|(name, _)| name.len() + size_of::<(String, u32)>()).sum();
@@ -153,7 +153,7 @@ impl Notification {
             as u64
     }
 
-    /// In one line, for the log.
+    /// Describes the notification in one line of the log.
     pub fn summary(&self) -> String {
         let sentence = &self.lead().event.sentence;
         match self.unnamed.saturating_add(self.items.len() as u64 - 1) {
@@ -162,9 +162,10 @@ impl Notification {
         }
     }
 
-    /// Its items by cause, the worst and largest group first. Each item is in one group: the one that most could be in.
-    pub fn groups(&self) -> Vec<CauseGroup<'_>> {
-        groups(&self.items)
+    /// Groups the items by cause, the most severe and largest group first. Each item is in one group: of the causes that it
+    /// shares with others, the one with the most items.
+    pub fn cause_groups(&self) -> Vec<CauseGroup<'_>> {
+        group_by_cause(&self.items)
     }
 }
 

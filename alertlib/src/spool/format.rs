@@ -44,7 +44,7 @@
 //! number in the first line changes when the format does.
 
 use crate::event::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
-use crate::notification::{FlapPhase, Incident, Item, MOST_REFERENCES, Notification, Trigger};
+use crate::notification::{FlapPhase, Incident, Item, MAX_REFERENCES, Notification, Trigger};
 use crate::settings::{FORBIDDEN_STARTS, Recipient, is_forbidden_in_address};
 use crate::text::visible;
 use lettre::Address;
@@ -133,7 +133,7 @@ pub fn decode(text: &str) -> Result<(Notification, Vec<Recipient>), String> {
     while lines.has("reference") {
         references.push(lines.message_id("reference")?);
     }
-    if references.len() > MOST_REFERENCES {
+    if references.len() > MAX_REFERENCES {
         return Err("it has too many references".to_owned());
     }
     let topic = lines.one("topic")?;
@@ -266,8 +266,8 @@ impl Writer {
     }
 
     pub(super) fn incident(&mut self, incident: &Incident) {
-        let Incident { since, why, changes } = incident;
-        self.line("incident", &format!("{} {changes} {why}", nanos(*since)));
+        let Incident { since, reason, changes } = incident;
+        self.line("incident", &format!("{} {changes} {reason}", nanos(*since)));
     }
 }
 
@@ -419,11 +419,11 @@ impl<'a> Parser<'a> {
         let Some(line) = self.maybe("incident") else { return Ok(None) };
         let mut words = line.splitn(3, ' ');
         let mut next = || words.next().ok_or("its 'incident' is not whole");
-        let (since, changes, why) = (next()?, next()?, next()?);
+        let (since, changes, reason) = (next()?, next()?, next()?);
         Ok(Some(Incident {
             since: time(since).ok_or("its 'incident' has no time")?,
             changes: changes.parse().map_err(|_| "its 'incident' has no number")?,
-            why: why.into(),
+            reason: reason.into(),
         }))
     }
 
@@ -513,7 +513,7 @@ mod tests {
             usable: Some(Usable { active: 2, backup: 0 }),
             ..sample()
         };
-        let incident = Incident { since: event.when, why: event.short_reason().into(), changes: 1 };
+        let incident = Incident { since: event.when, reason: event.short_reason().into(), changes: 1 };
         let mail = Notification {
             message_id: "<haproxy.643a.1f.12.0@lb1.example.com>".into(),
             created: time(1_795_442_400_000_000_000),
@@ -580,7 +580,7 @@ mod tests {
                 ..sample()
             },
         ];
-        let incident = Incident { since: SystemTime::UNIX_EPOCH, why: "".into(), changes: 12 };
+        let incident = Incident { since: SystemTime::UNIX_EPOCH, reason: "".into(), changes: 12 };
         let mut items: Vec<Item> = others.drain(..).map(Item::of).collect();
         items[1] =
             Item { incident: Some(incident), flap_phase: FlapPhase::Stable, changes: 9, ..items[1].clone() };

@@ -4,7 +4,7 @@
 use super::{GroupState, MailContext};
 use crate::engine::target::{TargetId, Thread};
 use crate::event::{Event, Health, Kind};
-use crate::notification::{Item, MOST_REFERENCES, Notification, Trigger, groups};
+use crate::notification::{Item, MAX_REFERENCES, Notification, Trigger, group_by_cause};
 use std::collections::{HashMap, HashSet};
 
 /// Of a mail's text, in bytes: what does not fit in is counted only.
@@ -22,7 +22,8 @@ impl GroupState {
         if items.is_empty() {
             return None;
         }
-        let items: Vec<Item> = groups(&items).into_iter().flat_map(|group| group.items).cloned().collect();
+        let items: Vec<Item> =
+            group_by_cause(&items).into_iter().flat_map(|group| group.items).cloned().collect();
         let (references, topic) = self.thread(&items);
         let sizes = self.sizes(&items);
         let message_id = format!("<haproxy.{}.{n}.{}@{}>", context.id, context.group, context.host);
@@ -56,7 +57,7 @@ impl GroupState {
         roots.sort_unstable_by_key(|root| (root.at, &root.root));
         roots.dedup_by_key(|root| &root.root);
         let topic = if is_one { roots[0].topic.to_string() } else { topic(items) };
-        let skipped = roots.len().saturating_sub(MOST_REFERENCES);
+        let skipped = roots.len().saturating_sub(MAX_REFERENCES);
         (roots[skipped..].iter().map(|thread| thread.root.to_string()).collect(), topic)
     }
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What HAProxy's results of checks mean, and where to look: for somebody who has just been woken up.
+//! Hints: meaning of HAProxy's check results, and where to look. Written for a reader who was just woken up.
 //!
-//! When HAProxy gives which: `chk_report_conn_err()` in its `src/check.c` for connections, `src/tcpcheck.c` for answers,
-//! `src/extcheck.c` for commands, `__health_adjust()` for `observe`. A rule of `tcp-check expect` may choose another one.
-//! The check may use another port than the traffic, so the server's address only says whose check it is.
+//! Sources of the results in HAProxy: `chk_report_conn_err()` in `src/check.c` for connections, `src/tcpcheck.c` for answers,
+//! `src/extcheck.c` for commands, `__health_adjust()` for `observe`. A rule of `tcp-check expect` may choose another result.
+//! The check may use another port than the traffic, so the server's address only tells which server was checked.
 
 use crate::event::{Check, Event, Kind};
 use crate::format::span;
 
-/// For one server: whose check has found what, and where to look.
-pub fn of_one(event: &Event) -> Option<String> {
+/// Returns the hint for one target: the checked server, the result of its check, and where to look.
+pub fn for_target(event: &Event) -> Option<String> {
     match event.kind {
         Kind::Down | Kind::Nolb | Kind::Check => {}
         Kind::BackendDown => {
@@ -33,8 +33,8 @@ pub fn of_one(event: &Event) -> Option<String> {
                 Some(time) => format!(" within {}", span(time)),
                 None => String::new(),
             };
-            let said = words_of(check);
-            Some(format!("The {} of {server} {found}{within}{said}. {look}", which(check)))
+            let response = response(check);
+            Some(format!("The {} of {server} {found}{within}{response}. {look}", check_word(check)))
         }
         (None, Some(via)) => {
             Some(format!("The server has no check of its own: it follows {via}. Look there."))
@@ -43,31 +43,31 @@ pub fn of_one(event: &Event) -> Option<String> {
     }
 }
 
-/// The same for servers whose checks have the result of this one in common.
-pub fn of_many(event: &Event) -> Option<String> {
+/// Returns the hint for several servers whose checks have the result of this event.
+pub fn for_servers(event: &Event) -> Option<String> {
     let check = event.check.as_ref().filter(|_| matches!(event.kind, Kind::Down | Kind::Nolb))?;
     let (found, look) = meaning(check)?;
     let in_time = if check.status.ends_with("TOUT") { " in time" } else { "" };
-    Some(format!("The {}s {found}{in_time}. {look}", which(check)))
+    Some(format!("The {}s {found}{in_time}. {look}", check_word(check)))
 }
 
-/// `check` or `agent`
-pub fn which(check: &Check) -> &'static str {
+/// Returns the word for the check: `check` or `agent`.
+pub fn check_word(check: &Check) -> &'static str {
     if check.is_agent { "agent" } else { "check" }
 }
 
-/// What the server or the system said, if that is in the check: `: 503 "Service Unavailable"`.
-fn words_of(check: &Check) -> String {
+/// Returns code and text of the server or the system: `: 503 "Service Unavailable"`; empty if the check has neither.
+fn response(check: &Check) -> String {
     let code = check.code.map(|code| code.to_string());
     let info = (!check.info.is_empty()).then(|| format!("\"{}\"", check.info));
     let said: Vec<String> = code.into_iter().chain(info).collect();
     if said.is_empty() { String::new() } else { format!(": {}", said.join(" ")) }
 }
 
-/// What was found, behind "the check", and where to look.
+/// Returns the meaning of a result, to be read behind "the check", and the hint where to look; `None`: not a failure.
 fn meaning(check: &Check) -> Option<(&'static str, &'static str)> {
     if check.is_agent {
-        // HAProxy takes no server down because its agent does not answer.
+        // An agent that does not answer takes no server down: the agent asked for it.
         return Some((
             "asked for this itself",
             "Look at what the agent on the server watches, and at who operates it.",
@@ -139,42 +139,42 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_haproxys_table_is_explained_and_no_success() {
-        // check_statuses in src/check.c
+    fn every_failed_status_has_a_hint_and_no_successful_one() {
+        // See check_statuses in src/check.c.
         for status in
             "HANA SOCKERR L4TOUT L4CON L6TOUT L6RSP L7TOUT L7RSP L7OKC L7STS PROCERR PROCTOUT".split(' ')
         {
-            assert!(of_one(&down(check(status))).is_some(), "{status}");
-            assert!(of_many(&down(check(status))).is_some(), "{status}");
+            assert!(for_target(&down(check(status))).is_some(), "{status}");
+            assert!(for_servers(&down(check(status))).is_some(), "{status}");
         }
         for status in ["UNK", "INI", "CHECKED", "L4OK", "L6OK", "L7OK", "PROCOK", "of the future"] {
-            assert_eq!(of_one(&down(check(status))), None, "{status}");
+            assert_eq!(for_target(&down(check(status))), None, "{status}");
         }
     }
 
     #[test]
-    fn it_says_whose_check_and_for_how_long() {
+    fn hint_names_server_and_duration() {
         assert_eq!(
-            of_one(&down(check("L4TOUT"))).as_deref(),
+            for_target(&down(check("L4TOUT"))).as_deref(),
             Some(
                 "The check of 10.0.0.7:8080 could not connect: nothing answered within 2 s. Look whether the host is up and \
                  can be reached, and at the firewalls on the way."
             )
         );
         let info = "Service <b>".to_owned();
-        let said = of_one(&down(Check { code: Some(503), info, ..check("L7STS") })).expect("advice");
+        let said = for_target(&down(Check { code: Some(503), info, ..check("L7STS") })).expect("a hint");
         assert!(said.starts_with(
             "The check of 10.0.0.7:8080 got an answer that means failure: 503 \"Service <b>\"."
         ));
     }
 
     #[test]
-    fn what_is_better_needs_no_advice() {
-        assert_eq!(of_one(&Event { kind: Kind::Up, ..down(check("L4TOUT")) }), None);
-        assert_eq!(of_many(&Event { kind: Kind::Up, ..down(check("L4TOUT")) }), None);
+    fn up_event_has_no_hint_and_tracking_server_refers_to_the_tracked_one() {
+        assert_eq!(for_target(&Event { kind: Kind::Up, ..down(check("L4TOUT")) }), None);
+        assert_eq!(for_servers(&Event { kind: Kind::Up, ..down(check("L4TOUT")) }), None);
         let follower = Event { check: None, via: Some("web/s1".into()), ..down(check("")) };
         assert_eq!(
-            of_one(&follower).as_deref(),
+            for_target(&follower).as_deref(),
             Some("The server has no check of its own: it follows web/s1. Look there.")
         );
     }

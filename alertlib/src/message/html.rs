@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The HTML part: what the text says, with the state in colour. Nothing in it is fetched from anywhere.
+//! The HTML part: the content of the text part, with the state in colour. It loads nothing over the network.
 
 use super::section::Report;
 use askama::Template;
 
-/// The template escapes everything that is put into it.
+/// Values of the template, which escapes them.
 #[derive(Template)]
 #[template(path = "mail.html")]
 struct Html<'a> {
@@ -12,11 +12,11 @@ struct Html<'a> {
     report: &'a Report,
 }
 
-/// The HTML part.
+/// Renders the HTML part.
 ///
 /// # Errors
 ///
-/// None that this template could have.
+/// Returns askama's error. This template causes none.
 pub fn html(report: &Report, subject: &str) -> Result<String, String> {
     Html { subject, report }.render().map_err(|error| error.to_string())
 }

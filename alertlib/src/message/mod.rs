@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mail: subject, text, HTML, headers (RFC 5322, RFC 2045 to 2047, RFC 3834).
 //!
-//! [`report`] is what it says, of one change or, with [`digest`], of many; [`text`] and [`html`] write that down. The first
-//! line of the text is HAProxy's own sentence, and what many changes have in common where there are many. Everything that
-//! comes from elsewhere is made visible before it gets here, and escaped once more where it is put in.
+//! [`report`] composes the content of a mail about one change or, with [`digest`], about many; [`text`] and [`html`] render it.
+//! The first line of the text is HAProxy's own sentence, or a summary of many changes. Texts of foreign origin were made visible
+//! before they reach this module; each place that inserts them escapes them once more.
 
 mod digest;
 mod footnotes;
@@ -25,21 +25,21 @@ use lettre::message::header::ContentType;
 use lettre::message::{Body, MultiPart, SinglePart};
 use std::time::{Duration, SystemTime};
 
-/// The longest line of a mail, without its end (RFC 5322, 2.1.1).
-const LINE: usize = 998;
+/// Longest line of a mail, without its end (RFC 5322, 2.1.1).
+const MAX_LINE: usize = 998;
 
 /// A mail as the transports send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// The subject, decoded, one line.
+    /// Subject, decoded, one line.
     pub subject: String,
-    /// The text part, decoded, lines end in LF.
+    /// Text part, decoded; lines end in LF.
     pub text: String,
-    /// The whole mail with CRLF line ends, ASCII only.
+    /// Whole mail with CRLF line ends, ASCII only.
     pub bytes: Vec<u8>,
 }
 
-/// Makes mails. Reads the time zone when it is made: before the chroot, in which there is none.
+/// Composes mails. Must be created before the chroot, which has no time zone files: the time zone is read then.
 #[derive(Debug, Clone)]
 pub struct Composer {
     host: String,
@@ -48,12 +48,12 @@ pub struct Composer {
     clock: Clock,
     subject: SubjectFormat,
     statistics: Option<Link>,
-    /// How long changes may be collected: they are not late before.
+    /// Length of the digest: changes that wait for it are not late.
     digest: Duration,
 }
 
 impl Composer {
-    /// For this configuration. `haproxy`: its version, if known; it starts now.
+    /// Returns a composer for this configuration. `haproxy`: HAProxy's version, if known; its start is now.
     pub fn new(config: &Config, haproxy: Option<String>) -> Self {
         Composer {
             host: config.host.clone(),
@@ -66,47 +66,47 @@ impl Composer {
         }
     }
 
-    /// The same with times in this zone.
+    /// Returns this composer with another time zone.
     pub fn in_zone(self, zone: TimeZone) -> Self {
         Composer { clock: Clock(zone), ..self }
     }
 
-    /// The same for a HAProxy that was started then.
+    /// Returns this composer with another start of HAProxy.
     pub fn started(self, started: SystemTime) -> Self {
         Composer { started, ..self }
     }
 
-    /// The mail for `outgoing` as it is sent at `now`; `trouble`: why it was not sent before.
+    /// Composes the mail for `notification` as it is sent at `now`. `last_error`: error of the previous attempt.
     ///
     /// # Errors
     ///
-    /// What lettre refuses of it, which would be a mistake of this module.
+    /// Returns lettre's error. It would be a bug of this module.
     pub fn compose(
         &self,
-        outgoing: &Notification,
+        notification: &Notification,
         now: SystemTime,
-        trouble: Option<&str>,
+        last_error: Option<&str>,
     ) -> Result<Message, String> {
-        let subject = subject::fill(&self.subject, outgoing, &self.host);
-        let report = report::report(self, outgoing, now, trouble);
+        let subject = subject::fill(&self.subject, notification, &self.host);
+        let report = report::report(self, notification, now, last_error);
         let text = text::text(&report);
         let html = html::html(&report, &subject)?;
-        let envelope = outgoing.to.iter().map(|to| to.address.clone()).collect();
+        let envelope = notification.to.iter().map(|to| to.address.clone()).collect();
         let envelope =
-            Envelope::new(Some(outgoing.from.clone()), envelope).map_err(|error| error.to_string())?;
-        let boundary = boundary(&outgoing.message_id, [&text, &html]);
+            Envelope::new(Some(notification.from.clone()), envelope).map_err(|error| error.to_string())?;
+        let boundary = boundary(&notification.message_id, [&text, &html]);
         let body = MultiPart::alternative()
             .boundary(boundary)
             .singlepart(part(ContentType::TEXT_PLAIN, &text))
             .singlepart(part(ContentType::TEXT_HTML, &html));
-        let mail = headers::headers(outgoing, &subject, &self.host)
+        let mail = headers::headers(notification, &subject, &self.host)
             .envelope(envelope)
             .multipart(body)
             .map_err(|error| error.to_string())?;
         Ok(Message { subject, text, bytes: mail.formatted() })
     }
 
-    /// HAProxy's version, and how long it has been running at `now`.
+    /// Returns HAProxy's version and its uptime at `now`.
     fn haproxy(&self, now: SystemTime) -> Option<String> {
         let up = now.duration_since(self.started).ok().filter(|up| !up.is_zero());
         let up = up.map(|up| format!(", up for {}", span(up))).unwrap_or_default();
@@ -114,11 +114,12 @@ impl Composer {
     }
 }
 
-/// A part as it is where mail can carry that (RFC 5322, 2.1.1; RFC 2045, 2.7): who looks at a mail with `grep` or in a file
-/// finds HAProxy's sentence whole. Anything else is encoded.
+/// Makes a part of the mail. Text that mail can carry unencoded (RFC 5322, 2.1.1; RFC 2045, 2.7) is not encoded, so that `grep`
+/// finds HAProxy's whole sentence in a stored mail. Other text is encoded.
 fn part(kind: ContentType, text: &str) -> SinglePart {
-    let fits =
-        text.is_ascii() && !text.contains(['\r', '\0']) && text.split('\n').all(|line| line.len() <= LINE);
+    let fits = text.is_ascii()
+        && !text.contains(['\r', '\0'])
+        && text.split('\n').all(|line| line.len() <= MAX_LINE);
     let part = SinglePart::builder().header(kind);
     match fits {
         true => part.body(Body::dangerous_pre_encoded(text.replace('\n', "\r\n").into_bytes(), SevenBit)),
@@ -126,10 +127,10 @@ fn part(kind: ContentType, text: &str) -> SinglePart {
     }
 }
 
-/// What separates the parts: the same at each attempt, and in none of them. `=_` is in nothing that is encoded.
+/// Returns the boundary between the parts: equal at each attempt, contained in no part. Encoded text never contains `=_`.
 fn boundary(message_id: &str, parts: [&str; 2]) -> String {
     let local = message_id.trim_start_matches('<').split('@').next().unwrap_or_default();
-    // The characters and the length that need no thought (RFC 2046, 5.1.1).
+    // Characters and a length that RFC 2046, 5.1.1 allows without quoting.
     let id = local.chars().filter(|char| char.is_ascii_alphanumeric() || *char == '.').take(50);
     let mut boundary = format!("=_{}", id.collect::<String>());
     while parts.iter().any(|part| part.contains(&boundary)) {
@@ -146,8 +147,8 @@ mod tests {
     use crate::settings::{Recipient, sample_config};
 
     #[test]
-    fn many_recipients_do_not_make_a_line_that_is_too_long() {
-        let mut many = outgoing(event("servers", "Server servers/server2 is DOWN."));
+    fn header_with_many_recipients_is_folded() {
+        let mut many = notification(event("servers", "Server servers/server2 is DOWN."));
         let address = |n| format!("{}{n}@example.com", "a".repeat(60)).parse().expect("address");
         many.to = (100..300).map(|n| Recipient { address: address(n), is_local: false }).collect();
         let mail = composer().compose(&many, SystemTime::UNIX_EPOCH, None).expect("a mail");
@@ -159,8 +160,8 @@ mod tests {
         assert_eq!(to, all.join(", "));
     }
 
-    /// A mail of this event alone.
-    pub fn outgoing(event: Event) -> Notification {
+    /// Returns a notification with this event alone.
+    pub fn notification(event: Event) -> Notification {
         Notification {
             message_id: "<haproxy.1.1@lb1.example.com>".into(),
             created: SystemTime::UNIX_EPOCH,
@@ -180,16 +181,16 @@ mod tests {
         Event { proxy: proxy.into(), sentence: sentence.into(), ..sample() }
     }
 
-    /// On lb1, with the usual settings.
+    /// Returns a composer on the host lb1 with default settings.
     pub fn composer() -> Composer {
         let config = sample_config();
         Composer::new(&config, Some("2.6.12".into())).in_zone(TimeZone::UTC)
     }
 
     #[test]
-    fn the_sentence_is_the_first_line_and_the_rest_is_in_columns() {
+    fn text_part_has_the_sentence_first_and_the_facts_in_columns() {
         let mail = composer()
-            .compose(&outgoing(event("be", "Server be/s1 is DOWN.")), SystemTime::UNIX_EPOCH, None)
+            .compose(&notification(event("be", "Server be/s1 is DOWN.")), SystemTime::UNIX_EPOCH, None)
             .expect("a mail");
         assert_eq!(mail.subject, "[DOWN] be/s1 on lb1.example.com");
         assert_eq!(
@@ -201,25 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn an_address_outside_ascii_is_in_no_header() {
-        let mut outgoing = outgoing(event("be", "x"));
+    fn non_ascii_address_is_in_no_header() {
+        let mut notification = notification(event("be", "x"));
         let other = Recipient { address: "jörg@example.com".parse().expect("address"), is_local: false };
-        outgoing.to.push(other);
-        let mail = composer().compose(&outgoing, SystemTime::UNIX_EPOCH, None).expect("a mail");
+        notification.to.push(other);
+        let mail = composer().compose(&notification, SystemTime::UNIX_EPOCH, None).expect("a mail");
         assert!(mail.bytes.is_ascii());
         assert!(String::from_utf8_lossy(&mail.bytes).contains("\r\nTo: ops@example.com\r\n"));
-        outgoing.to.remove(0);
-        let mail = composer().compose(&outgoing, SystemTime::UNIX_EPOCH, None).expect("a mail");
+        notification.to.remove(0);
+        let mail = composer().compose(&notification, SystemTime::UNIX_EPOCH, None).expect("a mail");
         assert!(mail.bytes.is_ascii());
         assert!(String::from_utf8_lossy(&mail.bytes).contains("\r\nTo: undisclosed-recipients:;\r\n"));
     }
 
     #[test]
-    fn a_late_mail_says_so_and_why() {
+    fn late_mail_has_a_note_with_the_last_error() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(14 * 60 + 5);
         let mail = composer()
             .compose(
-                &outgoing(event("be", "x")),
+                &notification(event("be", "x")),
                 now,
                 Some("relay mx1: connect to mx1:25: Connection refused"),
             )
@@ -228,13 +229,13 @@ mod tests {
         assert_eq!(last, "Delivered 14 min late: relay mx1: connect to mx1:25: Connection refused");
     }
 
-    /// Strict relays refuse a mail with a longer line.
+    /// Strict relays refuse mails with longer lines.
     #[test]
     fn no_line_is_longer_than_998_characters() {
         for piece in ["A", "=?", "<U+000D>", "ü"] {
             let name = piece.repeat(2000);
             let mail = composer()
-                .compose(&outgoing(event(&name, &name)), SystemTime::UNIX_EPOCH, None)
+                .compose(&notification(event(&name, &name)), SystemTime::UNIX_EPOCH, None)
                 .expect("a mail");
             let longest = mail.bytes.split(|byte| *byte == b'\n').map(<[u8]>::len).max();
             assert!(longest <= Some(999), "{longest:?} with {piece}");
@@ -242,9 +243,9 @@ mod tests {
     }
 
     #[test]
-    fn html_is_escaped_and_what_looks_encoded_is_not_decoded() {
+    fn html_is_escaped_and_encoded_words_in_names_are_defused() {
         let mail = composer()
-            .compose(&outgoing(event("<script>=?utf-8?q?x?=", "<b>&")), SystemTime::UNIX_EPOCH, None)
+            .compose(&notification(event("<script>=?utf-8?q?x?=", "<b>&")), SystemTime::UNIX_EPOCH, None)
             .expect("a mail");
         let raw = String::from_utf8(mail.bytes).expect("ASCII");
         let (headers, _) = raw.split_once("\r\n\r\n").expect("a body");
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_is_named_server_by_server_up_to_the_bound_of_the_text() {
+    fn storm_names_servers_up_to_the_text_limit() {
         let config = sample_config();
         let mut engine = crate::engine::Engine::new(&config.routes, config.policy, &config.host);
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_399_964);

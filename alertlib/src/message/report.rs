@@ -9,39 +9,39 @@ use crate::format;
 use crate::notification::{FlapPhase, Item, Notification, Trigger};
 use std::time::SystemTime;
 
-/// What the mail says as it is sent at `now`; `trouble`: why it was not sent before.
+/// Composes the content of the mail as it is sent at `now`. `last_error`: error of the previous attempt.
 pub fn report(
     composer: &Composer,
-    outgoing: &Notification,
+    notification: &Notification,
     now: SystemTime,
-    trouble: Option<&str>,
+    last_error: Option<&str>,
 ) -> Report {
-    let lead = outgoing.lead();
-    let badge = Badge { words: subject::state(outgoing), tone: tone(lead.event.kind) };
+    let lead = notification.lead();
+    let badge = Badge { text: subject::state(notification), tone: tone(lead.event.kind) };
     let mut report = Report {
         badge,
-        topic: outgoing.topic.clone(),
-        first: String::new(),
-        more: footnotes::silence(&outgoing.trigger).into_iter().collect(),
+        topic: notification.topic.clone(),
+        first_line: String::new(),
+        paragraphs: footnotes::silence_note(&notification.trigger).into_iter().collect(),
         sections: Vec::new(),
         facts: Vec::new(),
         statistics: composer.statistics.clone(),
-        notes: footnotes::notes(composer, outgoing, now, trouble),
+        notes: footnotes::notes(composer, notification, now, last_error),
     };
-    match single(outgoing) {
-        Some((item, whole)) => tell_one(&mut report, composer, outgoing, item, whole),
+    match single(notification) {
+        Some((item, whole)) => add_single(&mut report, composer, notification, item, whole),
         None => {
-            let groups = outgoing.cause_groups();
-            report.first = digest::summary(outgoing, &groups);
-            report.sections = digest::sections(composer, outgoing, &groups);
+            let groups = notification.cause_groups();
+            report.first_line = digest::summary(notification, &groups);
+            report.sections = digest::sections(composer, notification, &groups);
             if let [only] = report.sections.as_mut_slice() {
-                // The first line says what its head would say.
-                only.head.clear();
-                report.more.extend(only.advice.take());
+                // The first line has the content of the only heading.
+                only.heading.clear();
+                report.paragraphs.extend(only.hint.take());
             }
-            report.facts.extend(digest::left(outgoing));
-            let label = if outgoing.trigger == Trigger::Reminder { "since" } else { "time" };
-            report.facts.push(Fact { label, value: times(composer, outgoing) });
+            report.facts.extend(digest::usable_servers(notification));
+            let label = if notification.trigger == Trigger::Reminder { "since" } else { "time" };
+            report.facts.push(Fact { label, value: times(composer, notification) });
         }
     }
     report.facts.push(Fact { label: "host", value: composer.host.clone() });
@@ -49,16 +49,16 @@ pub fn report(
     report
 }
 
-/// The one server that it is about, and its backend as a whole if that has changed with it.
-pub fn single(outgoing: &Notification) -> Option<(&Item, Option<&Item>)> {
-    match outgoing.items.as_slice() {
+/// Returns the only target of the mail, and its backend as a whole if it has changed with that server; `None`: a digest.
+pub fn single(notification: &Notification) -> Option<(&Item, Option<&Item>)> {
+    match notification.items.as_slice() {
         [item] => Some((item, None)),
         [one, other] => {
             let (whole, item) = if one.event.server.is_none() { (one, other) } else { (other, one) };
             let is_server_and_backend = whole.event.server.is_none()
                 && item.event.server.is_some()
                 && item.event.proxy == whole.event.proxy
-                // One change has made both, or the same has happened to both.
+                // One change has caused both events, or both have the same health.
                 && (item.event.when == whole.event.when || item.event.health == whole.event.health)
                 && [item, whole].iter().all(|item| item.flap_phase == FlapPhase::NotFlapping);
             is_server_and_backend.then_some((item, Some(whole)))
@@ -67,10 +67,11 @@ pub fn single(outgoing: &Notification) -> Option<(&Item, Option<&Item>)> {
     }
 }
 
-fn tell_one(
+/// Adds the content about a single target. `whole`: the item of its backend as a whole.
+fn add_single(
     report: &mut Report,
     composer: &Composer,
-    outgoing: &Notification,
+    notification: &Notification,
     item: &Item,
     whole: Option<&Item>,
 ) {
@@ -82,12 +83,12 @@ fn tell_one(
     let state = event.kind.state();
     let since = |time| composer.clock.full(time);
     let mut latest = Some("The latest change:");
-    report.first = match (&outgoing.trigger, item.flap_phase, &item.incident) {
+    report.first_line = match (&notification.trigger, item.flap_phase, &item.incident) {
         (Trigger::Reminder, _, Some(incident)) => {
             latest = Some("It began with:");
             format!(
                 "{name} is still {state}, for {} now: since {}.",
-                format::between(incident.since, outgoing.created),
+                format::between(incident.since, notification.created),
                 since(incident.since)
             )
         }
@@ -107,9 +108,9 @@ fn tell_one(
             event.sentence.clone()
         }
     };
-    report.more.extend(latest.map(|words| format!("{words} {}", event.sentence)));
+    report.paragraphs.extend(latest.map(|words| format!("{words} {}", event.sentence)));
     if let Some(whole) = whole {
-        let sentence = match outgoing.trigger {
+        let sentence = match notification.trigger {
             Trigger::Reminder => {
                 format!("{} {} still has no server available.", event.section(), event.proxy)
             }
@@ -119,24 +120,25 @@ fn tell_one(
         let without = without.map(|incident| {
             format!("It had none for {}.", format::between(incident.since, whole.event.when))
         });
-        let rest = hints::of_one(&whole.event).or(without).map(|rest| format!(" {rest}"));
-        report.more.push(format!("{sentence}{}", rest.unwrap_or_default()));
+        let rest = hints::for_target(&whole.event).or(without).map(|rest| format!(" {rest}"));
+        report.paragraphs.push(format!("{sentence}{}", rest.unwrap_or_default()));
     }
-    report.more.extend(hints::of_one(event));
-    report.more.extend(history(composer, item));
+    report.paragraphs.extend(hints::for_target(event));
+    report.paragraphs.extend(history(composer, item));
     if item.flap_phase == FlapPhase::Flapping {
-        report.more.push("There will be no more mails about it until it keeps its state.".to_owned());
+        report.paragraphs.push("There will be no more mails about it until it keeps its state.".to_owned());
     }
-    report.facts.extend(facts(composer, outgoing, item));
+    report.facts.extend(facts(composer, notification, item));
 }
 
-/// What was before.
+/// Returns a sentence on the former incident, or on the number of changes.
 fn history(composer: &Composer, item: &Item) -> Option<String> {
     let event = &item.event;
     if let (true, Some(incident), FlapPhase::NotFlapping) =
         (item.is_resolved(), &item.incident, item.flap_phase)
     {
-        let why = if incident.reason.is_empty() { String::new() } else { format!(": {}", incident.reason) };
+        let reason =
+            if incident.reason.is_empty() { String::new() } else { format!(": {}", incident.reason) };
         let between = match incident.changes.saturating_sub(2) {
             0 => String::new(),
             more => format!(", with {} in between", format::count(more.into(), "change")),
@@ -144,7 +146,7 @@ fn history(composer: &Composer, item: &Item) -> Option<String> {
         let what = if event.server.is_some() { "server" } else { event.section() };
         let was = if event.health == Health::Up { "was" } else { "had been" };
         return Some(format!(
-            "The {what} {was} down for {}, since {}{why}{between}.",
+            "The {what} {was} down for {}, since {}{reason}{between}.",
             format::between(incident.since, event.when),
             composer.clock.full(incident.since)
         ));
@@ -154,7 +156,8 @@ fn history(composer: &Composer, item: &Item) -> Option<String> {
     })
 }
 
-fn facts(composer: &Composer, outgoing: &Notification, item: &Item) -> Vec<Fact> {
+/// Returns the facts on a single target.
+fn facts(composer: &Composer, notification: &Notification, item: &Item) -> Vec<Fact> {
     let event = &item.event;
     let mut facts = Vec::new();
     let mut add = |label, value: String| {
@@ -167,22 +170,22 @@ fn facts(composer: &Composer, outgoing: &Notification, item: &Item) -> Vec<Fact>
     let was = if event.was.is_empty() { String::new() } else { format!(", was {}", event.was) };
     add("state", format!("{}{was}", event.kind.state()));
     if let Some(check) = &event.check {
-        add(hints::which(check), result(check));
+        add(hints::check_word(check), result(check));
     }
     add("tracks", event.via.clone().unwrap_or_default());
-    if outgoing.trigger == Trigger::Reminder {
-        // What was left when it began is not what is left now.
+    if notification.trigger == Trigger::Reminder {
+        // The event has the usable servers at the begin of the incident, not the present ones.
         add("since", composer.clock.full(event.when));
     } else {
-        if let Some(left) = left(event) {
-            add(left.label, left.value);
+        if let Some(usable) = usable_servers(event) {
+            add(usable.label, usable.value);
         }
         add("time", time(composer, event));
     }
     facts
 }
 
-/// The time of an event, and how exactly it is known.
+/// Formats the time of an event as exactly as it is known.
 fn time(composer: &Composer, event: &Event) -> String {
     match event.accuracy {
         Accuracy::Exact | Accuracy::Second => composer.clock.full(event.when),
@@ -190,7 +193,7 @@ fn time(composer: &Composer, event: &Event) -> String {
     }
 }
 
-/// `Layer7 wrong status (L7STS), 503 "Service Unavailable", after 7 ms`
+/// Formats a result: `Layer7 wrong status (L7STS), code 503, after 7 ms`.
 fn result(check: &Check) -> String {
     let status = if check.status.is_empty() { String::new() } else { format!(" ({})", check.status) };
     let code = check.code.map(|code| format!(", code {code}")).unwrap_or_default();
@@ -198,16 +201,17 @@ fn result(check: &Check) -> String {
     format!("{}{status}{code}{time}", check.reason)
 }
 
-/// The servers that the backend can use, in HAProxy's words; `None`: the event's source does not know.
-pub fn left(event: &Event) -> Option<Fact> {
+/// Returns the usable servers of the backend, in HAProxy's words; `None`: the event's source does not know them.
+pub fn usable_servers(event: &Event) -> Option<Fact> {
     let Usable { active, backup } = event.usable?;
     let label = if event.health == Health::Up { "online" } else { "left" };
     Some(Fact { label, value: format!("{active} active and {backup} backup servers") })
 }
 
-fn times(composer: &Composer, outgoing: &Notification) -> String {
-    let first = outgoing.items.iter().map(|item| item.first).min();
-    let last = outgoing.items.iter().map(|item| item.event.when).max();
-    let (first, last) = (first.unwrap_or(outgoing.created), last.unwrap_or(outgoing.created));
+/// Formats the range of time of all changes.
+fn times(composer: &Composer, notification: &Notification) -> String {
+    let first = notification.items.iter().map(|item| item.first).min();
+    let last = notification.items.iter().map(|item| item.event.when).max();
+    let (first, last) = (first.unwrap_or(notification.created), last.unwrap_or(notification.created));
     composer.clock.range(first, last)
 }

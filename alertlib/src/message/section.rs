@@ -7,71 +7,72 @@ use crate::settings::Link;
 /// The content of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The most severe state in it.
+    /// Most severe state of the mail.
     pub badge: Badge,
-    /// The subject of its thread.
+    /// Topic of the thread.
     pub topic: String,
-    /// The first line: HAProxy's sentence, or what many changes have in common.
-    pub first: String,
+    /// First line: HAProxy's sentence, or the summary of many changes.
+    pub first_line: String,
     /// Paragraphs: meaning, hints, history.
-    pub more: Vec<String>,
-    /// The servers, if there are several.
+    pub paragraphs: Vec<String>,
+    /// Targets, if there are several.
     pub sections: Vec<Section>,
     /// Further facts, in two columns.
     pub facts: Vec<Fact>,
-    /// The statistics page: the last line of the columns.
+    /// Statistics page: the last line of the columns.
     pub statistics: Option<Link>,
     /// Remarks below the columns: late delivery, dropped changes.
     pub notes: Vec<String>,
 }
 
-/// A state in colour.
+/// A state with its colour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Badge {
-    /// `DOWN`
-    pub words: String,
-    /// Its class in the HTML part: `bad`, `good` or `other`.
+    /// Text of the badge: `DOWN`.
+    pub text: String,
+    /// Class in the HTML part: `bad`, `good` or `other`.
     pub tone: &'static str,
 }
 
 /// A line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
-    /// `server`
+    /// First column: `server`.
     pub label: &'static str,
-    /// `web/s1`
+    /// Second column: `web/s1`.
     pub value: String,
 }
 
-/// Servers with a common cause.
+/// Targets with a common cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// The common cause; may be empty.
-    pub head: String,
-    /// Hint: where to look.
-    pub advice: Option<String>,
-    /// Each server, or backend as a whole.
+    /// Common cause; may be empty.
+    pub heading: String,
+    /// Hint where to look.
+    pub hint: Option<String>,
+    /// A row for each target.
     pub rows: Vec<Row>,
 }
 
-/// A server, or a backend as a whole.
+/// A target: a server, or a backend as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// `web/s1`
+    /// Name: `web/s1`.
     pub name: String,
-    /// `DOWN`
+    /// State: `DOWN`.
     pub state: Badge,
-    /// Where, why, when.
-    pub rest: String,
+    /// Reason, address and time.
+    pub details: String,
 }
 
 impl Badge {
-    /// The state that this kind of event announces.
+    /// Returns the badge of the state that this kind of event announces.
     pub fn of(kind: Kind) -> Self {
-        Badge { words: kind.state().to_owned(), tone: tone(kind) }
+        Badge { text: kind.state().to_owned(), tone: tone(kind) }
     }
 
-    /// Background behind white letters. It is written into the HTML element, for mail readers that remove style sheets.
+    /// Returns the background colour behind white letters. It is an attribute of the HTML element, because some mail readers
+    /// remove style sheets.
     pub fn colour(&self) -> &'static str {
         match self.tone {
             "bad" => "#b3261e",
@@ -81,7 +82,7 @@ impl Badge {
     }
 }
 
-/// The class of a state in the HTML part: `bad`, `good` or `other`.
+/// Returns the class of a state in the HTML part: `bad`, `good` or `other`.
 pub fn tone(kind: Kind) -> &'static str {
     match kind {
         Kind::Down | Kind::BackendDown => "bad",

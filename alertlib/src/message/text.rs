@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The text part: fit for a terminal of 80 columns.
+//! The text part, for terminals with 80 columns.
 
 use super::section::{Fact, Report, Section};
 
-/// Where lines of our own words are broken.
+/// Longest line, in characters. Longer paragraphs are wrapped, except HAProxy's sentence.
 const WIDTH: usize = 78;
-/// Where the second column of the table begins.
+/// First character of the second column of the facts.
 const COLUMN: usize = 12;
 
-/// The text part.
+/// Renders the text part.
 pub fn text(report: &Report) -> String {
-    // Not broken: it is what one searches for in HAProxy's log.
-    let mut text = format!("{}\n", report.first);
-    for paragraph in &report.more {
+    // The first line is not wrapped, so that it can be searched for in HAProxy's log.
+    let mut text = format!("{}\n", report.first_line);
+    for paragraph in &report.paragraphs {
         text.push_str(&format!("\n{}\n", wrapped(paragraph, 0)));
     }
     report.sections.iter().for_each(|section| add_section(&mut text, section));
@@ -31,24 +31,26 @@ pub fn text(report: &Report) -> String {
 
 fn add_section(text: &mut String, section: &Section) {
     text.push('\n');
-    if !section.head.is_empty() {
-        text.push_str(&format!("{}\n", wrapped(&format!("-- {}", section.head), 3)));
+    if !section.heading.is_empty() {
+        text.push_str(&format!("{}\n", wrapped(&format!("-- {}", section.heading), 3)));
     }
-    if let Some(advice) = &section.advice {
-        text.push_str(&format!("   {}\n", wrapped(advice, 3)));
+    if let Some(hint) = &section.hint {
+        text.push_str(&format!("   {}\n", wrapped(hint, 3)));
     }
-    // Names as long as that do not push the others away.
-    const MOST: usize = 32;
-    let name = |row: &super::section::Row| format!("{} {}", row.name, row.state.words);
-    let width = section.rows.iter().map(|row| name(row).chars().count()).filter(|width| *width <= MOST).max();
+    // Longer names do not widen the column of the others.
+    const MAX_COLUMN: usize = 32;
+    let name = |row: &super::section::Row| format!("{} {}", row.name, row.state.text);
+    let width =
+        section.rows.iter().map(|row| name(row).chars().count()).filter(|width| *width <= MAX_COLUMN).max();
     let width = width.unwrap_or(0);
     for row in &section.rows {
-        text.push_str(format!("{:<width$}  {}", name(row), wrapped(&row.rest, width + 2)).trim_end());
+        text.push_str(format!("{:<width$}  {}", name(row), wrapped(&row.details, width + 2)).trim_end());
         text.push('\n');
     }
 }
 
-/// The words in lines, the second and further ones indented. A word that is too long has a line for itself.
+/// Wraps words into lines of [`WIDTH`] characters; the second and further lines are indented. A word that is too long gets a line
+/// of its own.
 fn wrapped(words: &str, indent: usize) -> String {
     let mut lines = String::new();
     let mut column = indent;
@@ -74,7 +76,7 @@ mod tests {
     use crate::message::section::{Badge, Row};
 
     #[test]
-    fn lines_are_broken_between_words() {
+    fn lines_are_wrapped_between_words() {
         let words = "word ".repeat(40) + &"x".repeat(100);
         let broken = wrapped(&words, 12);
         assert_eq!(broken.replace("\n            ", " "), words);
@@ -87,11 +89,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_goes_on_behind_the_names() {
-        let row = |name: &str, rest: String| Row { name: name.into(), state: Badge::of(Kind::Down), rest };
+    fn wrapped_row_is_indented_behind_the_names() {
+        let row =
+            |name: &str, details: String| Row { name: name.into(), state: Badge::of(Kind::Down), details };
         let rows = vec![row("web/s1", "words ".repeat(15)), row("web/server2", "at 03:12:45".into())];
         let mut text = String::new();
-        add_section(&mut text, &Section { head: String::new(), advice: None, rows });
+        add_section(&mut text, &Section { heading: String::new(), hint: None, rows });
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("web/s1 DOWN       words "), "{text}");
         assert!(lines[2].starts_with("                  words "), "{text}");

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Events in, mails out: who is told what, and when. Pure: no I/O, no threads, the clock comes in.
+//! Engine: events go in, notifications come out. It decides which recipients get a mail, about which events, and when. It does
+//! no I/O and starts no thread; the caller passes the current time.
 //!
-//! An event goes through these rooms: [`route`] says which audiences it is for; each has a [`group`], which tracks its servers
-//! and backends as [`target`]s (incident, flapping, thread). What is told is news that waits for the next mail ([`digest`]);
-//! what somebody wants to be quiet about ([`silence`]), and what is_flapping, waits for the end of that. [`snapshot`] is what the next
-//! process has to know.
+//! An audience is a set of recipients with the same routes ([`route`]). Each audience has one [`group`], which tracks servers
+//! and backends as [`target`]s (incident, flapping, thread). An event that a mail has to report becomes an item. The group
+//! holds the item until its next mail ([`group_timer`]), until its target stops flapping, or until a [`silence`] ends.
+//! [`snapshot`] is the state that the next process needs.
 
 mod group;
 mod group_timer;
@@ -15,7 +16,7 @@ mod silence;
 mod snapshot;
 mod target;
 
-pub use silence::{LONGEST as LONGEST_SILENCE, Silence};
+pub use silence::{MAX_LENGTH as MAX_SILENCE_LENGTH, Silence};
 pub use snapshot::{Snapshot, TargetSnapshot};
 pub use target::{Flapping, Held, HeldBy, OpenIncident, TargetId, Thread};
 
@@ -28,17 +29,17 @@ use silence::Silences;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// Decides which events become which mails.
+/// Turns events into notifications.
 pub struct Engine {
     groups: Vec<GroupState>,
     host: String,
     silences: Silences,
-    /// The next process does not know them yet.
+    /// The silences have changed since the last snapshot.
     has_new_silences: bool,
 }
 
 impl Engine {
-    /// An engine for these routes. `host`: this machine's name, for Message-IDs.
+    /// Returns an engine for these routes. `host`: this machine's name, for Message-IDs.
     pub fn new(routes: &[ResolvedRoute], policy: Policy, host: &str) -> Self {
         let group = |audience| GroupState::new(audience, policy);
         Engine {
@@ -49,40 +50,42 @@ impl Engine {
         }
     }
 
-    /// Who is told together, by number.
+    /// Returns the recipients of each audience. The index of an audience is its group's number.
     pub fn audiences(&self) -> Vec<Vec<Recipient>> {
         self.groups.iter().map(|group| group.audience().to.clone()).collect()
     }
 
-    /// Of each audience: does nothing wait to be told that would be lost with this process?
+    /// Returns for each audience whether the death of this process would lose none of its items: none waits for the next mail,
+    /// and the snapshot has all others.
     pub fn is_flushed(&self) -> impl Iterator<Item = bool> {
         self.groups.iter().map(|group| !group.has_pending() && group.is_clean())
     }
 
-    /// Until when whatever comes now waits for a digest, if it is not urgent; `None`: something may be mailed at once.
+    /// Returns the time until which every group holds further events back, unless they are urgent; `None`: at least one group
+    /// would send at once.
     pub fn next_send_at(&self, now: SystemTime) -> Option<SystemTime> {
         let all: Option<Vec<SystemTime>> = self.groups.iter().map(|group| group.next_send_at(now)).collect();
         all?.into_iter().min()
     }
 
-    /// The mails that the events of one change mean at the time `now`: one an audience, and one copy a recipient.
+    /// Handles the events of one change and returns the notifications that are due: one copy for each recipient.
     ///
-    /// `id`: letters, digits, `.` and `-` that nothing else of any process on this host has.
-    pub fn handle(&mut self, events: Vec<Event>, id: &str, now: SystemTime) -> Vec<Notification> {
+    /// `mail_id`: part of the Message-IDs. Letters, digits, `.` and `-`; unique among all calls of all processes of this host.
+    pub fn handle(&mut self, events: Vec<Event>, mail_id: &str, now: SystemTime) -> Vec<Notification> {
         for event in events.into_iter().map(Arc::new) {
             self.groups.iter_mut().for_each(|group| group.handle(&event, &self.silences, now));
         }
-        self.each(id, now, |group, _, context| group.mails(false, context))
+        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
     }
 
-    /// The same for what the process `from` had accepted, and for the audiences that it had not told. What has become of it
-    /// meanwhile is to be found out: see [`Engine::unconfirmed_targets`].
+    /// Handles events that the process with the token `from` had accepted, for the audiences that it had not notified yet
+    /// (`is_for`). Open incidents of their targets become unconfirmed: see [`Engine::unconfirmed_targets`].
     pub fn take_over(
         &mut self,
         from: &str,
         is_for: impl Fn(&[Recipient]) -> bool,
         events: Vec<Event>,
-        id: &str,
+        mail_id: &str,
         now: SystemTime,
     ) -> Vec<Notification> {
         let from: Arc<str> = from.into();
@@ -93,92 +96,96 @@ impl Engine {
                 group.mark_unconfirmed(&TargetId::of(event), &from);
             }
         }
-        self.each(id, now, |group, _, context| group.mails(false, context))
+        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
     }
 
-    /// The same for what answers one of [`Engine::unconfirmed_targets`].
-    pub fn confirm(&mut self, event: Event, id: &str, now: SystemTime) -> Vec<Notification> {
-        let (name, event) = (TargetId::of(&event), Arc::new(event));
+    /// Handles a report of the present state of one of [`Engine::unconfirmed_targets`].
+    pub fn confirm(&mut self, event: Event, mail_id: &str, now: SystemTime) -> Vec<Notification> {
+        let (target, event) = (TargetId::of(&event), Arc::new(event));
         for group in &mut self.groups {
-            if group.is_unconfirmed(&name) {
+            if group.is_unconfirmed(&target) {
                 group.handle(&event, &self.silences, now);
             }
         }
-        self.each(id, now, |group, _, context| group.mails(false, context))
+        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
     }
 
-    /// Tells in the next mail that `count` more events were dropped.
-    pub fn dropped(&mut self, count: u64) {
-        self.groups.iter_mut().for_each(|group| group.dropped(count));
+    /// Counts dropped events; each audience's next mail reports their number.
+    pub fn count_dropped(&mut self, count: u64) {
+        self.groups.iter_mut().for_each(|group| group.count_dropped(count));
     }
 
-    /// Tells in the next mail that this one was dropped, and what it was to tell of others.
-    pub fn lost(&mut self, mail: &Notification) {
-        self.dropped(mail.dropped.saturating_add(1));
+    /// Counts a notification that was lost, together with the dropped events that it should have reported.
+    pub fn count_lost(&mut self, notification: &Notification) {
+        self.count_dropped(notification.dropped.saturating_add(1));
     }
 
-    /// From now until its end nothing is told of what the silence is for; false: there are too many already.
-    pub fn silence(&mut self, silence: Silence) -> bool {
+    /// Adds a silence. Returns false if there are too many already.
+    pub fn add_silence(&mut self, silence: Silence) -> bool {
         self.has_new_silences = true;
         self.silences.add(silence)
     }
 
-    /// The silences that have not ended.
+    /// Silences that have not ended.
     pub fn silences(&self) -> &[Silence] {
         self.silences.all()
     }
 
-    /// When [`Engine::on_timer`] is to be called, at the latest.
+    /// Returns the time at which [`Engine::on_timer`] must be called at the latest; `None`: nothing waits for a time.
     pub fn due(&self) -> Option<SystemTime> {
-        self.groups.iter().filter_map(GroupState::due).chain(self.silences.end()).min()
+        self.groups.iter().filter_map(GroupState::due).chain(self.silences.next_end()).min()
     }
 
-    /// The mails that the time brings: digests, ends of flapping and of silences, reminders. `id`: as for [`Engine::handle`].
-    pub fn on_timer(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
-        let over = self.silences.over(now);
-        self.has_new_silences |= !over.is_empty();
-        self.each(id, now, |group, silences, context| group.on_timer(silences, &over, context))
+    /// Returns the notifications that are due at `now`: digests, ends of flapping and of silences, reminders. `mail_id`: as for
+    /// [`Engine::handle`].
+    pub fn on_timer(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
+        let ended = self.silences.take_ended(now);
+        self.has_new_silences |= !ended.is_empty();
+        self.each(mail_id, now, |group, silences, context| group.on_timer(silences, &ended, context))
     }
 
-    /// What waits for the next mail: nothing must be held any longer.
-    pub fn flush_groups(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
-        self.each(id, now, |group, _, context| {
-            let mails = group.mails(true, context);
+    /// Returns notifications with all items that wait for their group's next mail. Items held by flapping or a silence stay
+    /// held; they are in the snapshot.
+    pub fn flush_groups(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
+        self.each(mail_id, now, |group, _, context| {
+            let notifications = group.notifications(true, context);
             group.flush_dirty(None);
-            mails
+            notifications
         })
     }
 
-    /// Everything that waits, whatever for: the process ends, and there will be no other.
-    pub fn flush_all(&mut self, id: &str, now: SystemTime) -> Vec<Notification> {
-        self.each(id, now, |group, _, context| {
-            let mails = group.flush_all(context);
+    /// Returns notifications with all held items, whatever holds them. For a process that ends without a spool: no other
+    /// process will send them.
+    pub fn flush_all(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
+        self.each(mail_id, now, |group, _, context| {
+            let notifications = group.flush_all(context);
             group.flush_dirty(None);
-            mails
+            notifications
         })
     }
 
+    /// Calls `run` with each group and returns the notifications of all.
     fn each(
         &mut self,
-        id: &str,
+        mail_id: &str,
         now: SystemTime,
-        mut mails: impl FnMut(&mut GroupState, &Silences, MailContext) -> Vec<Notification>,
+        mut run: impl FnMut(&mut GroupState, &Silences, MailContext) -> Vec<Notification>,
     ) -> Vec<Notification> {
         let (host, silences) = (&self.host, &self.silences);
         let groups = self.groups.iter_mut().enumerate();
         groups
             .flat_map(|(number, group)| {
-                let mails = mails(group, silences, MailContext { id, group: number, host, now });
-                // What is told must not come again because something else waits.
-                group.flush_dirty(Some(now).filter(|_| mails.is_empty()));
-                mails
+                let notifications = run(group, silences, MailContext { mail_id, group: number, host, now });
+                // If a notification goes out, the snapshot is updated at once: the next process must not send its items again.
+                group.flush_dirty(Some(now).filter(|_| notifications.is_empty()));
+                notifications
             })
             .collect()
     }
 
-    /// What the next process has to know, if that is not what it was the last time.
+    /// Returns the state for the next process, if it has changed since the last call.
     pub fn take_snapshot(&mut self) -> Option<Snapshot> {
-        // All of them are asked: the answer is given once.
+        // `count` calls `has_changed` of every group, which resets its mark.
         let changed =
             self.groups.iter_mut().filter_map(|group| group.has_changed().then_some(())).count() > 0;
         let changed = std::mem::take(&mut self.has_new_silences) || changed;
@@ -188,43 +195,47 @@ impl Engine {
             let silences = self.silences.all().to_vec();
             Snapshot {
                 silences,
-                audiences: self.groups.iter().map(|group| (addresses(group), group.known())).collect(),
+                audiences: self.groups.iter().map(|group| (addresses(group), group.snapshots())).collect(),
             }
         })
     }
 
-    /// Nobody will ever ask for [`Engine::take_snapshot`]. To be said before anything else.
+    /// Keeps no state for a next process: [`Engine::take_snapshot`] is never called. Must be called before any event is handled.
     pub fn disable_snapshots(&mut self) {
         self.groups.iter_mut().for_each(GroupState::disable_snapshots);
     }
 
-    /// The next process could not be told: later.
+    /// Makes [`Engine::take_snapshot`] return the state again, after the last snapshot could not be written.
     pub fn retry_snapshot(&mut self) {
         self.groups.iter_mut().for_each(GroupState::retry_snapshot);
     }
 
-    /// Takes over what the process `from` knew. What became of it meanwhile is to be found out: see [`Engine::unconfirmed_targets`].
+    /// Restores the snapshot of the process with the token `from`. Its targets become unconfirmed: see
+    /// [`Engine::unconfirmed_targets`].
     pub fn inherit(&mut self, snapshot: &Snapshot, from: &str, now: SystemTime) {
         let from: Arc<str> = from.into();
         for silence in &snapshot.silences {
-            // One that is over is told of, too.
+            // A silence that has ended meanwhile is added too: its end is reported as usual.
             let is_new = !self.silences.all().contains(silence);
             self.has_new_silences |= is_new && self.silences.add(silence.clone());
         }
         for group in &mut self.groups {
             let mine =
                 snapshot.audiences.iter().filter(|(to, _)| to.iter().any(|to| group.audience().has(to)));
-            let known: Vec<TargetSnapshot> = mine.flat_map(|(_, known)| known.iter().cloned()).collect();
-            group.inherit(known, &self.silences, &from, now);
+            let snapshots: Vec<TargetSnapshot> =
+                mine.flat_map(|(_, targets)| targets.iter().cloned()).collect();
+            group.inherit(snapshots, &self.silences, &from, now);
         }
     }
 
-    /// How many [`Engine::unconfirmed_targets`] there are, or fewer: some may be asked for several audiences.
+    /// Returns the number of unconfirmed targets, summed over the groups: at least that of [`Engine::unconfirmed_targets`],
+    /// which has a target of several groups once.
     pub fn unconfirmed_count(&self) -> usize {
         self.groups.iter().map(GroupState::unconfirmed_count).sum()
     }
 
-    /// The servers and backends of which one has to find out what they are now.
+    /// Returns the targets with an inherited state that no event of this process has confirmed or changed, sorted, each once.
+    /// The caller reports their present state to [`Engine::confirm`].
     pub fn unconfirmed_targets(&self) -> Vec<TargetId> {
         let mut all: Vec<&TargetId> = self.groups.iter().flat_map(GroupState::unconfirmed).collect();
         all.sort_unstable();

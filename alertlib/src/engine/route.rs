@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who gets what: routes, and the audiences that they make.
+//! Routes select the recipients of an event; recipients with the same routes form an audience.
 
 use crate::event::{Event, Kind, Level};
 use crate::settings::{Pattern, Recipient, ResolvedRoute};
 use lettre::Address;
 
-/// Recipients who are in the same routes. They always get the same mails, so one of each is made for all of them.
+/// Recipients with the same routes. They always get the same mails, so the engine makes each notification once for all.
 #[derive(Debug, Clone)]
 pub struct Audience {
-    /// Each once.
+    /// The recipients, each once.
     pub to: Vec<Recipient>,
-    /// Their routes, in the order written, without recipients.
+    /// Their routes in the order of the configuration, without recipients.
     routes: Vec<ResolvedRoute>,
 }
 
 impl Audience {
-    /// The audiences of these routes: each recipient is in one.
+    /// Returns the audiences of these routes; each recipient is in exactly one.
     pub fn all_of(routes: &[ResolvedRoute]) -> Vec<Audience> {
         let mut all: Vec<Audience> = Vec::new();
         for recipient in routes.iter().flat_map(|route| &route.to) {
@@ -39,44 +39,46 @@ impl Audience {
         all
     }
 
-    /// Is this one of them?
+    /// Returns true if `address` is a recipient of this audience.
     pub fn has(&self, address: &Address) -> bool {
         self.to.iter().any(|recipient| recipient.address == *address)
     }
 
-    /// In whose name they are told of an event; `None`: they do not want it.
+    /// Returns the sender of the first route that selects the event; `None`: no route does.
     pub fn sender(&self, event: &Event) -> Option<&Address> {
         self.sender_of(event, event.kind, event.level)
     }
 
-    /// Do they want to know when the incident of this server, or backend, is over?
+    /// Returns true if a route selects the end of an incident of the event's target.
     pub fn wants_end(&self, event: &Event) -> bool {
         let end = if event.server.is_some() { Kind::Up } else { Kind::BackendUp };
         self.sender_of(event, end, Level::Notice).is_some()
     }
 
-    /// Do they want to know when it begins, as far as the kind goes?
+    /// Returns true if a route selects the begin of an incident of the event's target, at the event's level.
     pub fn wants_begin(&self, event: &Event) -> bool {
         let begin = if event.server.is_some() { Kind::Down } else { Kind::BackendDown };
         self.sender_of(event, begin, event.level).is_some()
     }
 
-    /// In whose name they are told of what they did not ask for by its kind: the end of what they were told of.
-    pub fn any_sender(&self, event: &Event) -> &Address {
-        let concerned = self.routes.iter().find(|route| route.concerns(event));
-        &concerned.or(self.routes.first()).expect("a recipient is in a route").from
+    /// Returns the sender for an event whose kind no route selects, such as the end of a reported incident: that of the first
+    /// route for its target, else of the first route.
+    pub fn default_sender(&self, event: &Event) -> &Address {
+        let matching = self.routes.iter().find(|route| route.matches(event));
+        &matching.or(self.routes.first()).expect("an audience has a route").from
     }
 
+    /// Returns the sender of the first route for the event's target with this kind and level.
     fn sender_of(&self, event: &Event, kind: Kind, level: Level) -> Option<&Address> {
-        let wants =
-            |route: &&ResolvedRoute| route.concerns(event) && route.kinds.has(kind) && level <= route.level;
-        self.routes.iter().find(wants).map(|route| &route.from)
+        let selects =
+            |route: &&ResolvedRoute| route.matches(event) && route.kinds.has(kind) && level <= route.level;
+        self.routes.iter().find(selects).map(|route| &route.from)
     }
 }
 
 impl ResolvedRoute {
-    /// Is it for this server, or backend?
-    fn concerns(&self, event: &Event) -> bool {
+    /// Returns true if the route is for the event's target.
+    fn matches(&self, event: &Event) -> bool {
         let fits = |pattern: &Pattern| pattern.matches(&event.proxy, event.server.as_deref());
         self.targets.is_empty() || self.targets.iter().any(fits)
     }
@@ -98,23 +100,23 @@ mod tests {
         }
     }
 
-    fn names(audience: &Audience) -> Vec<&str> {
+    fn addresses(audience: &Audience) -> Vec<&str> {
         audience.to.iter().map(|to| to.address.as_ref()).collect()
     }
 
     #[test]
-    fn everybody_is_in_one_audience_with_those_of_the_same_routes() {
+    fn recipients_with_the_same_routes_share_one_audience() {
         let audiences = Audience::all_of(&[
             route(&["a@x", "b@x", "e@x"], "lb@x", &[Kind::Down, Kind::Up]),
             route(&["b@x", "c@x"], "lb@x", &[Kind::Down]),
             route(&["d@x"], "lb@x", &[Kind::Down, Kind::Up]),
         ]);
-        let all: Vec<Vec<&str>> = audiences.iter().map(names).collect();
+        let all: Vec<Vec<&str>> = audiences.iter().map(addresses).collect();
         assert_eq!(all, [vec!["a@x", "e@x", "d@x"], vec!["b@x"], vec!["c@x"]]);
     }
 
     #[test]
-    fn the_first_route_that_wants_an_event_gives_its_sender() {
+    fn first_route_that_selects_an_event_gives_its_sender() {
         let routes =
             [route(&["a@x"], "one@x", &[Kind::Up]), route(&["a@x"], "two@x", &[Kind::Down, Kind::Up])];
         let audience = &Audience::all_of(&routes)[0];
@@ -125,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn a_route_may_be_for_some_servers_and_from_some_level_on() {
+    fn route_selects_events_by_target_and_level() {
         let mut mine = route(&["a@x"], "lb@x", &[Kind::Down, Kind::BackendDown]);
         mine.targets = vec!["be/s1".parse().expect("a pattern"), "other".parse().expect("a pattern")];
         mine.level = Level::Alert;
         let audience = &Audience::all_of(&[mine])[0];
         let of_backend = Event { server: None, kind: Kind::BackendDown, level: Level::Emerg, ..sample() };
-        for (event, is_wanted) in [
+        for (event, is_selected) in [
             (sample(), true),
             (Event { server: Some("s2".into()), ..sample() }, false),
             (Event { level: Level::Notice, ..sample() }, false),
@@ -139,7 +141,7 @@ mod tests {
             (Event { proxy: "other".into(), ..of_backend }, true),
             (Event { proxy: "other".into(), ..sample() }, true),
         ] {
-            assert_eq!(audience.sender(&event).is_some(), is_wanted, "{event:?}");
+            assert_eq!(audience.sender(&event).is_some(), is_selected, "{event:?}");
         }
     }
 }

@@ -1,64 +1,64 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Silences: what somebody does not want to hear of for a time. What happens meanwhile is told at their end.
+//! Silences: targets whose changes are held back for a time. A mail at the end of the silence names the changes.
 
 use super::target::TargetId;
 use crate::settings::Pattern;
 use std::time::{Duration, SystemTime};
 
-/// Silences at a time; more are refused.
-pub const MOST: usize = 100;
-/// The longest one.
-pub const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Silences that are active at a time; further ones are refused.
+pub const MAX_SILENCES: usize = 100;
+/// Longest silence: 30 days.
+pub const MAX_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What somebody does not want to hear of for a time.
+/// A silence: the changes of some targets are held back for a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
-    /// Of what.
+    /// The silenced targets.
     pub pattern: Pattern,
-    /// Its end.
+    /// The end of the silence, at most [`MAX_LENGTH`] ahead.
     pub until: SystemTime,
-    /// Why, for the mail at its end.
+    /// The administrator's reason, quoted in the mail at the end.
     pub reason: String,
 }
 
-/// Those that are kept.
+/// The active silences, [`MAX_SILENCES`] at most.
 #[derive(Debug, Clone, Default)]
 pub struct Silences(Vec<Silence>);
 
 impl Silences {
-    /// One more, instead of the one with the same pattern; false: there are too many.
+    /// Adds a silence; it replaces a silence with the same pattern. Returns false if [`MAX_SILENCES`] are active already.
     pub fn add(&mut self, silence: Silence) -> bool {
         self.0.retain(|other| other.pattern != silence.pattern);
-        let fits = self.0.len() < MOST;
+        let fits = self.0.len() < MAX_SILENCES;
         if fits {
             self.0.push(silence);
         }
         fits
     }
 
-    /// All of them.
+    /// Active silences, the oldest first.
     pub fn all(&self) -> &[Silence] {
         &self.0
     }
 
-    /// Does somebody not want to hear of this?
-    pub fn cover(&self, name: &TargetId) -> bool {
-        self.0.iter().any(|silence| silence.pattern.matches(&name.proxy, name.server.as_deref()))
+    /// Returns true if a silence covers this target.
+    pub fn is_silenced(&self, target: &TargetId) -> bool {
+        self.0.iter().any(|silence| silence.pattern.matches(&target.proxy, target.server.as_deref()))
     }
 
-    /// When the first one ends.
-    pub fn end(&self) -> Option<SystemTime> {
+    /// Returns the earliest end of an active silence.
+    pub fn next_end(&self) -> Option<SystemTime> {
         self.0.iter().map(|silence| silence.until).min()
     }
 
-    /// Removes those that are over.
-    pub fn over(&mut self, now: SystemTime) -> Vec<Silence> {
-        // Whatever the clock does: none is longer than the longest.
-        let is_over = |silence: &Silence| {
-            silence.until <= now || silence.until.duration_since(now).is_ok_and(|left| left > LONGEST)
+    /// Removes and returns the silences that have ended.
+    pub fn take_ended(&mut self, now: SystemTime) -> Vec<Silence> {
+        // An end more than MAX_LENGTH ahead means that the clock was set back: such a silence ends now.
+        let has_ended = |silence: &Silence| {
+            silence.until <= now || silence.until.duration_since(now).is_ok_and(|left| left > MAX_LENGTH)
         };
-        let (over, rest) = std::mem::take(&mut self.0).into_iter().partition(is_over);
-        self.0 = rest;
-        over
+        let (ended, active) = std::mem::take(&mut self.0).into_iter().partition(has_ended);
+        self.0 = active;
+        ended
     }
 }

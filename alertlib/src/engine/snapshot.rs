@@ -1,48 +1,48 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a process has to know of the one before it: the incidents that are not over, what is_flapping, and what is silenced.
+//! Snapshot: state that a process leaves to the next one: open incidents, flapping targets, held items and silences.
 
 use super::silence::Silence;
 use super::target::{Flapping, Held, OpenIncident, TargetId, Thread};
 use crate::event::Health;
 use lettre::Address;
 
-/// A server, or a backend as a whole, of which there is something to know.
+/// State of one target that the next process needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetSnapshot {
-    /// What it is good for.
+    /// Health of the target after its latest event.
     pub health: Health,
-    /// The mail that told of its incident.
+    /// Thread of the mail that reported the incident.
     pub thread: Option<Thread>,
-    /// That incident.
+    /// Incident that is not resolved.
     pub open_incident: Option<OpenIncident>,
-    /// It changes too often.
+    /// Flapping that has not ended.
     pub flapping: Option<Flapping>,
-    /// What waits for the end of that, or of a silence.
+    /// Item that is held until the end of the flapping or of a silence.
     pub held: Option<Held>,
 }
 
 impl TargetSnapshot {
-    /// Of what; `None`: there is nothing to know.
-    pub fn name(&self) -> Option<TargetId> {
-        let open_incident = self.open_incident.as_ref().map(|open_incident| &*open_incident.begin);
+    /// Returns the id of the target, taken from one of its events; `None`: the snapshot is empty.
+    pub fn target(&self) -> Option<TargetId> {
+        let incident = self.open_incident.as_ref().map(|open_incident| &*open_incident.first_event);
         let flapping = self.flapping.as_ref().map(|flapping| &*flapping.event);
         let held = self.held.as_ref().map(|held| &*held.item.event);
-        open_incident.or(flapping).or(held).map(TargetId::of)
+        incident.or(flapping).or(held).map(TargetId::of)
     }
 }
 
-/// All that there is to know.
+/// State of all groups that the next process needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Snapshot {
-    /// What nobody wants to hear of.
+    /// Active silences.
     pub silences: Vec<Silence>,
-    /// Who was told, and of what.
+    /// Recipients of each audience and the targets of its group.
     pub audiences: Vec<(Vec<Address>, Vec<TargetSnapshot>)>,
 }
 
 impl Snapshot {
-    /// Is there nothing to know?
+    /// Returns true if there is neither a silence nor a target.
     pub fn is_empty(&self) -> bool {
-        self.silences.is_empty() && self.audiences.iter().all(|(_, known)| known.is_empty())
+        self.silences.is_empty() && self.audiences.iter().all(|(_, targets)| targets.is_empty())
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What one audience knows, and is still to be told, of one server, or of one backend as a whole.
+//! State of one target (a server, or a backend as a whole) in one group: incident, flapping, thread and held item.
 
 use super::snapshot::TargetSnapshot;
 use crate::event::{Event, Health, Kind};
@@ -9,24 +9,25 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// A server's name, or that of a backend as a whole.
+/// Name of a server, or of a backend as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TargetId {
     /// The backend.
     pub proxy: String,
-    /// The server in it.
+    /// The server in it; `None`: the backend as a whole.
     pub server: Option<String>,
-    /// Not the server, but what its checks find one by one: neither has to wait for what is told of the other.
-    pub checks: bool,
+    /// The target is not the server, but the single results of its checks ([`Kind::Check`]). They are tracked apart, so that
+    /// neither is held back by a pending item of the other.
+    pub is_check: bool,
 }
 
 impl TargetId {
-    /// What the event is about.
+    /// Returns the id of the event's target.
     pub fn of(event: &Event) -> Self {
         TargetId {
             proxy: event.proxy.clone(),
             server: event.server.clone(),
-            checks: event.kind == Kind::Check,
+            is_check: event.kind == Kind::Check,
         }
     }
 }
@@ -36,96 +37,96 @@ impl TargetId {
 pub struct Thread {
     /// Its `Message-ID`.
     pub root: Arc<str>,
-    /// What its target calls it.
+    /// Topic in the subjects of the thread's mails.
     pub topic: Arc<str>,
-    /// When it was made.
-    pub at: SystemTime,
+    /// Creation time of the mail.
+    pub created: SystemTime,
 }
 
-/// A incident that is not over.
+/// An incident that is not resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenIncident {
-    /// What one tells of it.
+    /// The incident as mails describe it.
     pub incident: Incident,
     /// The event that began it.
-    pub begin: Arc<Event>,
-    /// When the audience last got a mail about it.
-    pub told: SystemTime,
+    pub first_event: Arc<Event>,
+    /// Time of the latest mail about it to this audience.
+    pub notified_at: SystemTime,
 }
 
-/// Changing too often.
+/// A target changes too often.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Flapping {
-    /// When the first of its changes was.
+    /// Time of the first of its changes of health.
     pub since: SystemTime,
-    /// How many there were.
+    /// Number of these changes.
     pub changes: u32,
-    /// When it changed last.
-    pub last: SystemTime,
-    /// What happened last.
+    /// Time of the latest of these changes.
+    pub last_change: SystemTime,
+    /// Latest event of the target.
     pub event: Arc<Event>,
 }
 
-/// Where news wait until they are told.
+/// Reason why an item is held back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldBy {
-    /// For the next mail.
+    /// The group's next mail will contain it.
     Group,
-    /// Until it is_flapping no more.
+    /// The target is flapping.
     Flapping,
-    /// Until the silence is over.
+    /// A silence covers the target.
     Silence,
 }
 
-/// News that wait.
+/// An item that is held back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// What there is to tell.
+    /// The item.
     pub item: Item,
-    /// For what it waits.
+    /// Reason why it is held back.
     pub held_by: HeldBy,
 }
 
-/// A server, or a backend as a whole.
+/// State of a server, or of a backend as a whole.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// What happened last.
+    /// Kind of the latest event.
     pub kind: Kind,
-    /// What it is good for.
+    /// Health after the latest event.
     pub health: Health,
-    /// Is it in incident?
+    /// Incident that is not resolved.
     pub open_incident: Option<OpenIncident>,
-    /// Where the audience was told of that; while it is_flapping, of its first incident.
+    /// Thread of the mail that reported the incident; while the target is flapping, that of its first incident.
     pub thread: Option<Thread>,
-    /// Not told yet.
+    /// Item that is not sent yet.
     pub held: Option<Held>,
-    /// What the next process has to know, which sees again what is for the next mail.
+    /// State that the next process needs. Without items held by the group: the next process reads their events again.
     pub snapshot: Option<Box<TargetSnapshot>>,
-    /// The process that knew of it, as long as nothing was heard of it in this one.
-    pub inherited: Option<Arc<str>>,
-    /// What was heard of it in this process, and was no news after what that process had told.
-    pub confirmed: Option<(Arc<str>, Arc<Event>)>,
+    /// Token of the process from which the state is inherited, until an event of this process confirms or changes it.
+    pub inherited_from: Option<Arc<str>>,
+    /// An event in this process that only confirmed the state inherited from the process with that token.
+    pub confirmation: Option<(Arc<str>, Arc<Event>)>,
     flapping: Option<Flapping>,
-    /// When its health changed, the latest times last; no more than flapping needs.
+    /// Times of changes of health, the oldest first; no more than the detection of flapping needs.
     history: VecDeque<SystemTime>,
 }
 
-/// What an event means for a target.
+/// Effects of an event on a target.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transition {
-    /// A incident begins.
+    /// An incident begins.
     pub begins: bool,
-    /// A incident is over.
+    /// An incident is resolved.
     pub ends: bool,
-    /// It is_flapping from now on.
+    /// The target begins to flap.
     pub starts_flapping: bool,
-    /// The incident that it is in, or that is over.
+    /// The open incident, or the one that is resolved.
     pub incident: Option<Incident>,
 }
 
 impl Target {
-    /// One of which nothing is known.
-    pub fn unknown() -> Self {
+    /// Returns a target without history.
+    pub fn new() -> Self {
         Target {
             kind: Kind::Ready,
             health: Health::Up,
@@ -133,19 +134,19 @@ impl Target {
             thread: None,
             held: None,
             snapshot: None,
-            inherited: None,
-            confirmed: None,
+            inherited_from: None,
+            confirmation: None,
             flapping: None,
             history: VecDeque::new(),
         }
     }
 
-    /// One that another process knew. `name`: what it is.
-    pub fn inherited(known: TargetSnapshot, name: &TargetId, from: Arc<str>) -> Self {
-        let TargetSnapshot { health, thread, open_incident, flapping, held } = known.clone();
+    /// Restores the target `id` from the snapshot of the process with the token `from`.
+    pub fn from_snapshot(snapshot: TargetSnapshot, id: &TargetId, from: Arc<str>) -> Self {
+        let TargetSnapshot { health, thread, open_incident, flapping, held } = snapshot.clone();
         let last = held.as_ref().map(|held| &held.item.event);
         let last = last.or(flapping.as_ref().map(|flapping| &flapping.event)).map(|event| event.kind);
-        let kind = last.unwrap_or(match (health, &name.server) {
+        let kind = last.unwrap_or(match (health, &id.server) {
             (Health::Maint, _) => Kind::Maint,
             (Health::Down, Some(_)) => Kind::Down,
             (Health::Down, None) => Kind::BackendDown,
@@ -159,33 +160,33 @@ impl Target {
             thread,
             held,
             flapping,
-            snapshot: Some(Box::new(known)),
-            inherited: Some(from),
-            ..Target::unknown()
+            snapshot: Some(Box::new(snapshot)),
+            inherited_from: Some(from),
+            ..Target::new()
         }
     }
 
-    /// The audience knows all that there is to know, or that waits; true: the next process has to know something else than
-    /// before.
+    /// Updates [`Target::snapshot`]. Called when all events of the target are sent, held, or of no interest to the audience.
+    /// Returns true if the snapshot has changed.
     pub fn update_snapshot(&mut self) -> bool {
         let held = self.held.clone().filter(|held| held.held_by != HeldBy::Group);
-        let is_secret = self.thread.is_none() && held.is_none();
-        let known = TargetSnapshot {
+        let is_unreported = self.thread.is_none() && held.is_none();
+        let snapshot = TargetSnapshot {
             health: self.health,
             thread: self.thread.clone(),
-            open_incident: self.open_incident.clone().filter(|_| !is_secret),
+            open_incident: self.open_incident.clone().filter(|_| !is_unreported),
             flapping: self.flapping.clone(),
             held,
         };
-        let known = known.name().map(|_| known);
-        let is_new = self.snapshot.as_deref() != known.as_ref();
-        if is_new {
-            self.snapshot = known.map(Box::new);
+        let snapshot = snapshot.target().map(|_| snapshot);
+        let has_changed = self.snapshot.as_deref() != snapshot.as_ref();
+        if has_changed {
+            self.snapshot = snapshot.map(Box::new);
         }
-        is_new
+        has_changed
     }
 
-    /// Nothing would be lost if it were forgotten.
+    /// Returns true if the target can be evicted without loss.
     pub fn is_idle(&self) -> bool {
         self.open_incident.is_none()
             && self.held.is_none()
@@ -193,47 +194,48 @@ impl Target {
             && self.snapshot.is_none()
     }
 
-    /// Has its health changed within the time that matters for flapping?
+    /// Returns true if no change of health is recent enough to count for flapping.
     pub fn is_stable(&self, flap: Option<Flap>, now: SystemTime) -> bool {
-        self.history.back().is_none_or(|last| flap.is_none_or(|flap| is_over(*last, flap.time, now)))
+        self.history.back().is_none_or(|last| flap.is_none_or(|flap| has_elapsed(*last, flap.time, now)))
     }
 
-    /// Does it flap?
+    /// Returns true while the target is flapping.
     pub fn is_flapping(&self) -> bool {
         self.flapping.is_some()
     }
 
-    /// Does the event say nothing new? Two servers that change at once may both report their backend, and a new process
-    /// finds out what an old one has told.
+    /// Returns true if the event repeats the known state. Two servers that change at once may both report their backend, and
+    /// a new process finds the state that the old process has reported.
     pub fn is_duplicate(&self, event: &Event) -> bool {
         let is_known = is_of_health(event.kind) && self.kind == event.kind;
         let is_as_bad = event.health != Health::Up && self.health == event.health && event.kind != Kind::Gone;
-        is_known || self.inherited.is_some() && is_as_bad
+        is_known || self.inherited_from.is_some() && is_as_bad
     }
 
-    /// Its next event. What there is to tell of it goes to [`Target::hold`].
+    /// Applies the next event. The caller passes the result to [`Target::hold`] if the event is to be sent.
     pub fn apply(&mut self, event: &Arc<Event>, flap: Option<Flap>, now: SystemTime) -> Transition {
         let mut transition = Transition::default();
-        self.confirmed = None;
+        self.confirmation = None;
         (self.kind, self.health) = (event.kind, event.health);
         if let Some(OpenIncident { incident, .. }) = &mut self.open_incident {
             incident.changes = incident.changes.saturating_add(1);
         } else if event.health == Health::Down {
             transition.begins = true;
-            // What came and went before anybody was told of it is the same incident.
-            let untold = self.held.as_ref().and_then(|held| held.item.incident.clone());
-            let incident = match untold {
+            // An incident that was resolved before a mail reported it goes on: both are one incident.
+            let unreported = self.held.as_ref().and_then(|held| held.item.incident.clone());
+            let incident = match unreported {
                 Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
                 None => Incident { since: event.when, reason: event.short_reason().into(), changes: 1 },
             };
-            self.open_incident = Some(OpenIncident { incident, begin: event.clone(), told: now });
+            self.open_incident =
+                Some(OpenIncident { incident, first_event: event.clone(), notified_at: now });
         }
         transition.incident = self.open_incident.as_ref().map(|open_incident| open_incident.incident.clone());
         if event.health == Health::Up || event.kind == Kind::Gone {
             transition.ends = self.open_incident.take().is_some();
         }
         if let Some(flap) = flap.filter(|_| is_of_health(event.kind)) {
-            transition.starts_flapping = self.count(event, flap, now);
+            transition.starts_flapping = self.count_change(event, flap, now);
         }
         if let Some(flapping) = &mut self.flapping {
             flapping.event = event.clone();
@@ -241,33 +243,36 @@ impl Target {
         transition
     }
 
-    /// When it is_flapping no more, if it does not change until then; `None`: it does not flap.
+    /// Returns the time at which flapping ends if no further change comes; `None`: the target is not flapping. Ends the
+    /// flapping if its detection is off.
     pub fn flapping_until(&mut self, flap: Option<Flap>) -> Option<SystemTime> {
-        let until = self.flapping.as_ref().zip(flap).and_then(|(it, flap)| it.last.checked_add(flap.time));
+        let until =
+            self.flapping.as_ref().zip(flap).and_then(|(it, flap)| it.last_change.checked_add(flap.time));
         self.flapping.take_if(|_| until.is_none());
         until
     }
 
-    /// Counts a change of health; true: with this one it begins to flap.
-    fn count(&mut self, event: &Arc<Event>, flap: Flap, now: SystemTime) -> bool {
+    /// Counts a change of health. Returns true if the target begins to flap with this change.
+    fn count_change(&mut self, event: &Arc<Event>, flap: Flap, now: SystemTime) -> bool {
         if let Some(flapping) = &mut self.flapping {
             flapping.changes = flapping.changes.saturating_add(1);
-            flapping.last = now;
+            flapping.last_change = now;
             return false;
         }
-        self.history.retain(|when| !is_over(*when, flap.time, now));
+        self.history.retain(|when| !has_elapsed(*when, flap.time, now));
         self.history.push_back(now);
         if self.history.len() < flap.changes as usize {
             return false;
         }
         let since = self.history.front().copied().unwrap_or(now);
-        self.flapping =
-            Some(Flapping { since, changes: self.history.len() as u32, last: now, event: event.clone() });
+        let changes = self.history.len() as u32;
+        self.flapping = Some(Flapping { since, changes, last_change: now, event: event.clone() });
         self.history = VecDeque::new();
         true
     }
 
-    /// The event waits in `room`, together with what waits already; true: it is new there.
+    /// Holds the event back for the reason `held_by`, merged with the item that is held already. Returns true if no item was
+    /// held for that reason before.
     pub fn hold(&mut self, event: Arc<Event>, transition: Transition, held_by: HeldBy) -> bool {
         let before = self.held.as_ref().map(|held| held.held_by);
         let mut item = match self.held.take() {
@@ -276,7 +281,7 @@ impl Target {
         };
         item.incident = transition.incident.or(item.incident);
         if let (true, Some(flapping)) = (transition.starts_flapping, &self.flapping) {
-            // What waited before it began to flap, and is no change of health, is in it as well.
+            // The item may also count events that were held before the flapping and are no changes of health.
             item.flap_phase = FlapPhase::Flapping;
             item.changes = item.changes.max(flapping.changes);
             item.first = item.first.min(flapping.since);
@@ -285,11 +290,13 @@ impl Target {
         before != Some(held_by)
     }
 
-    /// Ends its flapping if it has not changed for long enough, with what there is to tell. Else: when to look again.
+    /// Ends the flapping and returns the item to send, if the health has not changed for `flap.time`. Otherwise returns the
+    /// time of the next check as an error; `None` in it: the target is not flapping.
     pub fn end_flapping(&mut self, flap: Flap, now: SystemTime) -> Result<Item, Option<SystemTime>> {
-        let calm = |flapping: &mut Flapping| is_over(flapping.last, flap.time, now);
-        let Some(Flapping { since, changes, event, .. }) = self.flapping.take_if(calm) else {
-            return Err(self.flapping.as_ref().and_then(|flapping| flapping.last.checked_add(flap.time)));
+        let has_ended = |flapping: &mut Flapping| has_elapsed(flapping.last_change, flap.time, now);
+        let Some(Flapping { since, changes, event, .. }) = self.flapping.take_if(has_ended) else {
+            let flapping = self.flapping.as_ref();
+            return Err(flapping.and_then(|flapping| flapping.last_change.checked_add(flap.time)));
         };
         let item = self.held.take().map_or_else(|| Item::of(event), |held| held.item);
         let (changes, first) = (item.changes.max(changes), item.first.min(since));
@@ -297,13 +304,14 @@ impl Target {
     }
 }
 
-/// Is it a change between what works and what does not?
+/// Returns true for a change between usable and unusable.
 fn is_of_health(kind: Kind) -> bool {
     matches!(kind, Kind::Down | Kind::Up | Kind::BackendDown | Kind::BackendUp)
 }
 
-/// Have `length` passed since `start`? Or was the clock set back so far that one cannot know: better too early than never.
-pub fn is_over(start: SystemTime, length: Duration, now: SystemTime) -> bool {
+/// Returns true if `length` has passed since `start`. Also if `start` is more than `length` ahead: the clock was set back, and
+/// an early action is better than none.
+pub fn has_elapsed(start: SystemTime, length: Duration, now: SystemTime) -> bool {
     match now.duration_since(start) {
         Ok(passed) => passed >= length,
         Err(ahead) => ahead.duration() > length,

@@ -245,7 +245,7 @@ impl Collector {
     fn take_silences(&mut self) {
         while let Ok(silence) = self.silences.try_recv() {
             let pattern = silence.pattern.to_string();
-            if !self.engine.silence(silence) {
+            if !self.engine.add_silence(silence) {
                 log::error!("'{pattern}' is not silenced: there are too many silences already");
             }
         }
@@ -322,7 +322,7 @@ impl Collector {
         }
         for mail in gone {
             self.shared.counters.failed.many(mail.to.len() as u64);
-            self.engine.lost(&mail);
+            self.engine.count_lost(&mail);
             self.drops.mails += 1;
         }
     }
@@ -430,7 +430,7 @@ impl Collector {
         drops.seen = dropped;
         drops.untold += new;
         if new > 0 {
-            self.engine.dropped(new);
+            self.engine.count_dropped(new);
         }
         if drops.untold == 0 && drops.mails == 0 {
             return None;

@@ -7,7 +7,7 @@
 use super::Service;
 use super::status::{RelayHealth, RelayStatus, Status, seconds_until};
 use crate::directive::duration;
-use crate::engine::{LONGEST_SILENCE, Silence};
+use crate::engine::{MAX_SILENCE_LENGTH, Silence};
 use crate::settings::Pattern;
 use crate::text::{bounded, visible};
 use serde::Serialize;
@@ -63,7 +63,7 @@ impl Service {
         let pattern = pattern.parse::<Pattern>().map_err(|why| format!("'{}' {why}", visible(pattern)))?;
         let length = duration(time)
             .map_err(|why| format!("'{}' {why}; expected a time, such as 30m", visible(time)))?;
-        if !(Duration::from_millis(1)..=LONGEST_SILENCE).contains(&length) {
+        if !(Duration::from_millis(1)..=MAX_SILENCE_LENGTH).contains(&length) {
             return Err(format!("'{}' is out of range; expected 1ms to 30d", visible(time)));
         }
         let reason = bounded(visible(reason), LONGEST_REASON);

@@ -87,7 +87,7 @@ pub fn encode(snapshot: &Snapshot) -> String {
             let is_whole = |name: &TargetId| {
                 !name.proxy.ends_with(CUT) && !name.server.as_ref().is_some_and(|name| name.ends_with(CUT))
             };
-            if known.name().is_some_and(|name| is_whole(&name)) && !page.append(entry(known), LARGEST) {
+            if known.target().is_some_and(|name| is_whole(&name)) && !page.append(entry(known), LARGEST) {
                 return page.end();
             }
         }
@@ -101,16 +101,16 @@ fn entry(known: &TargetSnapshot) -> Writer {
     if let Some(thread) = &known.thread {
         entry.line("thread", &thread.root);
         entry.line("topic", &thread.topic);
-        entry.time("at", thread.at);
+        entry.time("at", thread.created);
     }
-    if let Some(OpenIncident { incident, begin, told }) = &known.open_incident {
-        entry.time("told", *told);
-        entry.event(begin);
+    if let Some(OpenIncident { incident, first_event, notified_at }) = &known.open_incident {
+        entry.time("told", *notified_at);
+        entry.event(first_event);
         entry.incident(incident);
     }
-    if let Some(Flapping { since, changes, last, event }) = &known.flapping {
+    if let Some(Flapping { since, changes, last_change, event }) = &known.flapping {
         entry.time("flapping", *since);
-        entry.time("last", *last);
+        entry.time("last", *last_change);
         entry.line("flaps", &changes.to_string());
         entry.event(event);
     }
@@ -140,7 +140,7 @@ pub fn decode(text: &str) -> Result<Snapshot, String> {
         let mut all = Vec::new();
         while lines.has("now") {
             let known = known(&mut lines)?;
-            known.name().ok_or("there is nothing to know after a 'now'")?;
+            known.target().ok_or("there is nothing to know after a 'now'")?;
             all.push(known);
         }
         snapshot.audiences.push((to, all));
@@ -154,17 +154,17 @@ fn known(lines: &mut Parser) -> Result<TargetSnapshot, String> {
     let (mut thread, mut open_incident, mut flapping, mut held) = (None, None, None, None);
     if lines.has("thread") {
         let (root, topic) = (lines.message_id("thread")?.into(), lines.one("topic")?.into());
-        thread = Some(Thread { root, topic, at: lines.time("at")? });
+        thread = Some(Thread { root, topic, created: lines.time("at")? });
     }
     if lines.has("told") {
-        let (told, begin) = (lines.time("told")?, lines.event()?.into());
+        let (notified_at, first_event) = (lines.time("told")?, lines.event()?.into());
         let incident = lines.incident()?.ok_or("it has no 'incident' where that should be")?;
-        open_incident = Some(OpenIncident { incident, begin, told });
+        open_incident = Some(OpenIncident { incident, first_event, notified_at });
     }
     if lines.has("flapping") {
-        let (since, last) = (lines.time("flapping")?, lines.time("last")?);
-        flapping =
-            Some(Flapping { since, last, changes: lines.number("flaps")?, event: lines.event()?.into() });
+        let (since, last_change) = (lines.time("flapping")?, lines.time("last")?);
+        let changes = lines.number("flaps")?;
+        flapping = Some(Flapping { since, last_change, changes, event: lines.event()?.into() });
     }
     if lines.has("held") {
         let held_by = lines.word("held", |word| match word {
@@ -200,7 +200,7 @@ mod tests {
         let snapshot = decode(&file()).expect("a snapshot");
         let (to, known) = &snapshot.audiences[0];
         assert_eq!(
-            (to.len(), known.len(), known[0].name().and_then(|name| name.server).as_deref()),
+            (to.len(), known.len(), known[0].target().and_then(|name| name.server).as_deref()),
             (1, 2, Some("server2"))
         );
         assert_eq!(encode(&snapshot), file());
@@ -236,15 +236,15 @@ mod tests {
         let mut snapshot = decode(&file()).expect("a snapshot");
         let one = snapshot.audiences[0].1[0].clone();
         let mut cut = one.clone();
-        let open_incident = cut.open_incident.as_mut().expect("a open_incident");
-        open_incident.begin =
-            Event { server: Some(format!("s{CUT}")), ..(*open_incident.begin).clone() }.into();
+        let open_incident = cut.open_incident.as_mut().expect("an open incident");
+        open_incident.first_event =
+            Event { server: Some(format!("s{CUT}")), ..(*open_incident.first_event).clone() }.into();
         snapshot.audiences[0].1 = vec![cut];
         snapshot.audiences[0].1.extend(vec![one; 10_000]);
         let text = encode(&snapshot);
         assert!(text.len() <= LARGEST, "{}", text.len());
         let known = &decode(&text).expect("a snapshot").audiences[0].1;
-        let first = known[0].name().and_then(|name| name.server);
+        let first = known[0].target().and_then(|name| name.server);
         assert!(known.len() > 5_000 && first.as_deref() == Some("server2"));
     }
 }

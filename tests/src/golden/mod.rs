@@ -111,7 +111,7 @@ impl World {
     /// `length` from now on nobody wants to hear of this.
     fn silence(&mut self, pattern: &str, length: Duration, reason: &str) {
         let (pattern, until) = (pattern.parse().expect("a pattern"), self.now + length);
-        assert!(self.engine.silence(Silence { pattern, until, reason: reason.to_owned() }));
+        assert!(self.engine.add_silence(Silence { pattern, until, reason: reason.to_owned() }));
     }
 
     /// The only mail since the last one.

@@ -250,7 +250,7 @@ fn trouble_with_mails() -> World {
     let refused = "relay mx1: connect to mx1.example.com:25: Connection refused";
     world.sends("late", &mail, mail.created + 14 * MINUTE, Some(refused));
     world.waits(MINUTE);
-    world.engine.dropped(317);
+    world.engine.count_dropped(317);
     world.happens(up(s1(12)));
     world.documents("dropped");
 

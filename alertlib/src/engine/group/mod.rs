@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One audience's group: what is known of its servers, what waits to be told, and the mails.
+//! The group of one audience: state of its targets, items that wait for the next mail, and the notifications made of them.
 
-mod mail;
+mod notify;
 mod remind;
 
 use crate::engine::group_timer::GroupTimer;
 use crate::engine::route::Audience;
 use crate::engine::silence::{Silence, Silences};
 use crate::engine::snapshot::TargetSnapshot;
-use crate::engine::target::{Held, HeldBy, Target, TargetId, is_over};
+use crate::engine::target::{Held, HeldBy, Target, TargetId, has_elapsed};
 use crate::event::{Event, Kind};
 use crate::notification::{Item, Notification, Trigger};
 use crate::settings::Policy;
@@ -16,430 +16,448 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Servers and backends that are tracked at most. When there are more, those go first that are at rest; of the others, the
-/// changes are counted only.
-pub const TARGETS: usize = 10_000;
-/// While too many of them are in incident, one looks that often for room.
-const LOOK_FOR_ROOM_EVERY: Duration = Duration::from_secs(1);
-/// What waits for the end of a silence, or of flapping, is written for the next process that often.
-const FLUSH_DIRTY_EVERY: Duration = Duration::from_secs(1);
+/// Targets that a group tracks at most. A full group evicts idle targets; if none is idle, it only counts the changes of
+/// further targets.
+pub const MAX_TARGETS: usize = 10_000;
+/// Shortest time between two searches for idle targets in a full group.
+const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest time between two updates of the snapshot for items held by flapping or a silence.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One audience's group.
+/// The group of one audience.
 pub struct GroupState {
     audience: Audience,
     policy: Policy,
-    /// In boxes: the table grows by copying all of them.
+    /// Targets in boxes: a growing table copies all of its entries.
     targets: HashMap<Arc<TargetId>, Box<Target>>,
-    /// Those that have news for the next mail, in their order. Some may have been told since.
-    news: Vec<Arc<TargetId>>,
+    /// Targets with an item for the next mail, in the order of their events. The item of some may be sent already.
+    pending: Vec<Arc<TargetId>>,
     timer: GroupTimer,
-    /// A lower bound for the next end of flapping.
-    calm: Option<SystemTime>,
-    /// A lower bound for the next reminder.
-    remind: Option<SystemTime>,
-    /// Changes that are only counted.
+    /// Lower bound of the next end of flapping.
+    flapping_ends_at: Option<SystemTime>,
+    /// Lower bound of the next reminder.
+    remind_at: Option<SystemTime>,
+    /// Changes that the next mail counts without naming them.
     unnamed: u64,
+    /// Dropped events that the next mail counts.
     dropped: u64,
-    /// Subjects that are inherited.
-    inherited: usize,
-    full: Option<SystemTime>,
-    next: SnapshotState,
+    /// Number of targets with [`Target::inherited_from`].
+    unconfirmed: usize,
+    /// Time of the last eviction that left the group full.
+    full_since: Option<SystemTime>,
+    snapshot: SnapshotState,
 }
 
-/// What there is for a process after this one to know.
+/// State of a group's part of the snapshot.
 struct SnapshotState {
-    /// There may be one that is told.
-    exists: bool,
-    /// It is not what it was.
-    changed: bool,
-    /// Those of which there is something that came after that.
-    dirty_later: HashSet<Arc<TargetId>>,
+    /// A next process may read the snapshot.
+    is_enabled: bool,
+    /// The snapshot has changed since it was taken last.
+    has_changed: bool,
+    /// Targets whose snapshot the next [`GroupState::flush_dirty`] updates.
+    dirty: HashSet<Arc<TargetId>>,
     flushed_at: Option<SystemTime>,
 }
 
 impl SnapshotState {
-    /// It has to know what the audience knows of this, or what waits.
+    /// Updates the target's snapshot.
     fn mark_dirty(&mut self, target: &mut Target) {
-        self.changed |= self.exists && target.update_snapshot();
+        self.has_changed |= self.is_enabled && target.update_snapshot();
     }
 
-    /// The same, but not at once: see [`GroupState::flush_dirty`].
-    fn mark_dirty_later(&mut self, name: Arc<TargetId>) {
-        if self.exists {
-            self.dirty_later.insert(name);
+    /// Leaves the update of the target's snapshot to the next [`GroupState::flush_dirty`].
+    fn mark_dirty_later(&mut self, id: Arc<TargetId>) {
+        if self.is_enabled {
+            self.dirty.insert(id);
         }
     }
 }
 
-/// What mails are made with.
+/// Identity and time of the mails that one call of the engine makes.
 #[derive(Clone, Copy)]
 pub struct MailContext<'a> {
-    /// The middle of Message-IDs: no other mail has it.
-    pub id: &'a str,
-    /// This group's number.
+    /// Part of the Message-IDs that is unique to the call.
+    pub mail_id: &'a str,
+    /// Number of the group.
     pub group: usize,
-    /// The right side of Message-IDs.
+    /// Right side of the Message-IDs.
     pub host: &'a str,
-    /// When.
+    /// Creation time of the mails.
     pub now: SystemTime,
 }
 
 impl GroupState {
-    /// An empty one.
+    /// Returns a group without targets.
     pub fn new(audience: Audience, policy: Policy) -> Self {
         GroupState {
             audience,
             policy,
             targets: HashMap::new(),
-            news: Vec::new(),
+            pending: Vec::new(),
             timer: GroupTimer::default(),
-            calm: None,
-            remind: None,
+            flapping_ends_at: None,
+            remind_at: None,
             unnamed: 0,
             dropped: 0,
-            inherited: 0,
-            full: None,
-            next: SnapshotState {
-                exists: true,
-                changed: false,
-                dirty_later: HashSet::new(),
+            unconfirmed: 0,
+            full_since: None,
+            snapshot: SnapshotState {
+                is_enabled: true,
+                has_changed: false,
+                dirty: HashSet::new(),
                 flushed_at: None,
             },
         }
     }
 
-    /// Who sits in front of it.
+    /// Recipients of the group's mails.
     pub fn audience(&self) -> &Audience {
         &self.audience
     }
 
-    /// Adds an event to the news, if it is one for this audience.
+    /// Applies an event to its target and holds an item for a mail, if the audience's routes select the event.
     pub fn handle(&mut self, event: &Arc<Event>, silences: &Silences, now: SystemTime) {
         let audience = &self.audience;
-        let is_wanted = audience.sender(event).is_some();
+        let is_selected = audience.sender(event).is_some();
         let (wants_begin, wants_end) = (audience.wants_begin(event), audience.wants_end(event));
         let wants_health = event.kind != Kind::Check && (wants_begin || wants_end);
-        let name = TargetId::of(event);
-        if !is_wanted && !wants_health && !self.targets.contains_key(&name) {
+        let id = TargetId::of(event);
+        if !is_selected && !wants_health && !self.targets.contains_key(&id) {
             return;
         }
-        if !self.make_room_for(&name, now) {
-            self.unnamed += u64::from(is_wanted);
+        if !self.ensure_capacity(&id, now) {
+            self.unnamed += u64::from(is_selected);
             return;
         }
-        let name = Arc::new(name);
-        let target = self.targets.entry(name.clone()).or_insert_with(|| Box::new(Target::unknown()));
+        let id = Arc::new(id);
+        let target = self.targets.entry(id.clone()).or_insert_with(|| Box::new(Target::new()));
         let is_duplicate = target.is_duplicate(event);
-        if let Some(from) = target.inherited.take() {
-            (self.inherited, self.next.changed) = (self.inherited - 1, true);
-            target.confirmed = is_duplicate.then(|| (from, event.clone()));
+        if let Some(from) = target.inherited_from.take() {
+            (self.unconfirmed, self.snapshot.has_changed) = (self.unconfirmed - 1, true);
+            target.confirmation = is_duplicate.then(|| (from, event.clone()));
         }
         if is_duplicate {
             return;
         }
         let transition = target.apply(event, self.policy.flap, now);
-        // The end of what they were told of, and what is down without having gone down, is news by whatever event.
-        let is_news = is_wanted
+        // Two events are reported whatever their kind: the end of a reported incident, and the begin of an incident that comes
+        // without a `down` event.
+        let is_reported = is_selected
             || transition.ends && wants_end && target.thread.is_some()
             || transition.begins && wants_begin
             || transition.starts_flapping && wants_health
             || target.held.is_some();
-        let in_digest = target.held.as_ref().is_some_and(|held| held.held_by == HeldBy::Group);
+        let is_pending = target.held.as_ref().is_some_and(|held| held.held_by == HeldBy::Group);
         let held_by = match () {
-            () if silences.cover(&name) => HeldBy::Silence,
-            () if target.is_flapping() && !transition.starts_flapping && !in_digest && wants_health => {
+            () if silences.is_silenced(&id) => HeldBy::Silence,
+            () if target.is_flapping() && !transition.starts_flapping && !is_pending && wants_health => {
                 HeldBy::Flapping
             }
             () => HeldBy::Group,
         };
         if target.is_flapping() {
-            self.calm = earliest(self.calm, self.policy.flap.and_then(|flap| now.checked_add(flap.time)));
+            let end = self.policy.flap.and_then(|flap| now.checked_add(flap.time));
+            self.flapping_ends_at = earliest(self.flapping_ends_at, end);
         }
         if transition.begins {
-            self.remind = earliest(self.remind, self.policy.remind.and_then(|time| now.checked_add(time)));
+            let reminder = self.policy.remind.and_then(|time| now.checked_add(time));
+            self.remind_at = earliest(self.remind_at, reminder);
         }
-        if !is_news && held_by != HeldBy::Flapping {
-            self.next.mark_dirty(target);
+        if !is_reported && held_by != HeldBy::Flapping {
+            self.snapshot.mark_dirty(target);
             return;
         }
         if event.kind == Kind::BackendDown && held_by == HeldBy::Group {
             self.timer.mark_urgent(now);
         }
         if target.hold(event.clone(), transition, held_by) && held_by == HeldBy::Group {
-            self.news.push(name);
+            self.pending.push(id);
         } else if held_by != HeldBy::Group {
-            self.next.mark_dirty_later(name);
+            self.snapshot.mark_dirty_later(id);
         }
     }
 
-    /// What waits for something else than the next mail is for the next process to know, now that it has to know nothing
-    /// else; not too often (`None`: at once).
+    /// Writes items held by flapping or a silence to the snapshot. Does so at most once in [`FLUSH_INTERVAL`] (`None`: at once),
+    /// and only while no item waits for the next mail: until that mail is made, the next process reads the events again.
     pub fn flush_dirty(&mut self, now: Option<SystemTime>) {
-        let is_soon =
-            |now| self.next.flushed_at.is_some_and(|flushed_at| !is_over(flushed_at, FLUSH_DIRTY_EVERY, now));
-        if self.next.dirty_later.is_empty() || self.has_pending() || now.is_some_and(is_soon) {
+        let flushed_at = self.snapshot.flushed_at;
+        let is_recent =
+            |now| flushed_at.is_some_and(|flushed_at| !has_elapsed(flushed_at, FLUSH_INTERVAL, now));
+        if self.snapshot.dirty.is_empty() || self.has_pending() || now.is_some_and(is_recent) {
             return;
         }
-        for name in std::mem::take(&mut self.next.dirty_later) {
-            if let Some(target) = self.targets.get_mut(&name) {
-                self.next.mark_dirty(target);
+        for id in std::mem::take(&mut self.snapshot.dirty) {
+            if let Some(target) = self.targets.get_mut(&id) {
+                self.snapshot.mark_dirty(target);
             }
         }
-        self.next.flushed_at = now.or(self.next.flushed_at);
+        self.snapshot.flushed_at = now.or(self.snapshot.flushed_at);
     }
 
-    /// Does the next process know all that waits for something else than the next mail?
+    /// Returns true if the snapshot has every item that is held by flapping or a silence.
     pub fn is_clean(&self) -> bool {
-        self.next.dirty_later.is_empty()
+        self.snapshot.dirty.is_empty()
     }
 
-    /// Nobody can be told more than that something was dropped.
-    pub fn dropped(&mut self, count: u64) {
+    /// Counts dropped events. The next mail reports their number only: nothing else is known of them.
+    pub fn count_dropped(&mut self, count: u64) {
         self.dropped = self.dropped.saturating_add(count);
     }
 
-    /// Does something wait for the next mail?
+    /// Returns true if an item waits for the next mail.
     pub fn has_pending(&self) -> bool {
-        !self.news.is_empty()
+        !self.pending.is_empty()
     }
 
-    /// Until when news that come now have to wait, if they do.
+    /// Returns the time until which new items are held back; `None`: they would be sent at once.
     pub fn next_send_at(&self, now: SystemTime) -> Option<SystemTime> {
-        let length = self.policy.digest.filter(|length| !self.timer.is_open(*length, now))?;
-        self.timer.opens(length)
+        let digest = self.policy.digest.filter(|digest| !self.timer.can_send(*digest, now))?;
+        self.timer.next_send_at(digest)
     }
 
-    /// The mails that may go now. `all`: whatever waits, for whatever.
-    pub fn mails(&mut self, all: bool, context: MailContext) -> Vec<Notification> {
-        let Some(length) = self.policy.digest else {
-            let news = std::mem::take(&mut self.news);
-            let mut mails = Vec::new();
-            for name in news {
-                let items = self.ready(std::iter::once(name));
-                mails.extend(self.mail(Trigger::Changes, items, mails.len(), context));
+    /// Returns notifications with the pending items, if they may be sent now. `all`: send them even before the digest ends.
+    pub fn notifications(&mut self, all: bool, context: MailContext) -> Vec<Notification> {
+        let Some(digest) = self.policy.digest else {
+            let pending = std::mem::take(&mut self.pending);
+            let mut notifications = Vec::new();
+            for id in pending {
+                let items = self.take_items(std::iter::once(id));
+                let number = notifications.len();
+                notifications.extend(self.notification(Trigger::Changes, items, number, context));
             }
-            return mails;
+            return notifications;
         };
-        if !self.has_pending() || !(all || self.timer.is_open(length, context.now)) {
+        if !self.has_pending() || !(all || self.timer.can_send(digest, context.now)) {
             return Vec::new();
         }
-        let news = std::mem::take(&mut self.news);
-        let items = self.ready(news.into_iter());
-        let mail = self.mail(Trigger::Changes, items, 0, context);
-        if mail.is_some() {
-            self.timer.close(context.now);
+        let pending = std::mem::take(&mut self.pending);
+        let items = self.take_items(pending.into_iter());
+        let notification = self.notification(Trigger::Changes, items, 0, context);
+        if notification.is_some() {
+            self.timer.record_send(context.now);
         }
-        mail.into_iter().collect()
+        notification.into_iter().collect()
     }
 
-    /// Takes what of these waits for the next mail.
-    fn ready(&mut self, names: impl Iterator<Item = Arc<TargetId>>) -> Vec<Item> {
+    /// Takes the items of these targets that wait for the next mail.
+    fn take_items(&mut self, ids: impl Iterator<Item = Arc<TargetId>>) -> Vec<Item> {
         let mut items = Vec::new();
-        for name in names {
-            let Some(target) = self.targets.get_mut(&name) else { continue };
+        for id in ids {
+            let Some(target) = self.targets.get_mut(&id) else { continue };
             let held = target.held.take_if(|held| held.held_by == HeldBy::Group);
             items.extend(held.map(|held| held.item));
         }
         items
     }
 
-    /// When to call [`GroupState::on_timer`].
+    /// Returns the time at which [`GroupState::on_timer`] must be called.
     pub fn due(&self) -> Option<SystemTime> {
         let length = self.policy.digest.unwrap_or_default();
-        let digest = if self.has_pending() { self.timer.opens(length) } else { None };
-        let flush_dirty = self.next.flushed_at.filter(|_| !self.is_clean() && !self.has_pending());
-        let flush_dirty = flush_dirty.and_then(|flushed_at| flushed_at.checked_add(FLUSH_DIRTY_EVERY));
-        [digest, self.calm, self.remind, flush_dirty].into_iter().flatten().min()
+        let digest = if self.has_pending() { self.timer.next_send_at(length) } else { None };
+        let flushed_at = self.snapshot.flushed_at.filter(|_| !self.is_clean() && !self.has_pending());
+        let flush = flushed_at.and_then(|flushed_at| flushed_at.checked_add(FLUSH_INTERVAL));
+        [digest, self.flapping_ends_at, self.remind_at, flush].into_iter().flatten().min()
     }
 
-    /// What the time brings. `over`: silences that have ended, and are none of `silences` any more.
+    /// Returns the notifications that are due: digest, ends of flapping, reminders, ends of silences. `ended`: silences that
+    /// have ended and are no longer in `silences`.
     pub fn on_timer(
         &mut self,
         silences: &Silences,
-        over: &[Silence],
+        ended: &[Silence],
         context: MailContext,
     ) -> Vec<Notification> {
         self.end_flapping(silences, context.now);
         let ended: Vec<(&Silence, Vec<Item>)> =
-            over.iter().map(|silence| (silence, self.end_silence(silence, silences))).collect();
-        // Then nothing is left for the next mail: while something is, the next process does not get to know what is told.
+            ended.iter().map(|silence| (silence, self.end_silence(silence, silences))).collect();
+        // The end of a silence also sends all pending items: while one is pending, the snapshot is not updated, and the next
+        // process would report the end of the silence again.
         let all = ended.iter().any(|(_, items)| !items.is_empty());
-        let mut mails = self.mails(all, context);
+        let mut notifications = self.notifications(all, context);
         let items = self.reminders(silences, context.now);
-        mails.extend(self.mail(Trigger::Reminder, items, mails.len(), context));
+        notifications.extend(self.notification(Trigger::Reminder, items, notifications.len(), context));
         for (silence, items) in ended {
             let (pattern, reason) = (silence.pattern.to_string(), silence.reason.clone());
-            mails.extend(self.mail(Trigger::Silence { pattern, reason }, items, mails.len(), context));
+            let trigger = Trigger::Silence { pattern, reason };
+            notifications.extend(self.notification(trigger, items, notifications.len(), context));
         }
-        mails
+        notifications
     }
 
-    /// Those that flap no more have news.
+    /// Ends the flapping of stable targets; each gets an item for the next mail, or for the end of its silence.
     fn end_flapping(&mut self, silences: &Silences, now: SystemTime) {
-        let Some(flap) = self.policy.flap.filter(|_| self.calm.is_some_and(|calm| has_come(calm, now)))
+        let Some(flap) =
+            self.policy.flap.filter(|_| self.flapping_ends_at.is_some_and(|end| is_due(end, now)))
         else {
             return;
         };
-        let mut news: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
-        self.calm = None;
-        for (name, target) in &mut self.targets {
+        let mut stable: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
+        self.flapping_ends_at = None;
+        for (id, target) in &mut self.targets {
             match target.end_flapping(flap, now) {
-                Err(again) => self.calm = earliest(self.calm, again),
+                Err(again) => self.flapping_ends_at = earliest(self.flapping_ends_at, again),
                 Ok(item) => {
-                    let held_by = if silences.cover(name) { HeldBy::Silence } else { HeldBy::Group };
-                    news.push((item.event.when, name.clone()));
+                    let held_by = if silences.is_silenced(id) { HeldBy::Silence } else { HeldBy::Group };
+                    stable.push((item.event.when, id.clone()));
                     target.held = Some(Held { item, held_by });
                 }
             }
         }
-        news.sort_unstable();
-        self.news.extend(news.into_iter().map(|(_, name)| name));
+        stable.sort_unstable();
+        self.pending.extend(stable.into_iter().map(|(_, id)| id));
     }
 
-    /// A silence is over: what waited for its end, unless another one goes on.
-    fn end_silence(&mut self, silence: &Silence, others: &Silences) -> Vec<Item> {
+    /// Takes the items that the ended silence has held, unless one of `active` covers their targets, too.
+    fn end_silence(&mut self, silence: &Silence, active: &Silences) -> Vec<Item> {
         let mut items = Vec::new();
-        for (name, target) in &mut self.targets {
-            let fits = silence.pattern.matches(&name.proxy, name.server.as_deref()) && !others.cover(name);
-            let held = target.held.take_if(|held| fits && held.held_by == HeldBy::Silence);
+        for (id, target) in &mut self.targets {
+            let is_released =
+                silence.pattern.matches(&id.proxy, id.server.as_deref()) && !active.is_silenced(id);
+            let held = target.held.take_if(|held| is_released && held.held_by == HeldBy::Silence);
             items.extend(held.map(|held| held.item));
         }
-        mail::sort(&mut items);
+        notify::sort(&mut items);
         items
     }
 
-    /// Everything that waits, whatever for: there will be no other chance.
+    /// Returns notifications with all held items, whatever holds them: no other process will send them.
     pub fn flush_all(&mut self, context: MailContext) -> Vec<Notification> {
-        let mut rest: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
-        for (name, target) in &mut self.targets {
+        let mut released: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
+        for (id, target) in &mut self.targets {
             if let Some(held) = target.held.as_mut().filter(|held| held.held_by != HeldBy::Group) {
                 held.held_by = HeldBy::Group;
-                rest.push((held.item.first, name.clone()));
+                released.push((held.item.first, id.clone()));
             }
         }
-        rest.sort_unstable();
-        self.news.extend(rest.into_iter().map(|(_, name)| name));
-        self.mails(true, context)
+        released.sort_unstable();
+        self.pending.extend(released.into_iter().map(|(_, id)| id));
+        self.notifications(true, context)
     }
 
-    /// Can this one be tracked?
-    fn make_room_for(&mut self, name: &TargetId, now: SystemTime) -> bool {
-        if self.targets.len() < TARGETS || self.targets.contains_key(name) {
+    /// Returns true if the target is tracked or can be; evicts idle targets from a full group.
+    fn ensure_capacity(&mut self, id: &TargetId, now: SystemTime) -> bool {
+        if self.targets.len() < MAX_TARGETS || self.targets.contains_key(id) {
             return true;
         }
-        if self.full.is_some_and(|full| !is_over(full, LOOK_FOR_ROOM_EVERY, now)) {
+        if self.full_since.is_some_and(|since| !has_elapsed(since, EVICTION_INTERVAL, now)) {
             return false;
         }
         let flap = self.policy.flap;
         self.targets.retain(|_, target| !(target.is_idle() && target.is_stable(flap, now)));
-        if self.targets.len() >= TARGETS {
+        if self.targets.len() >= MAX_TARGETS {
             self.targets.retain(|_, target| !target.is_idle());
         }
-        self.full = (self.targets.len() >= TARGETS).then_some(now);
-        self.full.is_none()
+        self.full_since = (self.targets.len() >= MAX_TARGETS).then_some(now);
+        self.full_since.is_none()
     }
 
-    /// What the next process has to know: the incidents that this audience was told of, and of which it has not been told that
-    /// they are over, and what it will be told when it is quiet.
-    pub fn known(&self) -> Vec<TargetSnapshot> {
+    /// Returns the group's part of the snapshot: incidents that were reported to the audience and whose end was not, and items
+    /// held by flapping or a silence.
+    pub fn snapshots(&self) -> Vec<TargetSnapshot> {
         self.targets.values().filter_map(|target| target.snapshot.as_deref().cloned()).collect()
     }
 
-    /// Nobody will ever ask for [`GroupState::known`]. To be said before anything else.
+    /// Keeps no snapshot. Must be called before any event is handled.
     pub fn disable_snapshots(&mut self) {
-        self.next.exists = false;
+        self.snapshot.is_enabled = false;
     }
 
-    /// Has [`GroupState::known`] changed since the last time that this was asked?
+    /// Returns true if [`GroupState::snapshots`] has changed since the last call, and resets this mark.
     pub fn has_changed(&mut self) -> bool {
-        std::mem::take(&mut self.next.changed)
+        std::mem::take(&mut self.snapshot.has_changed)
     }
 
-    /// What is known is still to be written.
+    /// Marks the snapshot as changed, after it could not be written.
     pub fn retry_snapshot(&mut self) {
-        self.next.changed = true;
+        self.snapshot.has_changed = true;
     }
 
-    /// What another process knew of this audience: what is news here.
+    /// Restores the targets of this audience from the snapshot of the process `from`. May be called again while that process
+    /// still runs: targets that are missing in the new snapshot are dropped.
     pub fn inherit(
         &mut self,
-        all: Vec<TargetSnapshot>,
+        snapshots: Vec<TargetSnapshot>,
         silences: &Silences,
         from: &Arc<str>,
         now: SystemTime,
     ) {
-        let names: HashSet<TargetId> = all.iter().filter_map(TargetSnapshot::name).collect();
-        let mut news: Vec<Arc<Event>> = Vec::new();
-        self.targets.retain(|name, target| {
-            if names.contains(&**name) {
+        let ids: HashSet<TargetId> = snapshots.iter().filter_map(TargetSnapshot::target).collect();
+        let mut events: Vec<Arc<Event>> = Vec::new();
+        self.targets.retain(|id, target| {
+            if ids.contains(&**id) {
                 return true;
             }
-            // It goes on, and has told of the end meanwhile: what was no news because of its word is news.
-            let confirmed = target.confirmed.take_if(|(by, _)| by == from);
-            let is_over = confirmed.is_some() || target.inherited.as_ref() == Some(from);
-            news.extend(confirmed.map(|(_, event)| event));
-            !is_over
+            // The process still runs and has reported the end of the incident meanwhile. An event that only confirmed the
+            // inherited incident therefore begins a new one: it is handled again.
+            let confirmation = target.confirmation.take_if(|(by, _)| by == from);
+            let is_dropped = confirmation.is_some() || target.inherited_from.as_ref() == Some(from);
+            events.extend(confirmation.map(|(_, event)| event));
+            !is_dropped
         });
-        for known in all {
-            let Some(name) = known.name().map(Arc::new) else { continue };
-            if self.targets.contains_key(&name) || !self.make_room_for(&name, now) {
+        for snapshot in snapshots {
+            let Some(id) = snapshot.target().map(Arc::new) else { continue };
+            if self.targets.contains_key(&id) || !self.ensure_capacity(&id, now) {
                 continue;
             }
-            let told = known.open_incident.as_ref().map(|open_incident| open_incident.told);
-            let due = self.policy.remind.zip(told).and_then(|(time, told)| told.checked_add(time));
-            self.remind = earliest(self.remind, due);
-            let mut target = Target::inherited(known, &name, from.clone());
-            let calm = target.flapping_until(self.policy.flap);
-            self.calm = earliest(self.calm, calm);
+            let notified_at = snapshot.open_incident.as_ref().map(|open_incident| open_incident.notified_at);
+            let reminder = self.policy.remind.zip(notified_at);
+            let reminder = reminder.and_then(|(time, notified_at)| notified_at.checked_add(time));
+            self.remind_at = earliest(self.remind_at, reminder);
+            let mut target = Target::from_snapshot(snapshot, &id, from.clone());
+            let flapping_until = target.flapping_until(self.policy.flap);
+            self.flapping_ends_at = earliest(self.flapping_ends_at, flapping_until);
             if let Some(held) = &mut target.held {
-                // Nobody asks any more that it waits.
-                let is_quiet = if silences.cover(&name) { HeldBy::Silence } else { HeldBy::Flapping };
-                held.held_by =
-                    if is_quiet == HeldBy::Silence || calm.is_some() { is_quiet } else { HeldBy::Group };
+                held.held_by = match () {
+                    () if silences.is_silenced(&id) => HeldBy::Silence,
+                    () if flapping_until.is_some() => HeldBy::Flapping,
+                    // Neither a silence nor flapping holds the item any longer.
+                    () => HeldBy::Group,
+                };
                 if held.held_by == HeldBy::Group {
-                    self.news.push(name.clone());
+                    self.pending.push(id.clone());
                 }
             }
-            self.targets.insert(name, Box::new(target));
+            self.targets.insert(id, Box::new(target));
         }
-        self.inherited = self.targets.values().filter(|target| target.inherited.is_some()).count();
-        self.next.changed = true;
-        news.sort_by_key(|event| event.when);
-        news.iter().for_each(|event| self.handle(event, silences, now));
+        self.unconfirmed = self.targets.values().filter(|target| target.inherited_from.is_some()).count();
+        self.snapshot.has_changed = true;
+        events.sort_by_key(|event| event.when);
+        events.iter().for_each(|event| self.handle(event, silences, now));
     }
 
-    /// If this is in incident, that is what the process `from` said of it.
-    pub fn mark_unconfirmed(&mut self, name: &TargetId, from: &Arc<str>) {
-        let target = self.targets.get_mut(name).filter(|target| target.open_incident.is_some());
-        if let Some(target) = target.filter(|target| target.inherited.is_none()) {
-            target.inherited = Some(from.clone());
-            self.inherited += 1;
+    /// Marks the open incident of a target, if it has one, as inherited from the process `from`.
+    pub fn mark_unconfirmed(&mut self, id: &TargetId, from: &Arc<str>) {
+        let target = self.targets.get_mut(id).filter(|target| target.open_incident.is_some());
+        if let Some(target) = target.filter(|target| target.inherited_from.is_none()) {
+            target.inherited_from = Some(from.clone());
+            self.unconfirmed += 1;
         }
     }
 
-    /// Was this inherited, and is it not known to be still so?
-    pub fn is_unconfirmed(&self, name: &TargetId) -> bool {
-        self.inherited > 0 && self.targets.get(name).is_some_and(|target| target.inherited.is_some())
+    /// Returns true if the target's state is inherited and no event has confirmed or changed it.
+    pub fn is_unconfirmed(&self, id: &TargetId) -> bool {
+        self.unconfirmed > 0 && self.targets.get(id).is_some_and(|target| target.inherited_from.is_some())
     }
 
-    /// Of how many things that is so.
+    /// Number of unconfirmed targets.
     pub fn unconfirmed_count(&self) -> usize {
-        self.inherited
+        self.unconfirmed
     }
 
-    /// What was inherited, and is not known to be still so.
+    /// Returns the ids of the unconfirmed targets.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &TargetId> {
-        let targets = (self.inherited > 0).then_some(&self.targets).into_iter().flatten();
-        targets.filter(|(_, target)| target.inherited.is_some()).map(|(name, _)| &**name)
+        let targets = (self.unconfirmed > 0).then_some(&self.targets).into_iter().flatten();
+        targets.filter(|(_, target)| target.inherited_from.is_some()).map(|(id, _)| &**id)
     }
 }
 
-/// A time that was reckoned from the clock has come, or the clock has been set back so far that it makes no sense.
-fn has_come(time: SystemTime, now: SystemTime) -> bool {
-    const FAR: Duration = Duration::from_secs(366 * 24 * 3600);
-    time <= now || time.duration_since(now).is_ok_and(|left| left > FAR)
+/// Returns true if `time` has come, or is more than a year ahead: the clock was set back since `time` was computed.
+fn is_due(time: SystemTime, now: SystemTime) -> bool {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    time <= now || time.duration_since(now).is_ok_and(|left| left > YEAR)
 }
 
+/// Returns the earlier time; `None` stands for never.
 fn earliest(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

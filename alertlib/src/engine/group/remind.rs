@@ -1,46 +1,45 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Reminders: what is down is still down.
+//! Reminders: mails about incidents that are still open.
 
-use super::mail::sort;
-use super::{GroupState, earliest, has_come};
+use super::notify::sort;
+use super::{GroupState, earliest, is_due};
 use crate::engine::silence::Silences;
-use crate::engine::target::{OpenIncident, Target, TargetId, is_over};
+use crate::engine::target::{OpenIncident, Target, TargetId, has_elapsed};
 use crate::event::Health;
 use crate::notification::Item;
 use std::time::SystemTime;
 
 impl GroupState {
-    /// The incidents of which nothing was said for long.
+    /// Returns an item for each open incident whose last mail is older than the reminder interval, the oldest first.
     pub(super) fn reminders(&mut self, silences: &Silences, now: SystemTime) -> Vec<Item> {
-        let Some(time) = self.policy.remind.filter(|_| self.remind.is_some_and(|due| has_come(due, now)))
+        let Some(time) = self.policy.remind.filter(|_| self.remind_at.is_some_and(|at| is_due(at, now)))
         else {
             return Vec::new();
         };
-        let lasts = |name: &TargetId, target: &Target| {
-            let is_told = target.thread.is_some() && target.held.is_none();
-            is_told && target.health == Health::Down && !target.is_flapping() && !silences.cover(name)
+        let can_remind = |id: &TargetId, target: &Target| {
+            let is_reported = target.thread.is_some() && target.held.is_none();
+            is_reported && target.health == Health::Down && !target.is_flapping() && !silences.is_silenced(id)
         };
-        let lasting = self.targets.iter().filter(|(name, target)| lasts(name, target));
-        let troubles: Vec<&OpenIncident> =
-            lasting.filter_map(|(_, target)| target.open_incident.as_ref()).collect();
-        // Those that would be due soon go with those that are.
-        let is_due = |open_incident: &&&OpenIncident, time| is_over(open_incident.told, time, now);
+        let reported = self.targets.iter().filter(|(id, target)| can_remind(id, target));
+        let open: Vec<&OpenIncident> =
+            reported.filter_map(|(_, target)| target.open_incident.as_ref()).collect();
+        let is_due = |incident: &&&OpenIncident, time| has_elapsed(incident.notified_at, time, now);
         let mut items: Vec<Item> = Vec::new();
-        if troubles.iter().any(|open_incident| is_due(&open_incident, time)) {
-            let due = troubles.iter().filter(|open_incident| is_due(open_incident, time / 2));
+        if open.iter().any(|incident| is_due(&incident, time)) {
+            // Incidents that are due within half an interval share the mail.
+            let due = open.iter().filter(|incident| is_due(incident, time / 2));
             let item = |open_incident: &&OpenIncident| Item {
                 incident: Some(open_incident.incident.clone()),
-                ..Item::of(open_incident.begin.clone())
+                ..Item::of(open_incident.first_event.clone())
             };
             items = due.map(item).collect();
             sort(&mut items);
         }
-        let rest =
-            troubles.iter().filter(|open_incident| !is_due(open_incident, time / 2) || items.is_empty());
-        let next = rest.filter_map(|open_incident| open_incident.told.checked_add(time)).min();
+        let others = open.iter().filter(|incident| !is_due(incident, time / 2) || items.is_empty());
+        let next = others.filter_map(|incident| incident.notified_at.checked_add(time)).min();
         let again = now.checked_add(time);
-        // One that is silent or is_flapping may be due later: look again after the same time.
-        self.remind = if self.targets.values().any(|target| target.open_incident.is_some()) {
+        // A silenced or flapping target may be due later: it is looked at again after one interval.
+        self.remind_at = if self.targets.values().any(|target| target.open_incident.is_some()) {
             earliest(next, again)
         } else {
             None

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! From news to a mail: its order, thread, topic and bounds.
+//! Makes a notification of items: order, thread, topic and size limit.
 
 use super::{GroupState, MailContext};
 use crate::engine::target::{TargetId, Thread};
@@ -7,16 +7,17 @@ use crate::event::{Event, Health, Kind};
 use crate::notification::{Item, MAX_REFERENCES, Notification, Trigger, group_by_cause};
 use std::collections::{HashMap, HashSet};
 
-/// Of a mail's text, in bytes: what does not fit in is counted only.
-const MOST_TEXT: usize = 256 * 1024;
+/// Largest text of a mail, in bytes. Items that do not fit are counted only.
+const MAX_TEXT: usize = 256 * 1024;
 
 impl GroupState {
-    /// Makes a mail of items, unless there are none.
-    pub(super) fn mail(
+    /// Makes a notification of items and updates their targets; `None`: there are no items. `number`: the notification's number
+    /// within this call of the engine.
+    pub(super) fn notification(
         &mut self,
         trigger: Trigger,
         items: Vec<Item>,
-        n: usize,
+        number: usize,
         context: MailContext,
     ) -> Option<Notification> {
         if items.is_empty() {
@@ -26,14 +27,15 @@ impl GroupState {
             group_by_cause(&items).into_iter().flat_map(|group| group.items).cloned().collect();
         let (references, topic) = self.thread(&items);
         let sizes = self.sizes(&items);
-        let message_id = format!("<haproxy.{}.{n}.{}@{}>", context.id, context.group, context.host);
-        let own = Thread { root: message_id.as_str().into(), topic: topic.as_str().into(), at: context.now };
-        items.iter().for_each(|item| self.told(item, &own));
+        let message_id = format!("<haproxy.{}.{number}.{}@{}>", context.mail_id, context.group, context.host);
+        let own =
+            Thread { root: message_id.as_str().into(), topic: topic.as_str().into(), created: context.now };
+        items.iter().for_each(|item| self.mark_notified(item, &own));
         let (items, unnamed) = bounded(items);
-        let mut mail = Notification {
+        let mut notification = Notification {
             message_id,
             created: context.now,
-            from: self.audience.any_sender(&items[0].event).clone(),
+            from: self.audience.default_sender(&items[0].event).clone(),
             to: self.audience.to.clone(),
             references,
             topic,
@@ -43,27 +45,28 @@ impl GroupState {
             unnamed: unnamed.saturating_add(std::mem::take(&mut self.unnamed)),
             dropped: std::mem::take(&mut self.dropped),
         };
-        if let Some(sender) = self.audience.sender(&mail.lead().event) {
-            mail.from = sender.clone();
+        if let Some(sender) = self.audience.sender(&notification.lead().event) {
+            notification.from = sender.clone();
         }
-        Some(mail)
+        Some(notification)
     }
 
-    /// The threads that these go on with, and what theirs is called.
+    /// Returns the roots of the threads that the items continue, the oldest first, and the topic of the mail.
     fn thread(&self, items: &[Item]) -> (Vec<String>, String) {
         let thread = |item: &Item| self.targets.get(&TargetId::of(&item.event))?.thread.as_ref();
         let mut roots: Vec<&Thread> = items.iter().filter_map(thread).collect();
         let is_one = roots.len() == items.len() && roots.iter().all(|root| root.root == roots[0].root);
-        roots.sort_unstable_by_key(|root| (root.at, &root.root));
+        roots.sort_unstable_by_key(|root| (root.created, &root.root));
         roots.dedup_by_key(|root| &root.root);
         let topic = if is_one { roots[0].topic.to_string() } else { topic(items) };
         let skipped = roots.len().saturating_sub(MAX_REFERENCES);
         (roots[skipped..].iter().map(|thread| thread.root.to_string()).collect(), topic)
     }
 
-    /// Servers of the backends that have lost more than one: those that they can use, and those that we know they cannot.
+    /// Returns the number of servers of each backend with more than one server among the items: usable servers as of the latest
+    /// event, and tracked servers that are not usable.
     fn sizes(&self, items: &[Item]) -> Vec<(String, u32)> {
-        // Of each backend: items, and the latest of them.
+        // Name of each backend, number of its items, latest event.
         let mut latest: Vec<(&str, u32, &Event)> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for event in items.iter().map(|item| &item.event).filter(|event| event.server.is_some()) {
@@ -82,57 +85,59 @@ impl GroupState {
         if latest.is_empty() {
             return Vec::new();
         }
-        let mut lost: HashMap<&str, usize> = HashMap::new();
-        for (name, target) in self.targets.iter().filter(|(name, _)| name.server.is_some()) {
+        let mut unusable: HashMap<&str, usize> = HashMap::new();
+        for (id, target) in self.targets.iter().filter(|(id, _)| id.server.is_some()) {
             let is_usable = target.health == Health::Up && target.kind != Kind::Drain;
-            *lost.entry(&name.proxy).or_default() += usize::from(!is_usable);
+            *unusable.entry(&id.proxy).or_default() += usize::from(!is_usable);
         }
         let size = |(proxy, _, last): (&str, u32, &Event)| {
-            let lost = lost.get(proxy).map_or(0, |lost| *lost as u32);
+            let unusable = unusable.get(proxy).map_or(0, |count| *count as u32);
             let usable = last.usable?;
-            Some((proxy.to_owned(), usable.active.saturating_add(usable.backup).saturating_add(lost)))
+            Some((proxy.to_owned(), usable.active.saturating_add(usable.backup).saturating_add(unusable)))
         };
         latest.into_iter().filter_map(size).collect()
     }
 
-    /// The audience knows this now, from the mail that would begin the thread `own`.
-    fn told(&mut self, item: &Item, own: &Thread) {
+    /// Updates the item's target: a mail reports it. `own`: the thread that this mail begins if the target has none.
+    fn mark_notified(&mut self, item: &Item, own: &Thread) {
         let Some(target) = self.targets.get_mut(&TargetId::of(&item.event)) else { return };
         if let Some(open_incident) = &mut target.open_incident {
-            open_incident.told = own.at;
+            open_incident.notified_at = own.created;
         }
         if target.open_incident.is_some() || target.is_flapping() {
             target.thread.get_or_insert_with(|| own.clone());
         } else {
             target.thread = None;
         }
-        self.next.mark_dirty(target);
+        self.snapshot.mark_dirty(target);
         if item.event.kind == Kind::Gone {
             self.targets.remove(&TargetId::of(&item.event));
         }
     }
 }
 
-/// As many as the text of a mail may name, and the changes of the others.
+/// Splits the items by [`MAX_TEXT`]: returns those that fit, at least one, and the number of changes of the others.
 fn bounded(mut items: Vec<Item>) -> (Vec<Item>, u64) {
-    const BESIDE: usize = 80;
+    /// Estimated bytes of a line beside its name and reason.
+    const LINE_OVERHEAD: usize = 80;
     let mut size = 0;
     let fitting = items.iter().take_while(|item| {
         let event = &item.event;
-        size += event.target_name().len() + event.short_reason().len() + BESIDE;
-        size <= MOST_TEXT
+        size += event.target_name().len() + event.short_reason().len() + LINE_OVERHEAD;
+        size <= MAX_TEXT
     });
     let fitting = fitting.count().max(1);
     let rest = items.split_off(fitting);
     (items, rest.iter().map(|item| u64::from(item.changes)).sum())
 }
 
-/// In the order in which they began.
+/// Sorts items by the time of their first change.
 pub(super) fn sort(items: &mut [Item]) {
     items.sort_unstable_by_key(|item| item.first);
 }
 
-/// What a mail of these is about, in a few words that stay the same while its thread goes on.
+/// Returns the topic of a mail with these items, such as `web/s1` or `backend web (3 servers)`. All mails of a thread have the
+/// topic of its root.
 fn topic(items: &[Item]) -> String {
     let event = &items[0].event;
     let backends: HashSet<&str> = items.iter().map(|item| item.event.proxy.as_str()).collect();

@@ -529,38 +529,6 @@ enum haproxy_email_alert_result haproxy_email_alert_next_unconfirmed(size_t n,
                                                                      size_t size);
 
 /**
- * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
- * caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
- * which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
- * otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
- *
- * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
- * or ERR_INVALID for NULL in the place of <answer> or words.
- */
-enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
-                                                            size_t count,
-                                                            struct haproxy_email_alert_answer **answer,
-                                                            char *message,
-                                                            size_t size);
-
-/**
- * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
- * bytes is never divided. The caller owns both; <answer> does not change. Any thread.
- *
- * Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
- * for the next character.
- */
-size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
-                                       size_t cursor,
-                                       char *buffer,
-                                       size_t size);
-
-/**
- * Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
- */
-void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
-
-/**
  * Takes the oldest line for HAProxy's log: writes the printable line without line end, ended by NUL, to <line> (of <size>
  * bytes), and its syslog severity to <level>. The caller owns both. Any thread; never blocks.
  *
@@ -605,6 +573,70 @@ enum haproxy_email_alert_result haproxy_email_alert_stop(uint32_t bound_ms);
  * returns. Standard input is the socket. The only thread of its process, once.
  */
 int haproxy_email_alert_helper(void);
+
+/**
+ * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
+ * caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
+ * which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
+ * otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
+ *
+ * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
+ * or ERR_INVALID for NULL in the place of <answer> or words.
+ */
+enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
+                                                            size_t count,
+                                                            struct haproxy_email_alert_answer **answer,
+                                                            char *message,
+                                                            size_t size);
+
+/**
+ * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
+ * bytes is never divided. The caller owns both; <answer> does not change. Any thread.
+ *
+ * Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
+ * for the next character.
+ */
+size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
+                                       size_t cursor,
+                                       char *buffer,
+                                       size_t size);
+
+/**
+ * Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
+ */
+void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
+
+/**
+ * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
+ * caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
+ * which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
+ * otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
+ *
+ * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
+ * or ERR_INVALID for NULL in the place of <answer> or words.
+ */
+enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
+                                                            size_t count,
+                                                            struct haproxy_email_alert_answer **answer,
+                                                            char *message,
+                                                            size_t size);
+
+/**
+ * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
+ * bytes is never divided. The caller owns both; <answer> does not change. Any thread.
+ *
+ * Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
+ * for the next character.
+ */
+size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
+                                       size_t cursor,
+                                       char *buffer,
+                                       size_t size);
+
+/**
+ * Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
+ */
+void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
 
 #ifdef __cplusplus
 }  // extern "C"

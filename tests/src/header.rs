@@ -22,6 +22,7 @@ pub fn generate() -> String {
         .with_config(config)
         .with_src(library.join("src/abi.rs"))
         .with_src(library.join("src/lib.rs"))
+        .with_src(library.join("src/command.rs"))
         .generate()
         .expect("cbindgen")
         .write(&mut header);

@@ -15,10 +15,11 @@ mod route;
 mod silence;
 mod snapshot;
 mod target;
+mod target_id;
 
 pub use silence::{MAX_LENGTH as MAX_SILENCE_LENGTH, Silence};
-pub use snapshot::{Snapshot, TargetSnapshot};
-pub use target::{Flapping, Held, HeldBy, OpenIncident, TargetId, Thread};
+pub use snapshot::{Flapping, Held, HeldBy, OpenIncident, Snapshot, TargetSnapshot, Thread};
+pub use target_id::TargetId;
 
 use crate::event::Event;
 use crate::notification::Notification;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Silences: targets whose changes are held back for a time. A mail at the end of the silence names the changes.
 
-use super::target::TargetId;
+use super::target_id::TargetId;
 use crate::settings::Pattern;
 use std::time::{Duration, SystemTime};
 

@@ -2,9 +2,67 @@
 //! Snapshot: state that a process leaves to the next one: open incidents, flapping targets, held items and silences.
 
 use super::silence::Silence;
-use super::target::{Flapping, Held, OpenIncident, TargetId, Thread};
-use crate::event::Health;
+use super::target_id::TargetId;
+use crate::event::{Event, Health};
+use crate::notification::{Incident, Item};
 use lettre::Address;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// The mail that began a thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// Its `Message-ID`.
+    pub root: Arc<str>,
+    /// Topic in the subjects of the thread's mails.
+    pub topic: Arc<str>,
+    /// Creation time of the mail.
+    pub created: SystemTime,
+}
+
+/// An incident that is not resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIncident {
+    /// The incident as mails describe it.
+    pub incident: Incident,
+    /// The event that began it.
+    pub first_event: Arc<Event>,
+    /// Time of the latest mail about it to this audience.
+    pub notified_at: SystemTime,
+}
+
+/// A target changes too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flapping {
+    /// Time of the first of its changes of health.
+    pub since: SystemTime,
+    /// Number of these changes.
+    pub changes: u32,
+    /// Time of the latest of these changes.
+    pub last_change: SystemTime,
+    /// Latest event of the target.
+    pub event: Arc<Event>,
+}
+
+/// Reason why an item is held back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldBy {
+    /// The group's next mail will contain it.
+    Group,
+    /// The target is flapping.
+    Flapping,
+    /// A silence covers the target.
+    Silence,
+}
+
+/// An item that is held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The item.
+    pub item: Item,
+    /// Reason why it is held back.
+    pub held_by: HeldBy,
+}
 
 /// State of one target that the next process needs.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,91 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! State of one target (a server, or a backend as a whole) in one group: incident, flapping, thread and held item.
 
-use super::snapshot::TargetSnapshot;
+use super::snapshot::{Flapping, Held, HeldBy, OpenIncident, TargetSnapshot, Thread};
+use super::target_id::TargetId;
 use crate::event::{Event, Health, Kind};
 use crate::notification::{FlapPhase, Incident, Item};
 use crate::settings::Flap;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-
-/// Name of a server, or of a backend as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TargetId {
-    /// The backend.
-    pub proxy: String,
-    /// The server in it; `None`: the backend as a whole.
-    pub server: Option<String>,
-    /// The target is not the server, but the single results of its checks ([`Kind::Check`]). They are tracked apart, so that
-    /// neither is held back by a pending item of the other.
-    pub is_check: bool,
-}
-
-impl TargetId {
-    /// Returns the id of the event's target.
-    pub fn of(event: &Event) -> Self {
-        TargetId {
-            proxy: event.proxy.clone(),
-            server: event.server.clone(),
-            is_check: event.kind == Kind::Check,
-        }
-    }
-}
-
-/// The mail that began a thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thread {
-    /// Its `Message-ID`.
-    pub root: Arc<str>,
-    /// Topic in the subjects of the thread's mails.
-    pub topic: Arc<str>,
-    /// Creation time of the mail.
-    pub created: SystemTime,
-}
-
-/// An incident that is not resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OpenIncident {
-    /// The incident as mails describe it.
-    pub incident: Incident,
-    /// The event that began it.
-    pub first_event: Arc<Event>,
-    /// Time of the latest mail about it to this audience.
-    pub notified_at: SystemTime,
-}
-
-/// A target changes too often.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flapping {
-    /// Time of the first of its changes of health.
-    pub since: SystemTime,
-    /// Number of these changes.
-    pub changes: u32,
-    /// Time of the latest of these changes.
-    pub last_change: SystemTime,
-    /// Latest event of the target.
-    pub event: Arc<Event>,
-}
-
-/// Reason why an item is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldBy {
-    /// The group's next mail will contain it.
-    Group,
-    /// The target is flapping.
-    Flapping,
-    /// A silence covers the target.
-    Silence,
-}
-
-/// An item that is held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// The item.
-    pub item: Item,
-    /// Reason why it is held back.
-    pub held_by: HeldBy,
-}
 
 /// State of a server, or of a backend as a whole.
 #[derive(Debug, Clone)]

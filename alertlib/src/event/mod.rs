@@ -15,6 +15,7 @@ mod record;
 mod report;
 mod sentence;
 mod state;
+mod texts;
 
 pub use change::{Change, CheckOutcome, CheckResult, StateReport};
 pub use kind::{Health, Kind, Kinds, Level};

@@ -4,7 +4,7 @@
 //! A source such as the stats socket or a log file has no HAProxy-internal numbers to derive an event from: it delivers the
 //! whole event. Texts that exceed the limits here are cut, and marked as cut.
 
-use super::record::{TextLimits, read_texts, write_texts};
+use super::texts::{TextLimits, read_texts, write_texts};
 use super::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
 use crate::ring::Writer;
 use std::time::{Duration, SystemTime};
@@ -143,15 +143,16 @@ fn time(nanos: u64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Record, sample};
+    use crate::event::sample;
     use crate::ring::Ring;
     use crate::text::CUT;
 
-    fn write_and_read(event: &Event, is_confirmation: bool) -> Option<Record> {
+    fn write_and_read(event: &Event, is_confirmation: bool) -> Option<(Event, bool)> {
         let (ring, mut record) = (Ring::new(1), Vec::new());
         ring.push(|writer| write(event, is_confirmation, writer)).expect("a free slot");
         assert_eq!(ring.peek(0, &mut record), Some(0));
-        Record::read(&record)
+        assert_eq!(record[0], MARK);
+        read(&record[1..])
     }
 
     #[test]
@@ -179,8 +180,7 @@ mod tests {
             },
         ] {
             for is_confirmation in [false, true] {
-                let record = Record::Event { event: Box::new(event.clone()), is_confirmation };
-                assert_eq!(write_and_read(&event, is_confirmation), Some(record));
+                assert_eq!(write_and_read(&event, is_confirmation), Some((event.clone(), is_confirmation)));
             }
         }
     }
@@ -190,17 +190,17 @@ mod tests {
         let long = "x".repeat(70_000);
         let event =
             Event { proxy: long.clone(), sentence: long, server: Some("\u{1b}[2J\n".into()), ..sample() };
-        let Some(Record::Event { event, .. }) = write_and_read(&event, false) else { panic!("no event") };
+        let (event, _) = write_and_read(&event, false).expect("an event");
         assert_eq!((event.proxy.len(), event.sentence.len()), (320 + CUT.len(), 400 + CUT.len()));
         assert_eq!(event.server.as_deref(), Some("<U+001B>[2J<U+000A>"));
     }
 
     #[test]
     fn invalid_event_record_is_refused() {
-        assert_eq!(Record::read(&[MARK]), None);
-        let mut record = vec![MARK, 0, 0, 0xff00, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(Record::read(&record), None);
-        record[3] = 0;
-        assert!(Record::read(&record).is_some());
+        assert_eq!(read(&[]), None);
+        let mut record = [0, 0, 0xff00, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(read(&record), None);
+        record[2] = 0;
+        assert!(read(&record).is_some());
     }
 }

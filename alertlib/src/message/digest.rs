@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Content of a mail about many changes: a summary of what they have in common, and a line for each target.
 
-use super::report;
-use super::section::{Badge, Fact, Row, Section};
+use super::section::{self, Badge, Fact, Row, Section};
 use super::{Composer, hints};
 use crate::event::{Event, Kind};
 use crate::format;
@@ -123,7 +122,7 @@ fn backend_size(notification: &Notification, backends: &[&str]) -> Option<u32> {
 pub fn usable_servers(notification: &Notification) -> Option<Fact> {
     let last = notification.items.iter().map(|item| &item.event).max_by_key(|event| event.when)?;
     let is_one = notification.items.iter().all(|item| item.event.proxy == last.proxy);
-    (is_one && notification.trigger != Trigger::Reminder).then(|| report::usable_servers(last)).flatten()
+    (is_one && notification.trigger != Trigger::Reminder).then(|| section::usable_servers(last)).flatten()
 }
 
 /// Returns the reason that all items share; `None`: there is none.

@@ -2,9 +2,9 @@
 //! Composes the content of a mail; the text part and the HTML part both render it.
 
 use super::Composer;
-use super::section::{Badge, Fact, Report, tone};
+use super::section::{self, Badge, Fact, Report, tone};
 use super::{digest, footnotes, hints, subject};
-use crate::event::{Accuracy, Check, Event, Health, Usable};
+use crate::event::{Accuracy, Check, Event, Health};
 use crate::format;
 use crate::notification::{FlapPhase, Item, Notification, Trigger};
 use std::time::SystemTime;
@@ -177,7 +177,7 @@ fn facts(composer: &Composer, notification: &Notification, item: &Item) -> Vec<F
         // The event has the usable servers at the begin of the incident, not the present ones.
         add("since", composer.clock.full(event.when));
     } else {
-        if let Some(usable) = usable_servers(event) {
+        if let Some(usable) = section::usable_servers(event) {
             add(usable.label, usable.value);
         }
         add("time", time(composer, event));
@@ -199,13 +199,6 @@ fn result(check: &Check) -> String {
     let code = check.code.map(|code| format!(", code {code}")).unwrap_or_default();
     let time = check.duration.map(|time| format!(", after {} ms", time.as_millis())).unwrap_or_default();
     format!("{}{status}{code}{time}", check.reason)
-}
-
-/// Returns the usable servers of the backend, in HAProxy's words; `None`: the event's source does not know them.
-pub fn usable_servers(event: &Event) -> Option<Fact> {
-    let Usable { active, backup } = event.usable?;
-    let label = if event.health == Health::Up { "online" } else { "left" };
-    Some(Fact { label, value: format!("{active} active and {backup} backup servers") })
 }
 
 /// Formats the range of time of all changes.

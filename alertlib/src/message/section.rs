@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Plain data of a mail's content: badges, facts, rows and sections.
 
-use crate::event::Kind;
+use crate::event::{Event, Health, Kind, Usable};
 use crate::settings::Link;
 
 /// The content of a mail.
@@ -89,4 +89,11 @@ pub fn tone(kind: Kind) -> &'static str {
         Kind::Up | Kind::BackendUp | Kind::Ready => "good",
         Kind::Maint | Kind::Drain | Kind::Nolb | Kind::Check | Kind::Gone => "other",
     }
+}
+
+/// Returns the usable servers of the backend, in HAProxy's words; `None`: the event's source does not know them.
+pub fn usable_servers(event: &Event) -> Option<Fact> {
+    let Usable { active, backup } = event.usable?;
+    let label = if event.health == Health::Up { "online" } else { "left" };
+    Some(Fact { label, value: format!("{active} active and {backup} backup servers") })
 }

@@ -2,7 +2,8 @@
 //! Makes a notification of items: order, thread, topic and size limit.
 
 use super::{GroupState, MailContext};
-use crate::engine::target::{TargetId, Thread};
+use crate::engine::snapshot::Thread;
+use crate::engine::target_id::TargetId;
 use crate::event::{Event, Health, Kind};
 use crate::notification::{Item, MAX_REFERENCES, Notification, Trigger, group_by_cause};
 use std::collections::{HashMap, HashSet};

@@ -4,7 +4,9 @@
 use super::notify::sort;
 use super::{GroupState, earliest, is_due};
 use crate::engine::silence::Silences;
-use crate::engine::target::{OpenIncident, Target, TargetId, has_elapsed};
+use crate::engine::snapshot::OpenIncident;
+use crate::engine::target::{Target, has_elapsed};
+use crate::engine::target_id::TargetId;
 use crate::event::Health;
 use crate::notification::Item;
 use std::time::SystemTime;

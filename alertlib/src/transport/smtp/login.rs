@@ -194,17 +194,17 @@ mod tests {
         std::fs::write(&path, "hunter2\n").expect("a file");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("its mode");
-        let mut settings = settings::Settings::default();
-        let relay = format!("email_alert.relay mx localhost user bob password-file {}", path.display());
-        for line in ["email_alert ops@example.com", &relay] {
-            crate::directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);
-        }
-        let config = settings.resolve("lb1").expect("a configuration");
-        let Some(settings::RelayKind::Smtp(smtp)) = config.relays.first().map(|relay| &relay.kind) else {
-            panic!("not SMTP")
+        let login_setting =
+            settings::Login { user: Some("bob".into()), secret: SecretFile::Password(path.clone()) };
+        let smtp = settings::Smtp { login: Some(login_setting), ..settings::Smtp::plain("localhost", 25) };
+        let relay = settings::Relay {
+            name: "mx".into(),
+            kind: settings::RelayKind::Smtp(smtp.clone()),
+            timeout: settings::SMTP_TIMEOUT,
         };
+        let config = settings::Config { relays: vec![relay], ..settings::sample_config() };
         let login = Login::open(smtp.login.as_ref().expect("a login")).expect("a password");
-        let printed = format!("{settings:?} {config:?} {login:?} {:?}", settings.relays);
+        let printed = format!("{config:?} {login:?}");
         std::fs::remove_file(&path).expect("our own file");
         assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
         assert!(matches!(&login.secret, Secret::Password(password) if **password == *b"hunter2"));

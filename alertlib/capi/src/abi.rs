@@ -2,7 +2,7 @@
 //! Numbers, results and structs of the C ABI. The comments here become those of `include/haproxy_email_alert.h`.
 
 use super::guard::SizedStruct;
-use std::ffi::c_char;
+use libc::c_char;
 use std::mem::{offset_of, size_of};
 
 /// Number of this ABI. The number and the library's soname change when an older caller would not work any more.

@@ -5,7 +5,7 @@ use crate::guard::{guarded, slice, string};
 use crate::haproxy_email_alert_result::{self, *};
 use crate::{SERVICE, haproxy_email_alert_answer, report};
 use alertlib::service::Answer;
-use std::ffi::c_char;
+use libc::c_char;
 
 /// Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
 /// caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,

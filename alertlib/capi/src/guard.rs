@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Guards of every exported function: a panic does not unwind into C, a pointer is checked before it is read.
 
-use std::ffi::{CStr, c_char};
+use libc::c_char;
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

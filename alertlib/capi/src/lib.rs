@@ -19,8 +19,8 @@ use alertlib::sys::User;
 pub use command::*;
 use guard::{guarded, read_sized, slice, string, write_sized, write_text};
 use haproxy_email_alert_result::*;
+use libc::{c_char, c_int};
 use once_cell::sync::OnceCell;
-use std::ffi::{c_char, c_int};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 

@@ -18,6 +18,7 @@ mod text;
 use crate::format::{Clock, span};
 use crate::notification::Notification;
 use crate::settings::{Config, Link, SubjectFormat};
+use crate::sys::clock::boot_time;
 use jiff::tz::TimeZone;
 use lettre::address::Envelope;
 use lettre::message::header::ContentTransferEncoding::SevenBit;
@@ -44,12 +45,21 @@ pub struct Message {
 pub struct Composer {
     host: String,
     haproxy: Option<String>,
-    started: SystemTime,
+    started: Start,
     clock: Clock,
     subject: SubjectFormat,
     statistics: Option<Link>,
     /// Length of the digest: changes that wait for it are not late.
     digest: Duration,
+}
+
+/// The start of HAProxy.
+#[derive(Debug, Clone, Copy)]
+enum Start {
+    /// On the clock that does not jump: the uptime stays true when the wall clock is set.
+    Boot(Duration),
+    /// On the wall clock.
+    Wall(SystemTime),
 }
 
 impl Composer {
@@ -58,7 +68,7 @@ impl Composer {
         Composer {
             host: config.host.clone(),
             haproxy,
-            started: SystemTime::now(),
+            started: Start::Boot(boot_time()),
             clock: Clock(TimeZone::system()),
             subject: config.subject.clone(),
             statistics: config.statistics.clone().flatten(),
@@ -71,9 +81,9 @@ impl Composer {
         Composer { clock: Clock(zone), ..self }
     }
 
-    /// Returns this composer with another start of HAProxy.
+    /// Returns this composer with another start of HAProxy, for mails at chosen times.
     pub fn started(self, started: SystemTime) -> Self {
-        Composer { started, ..self }
+        Composer { started: Start::Wall(started), ..self }
     }
 
     /// Composes the mail for `notification` as it is sent at `now`. `last_error`: error of the previous attempt.
@@ -108,8 +118,14 @@ impl Composer {
 
     /// Returns HAProxy's version and its uptime at `now`.
     fn haproxy(&self, now: SystemTime) -> Option<String> {
-        let up = now.duration_since(self.started).ok().filter(|up| !up.is_zero());
-        let up = up.map(|up| format!(", up for {}", span(up))).unwrap_or_default();
+        let up = match self.started {
+            Start::Boot(started) => boot_time().saturating_sub(started),
+            Start::Wall(started) => now.duration_since(started).unwrap_or_default(),
+        };
+        let up = Some(up)
+            .filter(|up| !up.is_zero())
+            .map(|up| format!(", up for {}", span(up)))
+            .unwrap_or_default();
         Some(format!("{}{up}", self.haproxy.as_ref()?))
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+pub mod clock;
 pub mod process;
 pub mod secret;
 pub mod shared_memory;

@@ -268,6 +268,11 @@ impl Ring {
         }
     }
 
+    /// Frees the slots of the `count` oldest records. The collector only.
+    pub fn release_many(&self, count: u64) {
+        (0..count).for_each(|_| self.release());
+    }
+
     /// Makes the kernel allocate the memory of the next slots, so that HAProxy's threads do not wait for it: the first use of a
     /// page costs some microseconds. `populate` does so for all of the words it gets, or returns false. The collector only,
     /// before it sleeps.

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mails that are not delivered yet.
+//! Mails that are not delivered yet: the interface of the store that keeps them, the store in RAM, and the schedule that orders
+//! them.
 
 mod schedule;
+mod store;
+mod store_ram;
 
-pub use schedule::{Entry, Next, Outbox};
+pub use schedule::{Entry, Next, Schedule};
+pub use store::{
+    Batch, Claim, Committed, MailId, Orphan, PendingMail, ReplayMark, ReplayedEvent, Store, StoredMail,
+    Unreadable,
+};
+pub use store_ram::{Limits, RamStore, RamTable};

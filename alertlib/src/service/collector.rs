@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The collector's work: events from the ring go through the engine, and the mails that it decides into the outbox.
+//! The collector's work: events from the ring go through the engine, and the mails that it decides into the store and the schedule.
 
 use crate::counters::Counters;
 use crate::engine::{Engine, Silence};
 use crate::event::Record;
 use crate::notification::Notification;
-use crate::queue::Outbox;
+use crate::queue::{Batch, Orphan, ReplayMark, ReplayedEvent, Schedule, Store};
 use crate::ring::Ring;
 use crate::service::prewarm::Prewarm;
 use crate::service::status::StatusBoard;
 use crate::service::waker::Waker;
 use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS, Recipient};
-use crate::spool::{Orphan, ReplayMark, ReplayedEvent, Spool};
 use crate::sys::shared_memory;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,16 +44,16 @@ const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
 pub struct Shared {
     /// From HAProxy's threads to the collector.
     pub ring: Arc<Ring>,
-    /// From the collector to the dispatcher.
-    pub outbox: Arc<Outbox>,
+    /// Keeps mails until they are delivered or given up.
+    pub store: Arc<dyn Store>,
+    /// Orders those mails. From the collector to the dispatcher.
+    pub schedule: Arc<Schedule>,
     /// Wakes the dispatcher.
     pub dispatcher: Arc<Waker>,
     /// What was done so far.
     pub counters: Arc<Counters>,
     /// From HAProxy's threads to the dispatcher: a change may come soon.
     pub prewarm: Arc<Prewarm>,
-    /// Where what waits survives the process, if there is a place.
-    pub spool: Option<Arc<Spool>>,
     /// What HAProxy is to be asked.
     pub board: Arc<StatusBoard>,
 }
@@ -97,8 +96,8 @@ struct InFlight {
     /// Those of them whose mails were made.
     made: u64,
     mails: Vec<Notification>,
-    /// Of each audience: the number of the first record that it is not told of.
-    told: Vec<u64>,
+    /// The number of the first record that is not in a mail, by audience.
+    progress: Vec<u64>,
     /// The number of the first record that is not made.
     next: u64,
 }
@@ -115,8 +114,8 @@ struct Drops {
 impl Collector {
     /// One for the process `token`. `silences`: those that somebody wants.
     pub fn new(shared: Shared, mut engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
-        let told = vec![0; engine.audiences().len()];
-        if shared.spool.is_none() {
+        let progress = vec![0; engine.audiences().len()];
+        if !shared.store.is_durable() {
             engine.disable_snapshots();
         }
         Collector {
@@ -129,7 +128,7 @@ impl Collector {
             drops: Drops::default(),
             looked: None,
             asked: (0, Instant::now()),
-            in_flight: InFlight { told, ..InFlight::default() },
+            in_flight: InFlight { progress, ..InFlight::default() },
             record: Vec::new(),
         }
     }
@@ -172,12 +171,12 @@ impl Collector {
         }
         self.emit_due();
         self.publish_silences();
-        let may_nap = came && !self.shared.outbox.is_draining();
+        let may_nap = came && !self.shared.schedule.is_draining();
         let asked = self.ask();
         if stopping {
             if self.shared.ring.is_empty() {
                 self.count_drops(Duration::ZERO);
-                self.shared.outbox.close();
+                self.shared.schedule.close();
                 self.shared.dispatcher.wake();
                 return None;
             }
@@ -185,7 +184,7 @@ impl Collector {
             return Some(Rest { records: 1, time: None });
         }
         let untold = self.count_drops(DROPS_TOLD_EVERY);
-        let spool = self.shared.spool.as_ref().map(|_| LOOK_EVERY);
+        let spool = self.shared.store.is_durable().then_some(LOOK_EVERY);
         let now = SystemTime::now();
         let left = |until: SystemTime| until.duration_since(now).unwrap_or_default();
         let due = self.engine.due().map(left);
@@ -200,7 +199,7 @@ impl Collector {
     /// Takes what the ring has, up to a bound. False: nothing.
     fn drain_batch(&mut self) -> bool {
         let mut record = std::mem::take(&mut self.record);
-        let most = if self.shared.spool.is_some() { TOGETHER } else { 1 };
+        let most = if self.shared.store.is_durable() { TOGETHER } else { 1 };
         while self.in_flight.read < most {
             let Some(ticket) = self.shared.ring.peek(self.in_flight.held + self.in_flight.read, &mut record)
             else {
@@ -222,7 +221,7 @@ impl Collector {
         if self.in_flight.held + self.in_flight.made >= HELD.min(self.shared.ring.capacity() / 2) {
             self.flush_groups();
         }
-        self.hand_over(None, || ());
+        self.hand_over(None);
         self.in_flight.read = 0;
         true
     }
@@ -232,14 +231,14 @@ impl Collector {
         self.take_silences();
         let now = SystemTime::now();
         let id = self.next_id();
-        let mails = match (self.shared.outbox.is_draining(), &self.shared.spool) {
+        let mails = match (self.shared.schedule.is_draining(), self.shared.store.is_durable()) {
             (false, _) => self.engine.on_timer(&id, now),
-            (true, None) => self.engine.flush_all(&id, now),
-            // The next process knows of what waits for something else.
-            (true, Some(_)) => self.engine.flush_groups(&id, now),
+            (true, false) => self.engine.flush_all(&id, now),
+            // Held items are in the snapshot for the next process.
+            (true, true) => self.engine.flush_groups(&id, now),
         };
         self.in_flight.mails.extend(mails);
-        self.hand_over(None, || ());
+        self.hand_over(None);
     }
 
     fn take_silences(&mut self) {
@@ -285,44 +284,47 @@ impl Collector {
         None
     }
 
-    /// Those whose mails are made have been told of all that was made of the ring.
+    /// All records so far are in mails for those audiences for which nothing waits for a digest.
     fn update_progress(&mut self) {
-        let InFlight { told, next, .. } = &mut self.in_flight;
-        for (told, _) in told.iter_mut().zip(self.engine.is_flushed()).filter(|(_, is_told)| *is_told) {
-            *told = *next;
+        let InFlight { progress, next, .. } = &mut self.in_flight;
+        for (progress, is_flushed) in progress.iter_mut().zip(self.engine.is_flushed()) {
+            if is_flushed {
+                *progress = *next;
+            }
         }
     }
 
-    /// What was made goes into the spool, and what the next process has to know; then the events leave the ring of which
-    /// everybody is told, and `written` is called; then the mails go into the outbox, from which they are sent.
-    ///
-    /// `other`: how far events of another process are told.
-    fn hand_over(&mut self, other: Option<ReplayMark>, written: impl FnOnce()) {
-        let memory = self.shared.spool.as_ref().and_then(|_| self.engine.take_snapshot());
+    /// Commits the new mails with progress and snapshot, releases the events that all audiences were notified of, and schedules
+    /// the mails. `replay`: progress in the events of a dead process.
+    fn hand_over(&mut self, replay: Option<ReplayMark>) {
+        let snapshot = if self.shared.store.is_durable() { self.engine.take_snapshot() } else { None };
         self.update_progress();
-        let spool = self.shared.spool.as_ref();
-        let InFlight { held, made, mails, told, next, .. } = &mut self.in_flight;
-        let (mails, read) = (std::mem::take(mails), *held + std::mem::take(made));
-        let has_mails = !mails.is_empty();
-        *held = *next - told.iter().min().copied().unwrap_or(*next);
-        let done = read - *held;
-        let mut is_remembered = true;
-        let gone = self.shared.outbox.put(mails, Instant::now(), || {
-            if let Some(spool) = spool {
-                is_remembered = spool.commit(memory.as_ref(), told, other);
-            }
-            (0..done).for_each(|_| self.shared.ring.release());
-            written();
-        });
-        if has_mails {
-            self.shared.dispatcher.wake();
+        let Shared { ring, store, schedule, dispatcher, .. } = &self.shared;
+        let InFlight { held, made, mails, progress, next, .. } = &mut self.in_flight;
+        let read = *held + std::mem::take(made);
+        *held = *next - progress.iter().min().copied().unwrap_or(*next);
+        let (notifications, done) = (std::mem::take(mails), read - *held);
+        let committed = store.commit(Batch { notifications, progress, replay, snapshot: snapshot.as_ref() });
+        ring.release_many(done);
+        schedule.add(&committed.mails, Instant::now());
+        if !committed.mails.is_empty() {
+            dispatcher.wake();
         }
-        if !is_remembered {
+        if !committed.is_snapshot_saved {
             self.engine.retry_snapshot();
         }
-        for mail in gone {
-            self.shared.counters.failed.many(mail.to.len() as u64);
-            self.engine.count_lost(&mail);
+        self.evict_excess();
+    }
+
+    /// Drops mails until those in RAM are within their limits, the least important first.
+    fn evict_excess(&mut self) {
+        let Shared { store, schedule, counters, .. } = &self.shared;
+        while let Some(victim) = schedule.evict(&store.excess()) {
+            if let Ok(mail) = store.load(victim) {
+                counters.failed.many(mail.notification.to.len() as u64);
+                self.engine.count_lost(&mail.notification);
+            }
+            store.delete(victim);
             self.drops.mails += 1;
         }
     }
@@ -333,49 +335,48 @@ impl Collector {
         if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
             log::error!("{}", internal_error("collector", "one event dropped"));
         }
-        self.hand_over(None, || ());
-        (0..self.in_flight.held + at_one).for_each(|_| self.shared.ring.release());
+        self.hand_over(None);
+        self.shared.ring.release_many(self.in_flight.held + at_one);
         let next = self.in_flight.next + at_one;
         self.in_flight =
-            InFlight { told: vec![next; self.in_flight.told.len()], next, ..InFlight::default() };
+            InFlight { progress: vec![next; self.in_flight.progress.len()], next, ..InFlight::default() };
         self.shared.counters.failed.one();
     }
 
-    /// Takes over what processes that are gone have left, and writes what could not be written before.
+    /// Once in [`LOOK_EVERY`]: takes over what dead processes have left, and writes mails to the spool that it refused before.
     fn maintain_spool(&mut self) {
-        let Some(spool) = self.shared.spool.clone() else { return };
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        let store = self.shared.store.clone();
+        if !store.is_durable() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
             return;
         }
         self.looked = Some(Instant::now());
-        self.shared.outbox.store_again();
-        spool.tell_when_it_works();
-        let orphans = spool.orphans();
-        for (token, memory) in spool.known_by_others() {
-            self.engine.inherit(&memory, &token, SystemTime::now());
-            // The other one's file goes when ours has it.
-            match self.engine.take_snapshot() {
-                Some(memory) if !spool.commit(Some(&memory), &self.in_flight.told, None) => {
-                    self.engine.retry_snapshot();
-                }
-                _ => spool.has_inherited(&token),
+        store.retry_writes();
+        let orphans = store.orphans();
+        for (token, snapshot) in store.foreign_snapshots() {
+            self.engine.inherit(&snapshot, &token, SystemTime::now());
+            let snapshot = self.engine.take_snapshot();
+            let batch =
+                Batch { progress: &self.in_flight.progress, snapshot: snapshot.as_ref(), ..Batch::default() };
+            // The other process's snapshot is deleted when this one's includes it.
+            if snapshot.is_none() || store.commit(batch).is_snapshot_saved {
+                store.delete_foreign_snapshot(&token);
+            } else {
+                self.engine.retry_snapshot();
             }
         }
-        for mut orphan in orphans {
-            for (created, stored) in std::mem::take(&mut orphan.mails) {
-                self.shared.outbox.adopt(created, stored, Instant::now());
-            }
+        for orphan in orphans {
+            self.shared.schedule.add(&orphan.mails, Instant::now());
             self.shared.dispatcher.wake();
             for events in orphan.events.chunks(HELD as usize) {
-                // When they are written, or in a panic, which would else come again each second.
-                let done = orphan.are_done_later(events);
+                let forgotten = orphan.forget_on_drop(events);
                 for event in events {
                     self.replay(&orphan, event);
                 }
                 self.flush_groups();
-                self.hand_over(orphan.through(events), || drop(done));
+                self.hand_over(orphan.replay_mark(events));
+                drop(forgotten);
             }
-            spool.taken_over(orphan);
+            orphan.finish();
         }
     }
 
@@ -400,7 +401,7 @@ impl Collector {
         let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation()) else {
             return;
         };
-        let is_for = |to: &[Recipient]| !orphan.has_told(to, event);
+        let is_for = |to: &[Recipient]| !orphan.has_notified(to, event);
         let (events, now) = (record.into_events(), SystemTime::now());
         let mails = self.engine.take_over(&orphan.token, is_for, events, &event.id, now);
         self.in_flight.mails.extend(mails);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The dispatcher's work: takes what is due from the outbox and tries the relays in the order written.
+//! The dispatcher's work: takes what is due from the schedule and tries the relays in the order written.
 //!
 //! A session with a relay is kept for some seconds. After a failure a relay is not tried for a while (back-off), so that not each
 //! mail waits for it; a mail that no relay took is tried later, with growing pauses. The log has an error when it begins, changes
@@ -9,13 +9,12 @@ use crate::counters::Counters;
 use crate::format::{count, span};
 use crate::message::Composer;
 use crate::notification::Notification;
-use crate::queue::{Entry, Next, Outbox};
+use crate::queue::{Entry, MailId, Next, PendingMail, Schedule, Store, Unreadable};
 use crate::service::collector::{Shared, internal_error};
 use crate::service::prewarm::Prewarm;
 use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
 use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
-use crate::spool::{SpoolRef, Unreadable};
 use crate::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
 use lettre::Address;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -111,7 +110,7 @@ enum Task {
     CloseIdle,
     /// Sleep until then (`None`: until a wake-up).
     Wait(Option<Instant>),
-    /// End: the outbox is closed and empty, or abandoned.
+    /// End: the schedule is closed and empty, or abandoned.
     End,
 }
 
@@ -119,7 +118,8 @@ enum Task {
 pub struct Dispatcher {
     relays: Vec<RelayState>,
     composer: Composer,
-    outbox: Arc<Outbox>,
+    store: Arc<dyn Store>,
+    schedule: Arc<Schedule>,
     waker: Arc<Waker>,
     counters: Arc<Counters>,
     prewarm: Arc<Prewarm>,
@@ -134,7 +134,7 @@ pub struct Dispatcher {
 
 /// The mail that is being sent, for [`Dispatcher::discard_in_flight`].
 struct InFlight {
-    stored: Option<SpoolRef>,
+    id: MailId,
     copies: u64,
 }
 
@@ -144,7 +144,8 @@ impl Dispatcher {
         Dispatcher {
             relays,
             composer,
-            outbox: shared.outbox.clone(),
+            store: shared.store.clone(),
+            schedule: shared.schedule.clone(),
             waker: shared.dispatcher.clone(),
             counters: shared.counters.clone(),
             prewarm: shared.prewarm.clone(),
@@ -156,7 +157,7 @@ impl Dispatcher {
         }
     }
 
-    /// The whole life of the dispatcher's thread. It ends when the outbox is closed and empty, or abandoned. A panic costs the
+    /// The whole life of the dispatcher's thread. It ends when the schedule is closed and empty, or abandoned. A panic costs the
     /// mail at hand.
     pub fn run(mut self) {
         let waker = self.waker.clone();
@@ -212,17 +213,17 @@ impl Dispatcher {
     fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // While all relays back off, mails stay in their order; those that expire need no relay.
-        let next = match self.all_back_off_until().filter(|_| !self.outbox.is_draining()) {
-            Some(until) => match self.outbox.first_if(now, |entry| self.is_expired(entry)) {
+        let next = match self.all_back_off_until().filter(|_| !self.schedule.is_draining()) {
+            Some(until) => match self.schedule.take_first_if(now, |entry| self.is_expired(entry)) {
                 Some(entry) => Next::Send(entry),
                 None => Next::WaitUntil(Some(until)),
             },
-            None => self.outbox.next(now),
+            None => self.schedule.next(now),
         };
         match next {
             Next::Send(entry) => Task::Send(entry),
             Next::WaitUntil(due) => match self.prewarm.take_hint() {
-                Some(until) if !self.outbox.is_draining() => Task::OpenSession(until),
+                Some(until) if !self.schedule.is_draining() => Task::OpenSession(until),
                 _ if self.keep_until.is_some_and(|until| until <= now) => Task::CloseIdle,
                 _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             },
@@ -234,13 +235,13 @@ impl Dispatcher {
     fn discard_in_flight(&mut self) {
         if let Some(lost) = self.in_flight.take() {
             self.counters.failed.many(lost.copies);
-            self.outbox.complete(lost.stored);
+            self.store.delete(lost.id);
         }
     }
 
     /// The relay that the next mail is offered to first.
     fn first_usable_relay(&mut self, now: Instant) -> Option<&mut RelayState> {
-        let draining = self.outbox.is_draining();
+        let draining = self.schedule.is_draining();
         self.relays.iter_mut().find(|relay| draining || !relay.is_backing_off(now))
     }
 
@@ -248,7 +249,7 @@ impl Dispatcher {
     /// mail goes to the next one at once.
     fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
-        let (sender, waiting) = (self.sender.clone(), self.outbox.pending());
+        let (sender, waiting) = (self.sender.clone(), self.store.len());
         let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
         match relay.transport.open_session(&sender) {
             Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
@@ -267,15 +268,15 @@ impl Dispatcher {
     }
 
     fn attempt(&mut self, mut entry: Entry) {
-        self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: 1 });
-        let (mail, left) = match self.outbox.mail_of(&mut entry) {
-            Ok(mail) => mail,
+        self.in_flight = Some(InFlight { id: entry.id, copies: 1 });
+        let (mail, left) = match self.store.load(entry.id) {
+            Ok(mail) => (mail.notification.clone(), mail.remaining.clone()),
             Err(why) => return self.cannot_read(entry, why),
         };
-        self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: left.len() as u64 });
+        self.in_flight = Some(InFlight { id: entry.id, copies: left.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-dispatcher"), "asked for");
-        let (composer, last_error) = (self.composer.clone(), entry.trouble.clone());
+        let (composer, last_error) = (self.composer.clone(), entry.last_error.clone());
         let message = LazyMail::new(|| composer.compose(&mail, SystemTime::now(), last_error.as_deref()));
         let (left, due) = self.offer(&mut entry, &mail, left, &message);
         if let Some(why) = message.error() {
@@ -284,14 +285,14 @@ impl Dispatcher {
                 mail.summary()
             );
             self.counters.failed.many(left.len() as u64);
-            return self.outbox.complete(entry.stored);
+            return self.store.delete(entry.id);
         }
         drop(message);
         if left.is_empty() {
-            return self.outbox.complete(entry.stored);
+            return self.store.delete(entry.id);
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        self.reschedule(entry, mail, left, due);
+        self.reschedule(entry, &mail, &left, due);
     }
 
     /// The mail cannot be read from the spool: it is tried again later, or is lost.
@@ -299,9 +300,9 @@ impl Dispatcher {
         let why = match why {
             Unreadable::Unavailable(_) if !self.is_expired(&entry) => {
                 entry.attempts = entry.attempts.saturating_add(1);
-                let draining = self.outbox.is_draining();
+                let draining = self.schedule.is_draining();
                 let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_BACK_OFF) };
-                return self.outbox.release(entry, Instant::now() + pause);
+                return self.schedule.reschedule(entry, Some(Instant::now() + pause));
             }
             Unreadable::Gone => "somebody removed its file".to_owned(),
             Unreadable::Damaged(why) => format!("its file was changed: {why}"),
@@ -309,7 +310,7 @@ impl Dispatcher {
         };
         log::error!("a mail of the spool is lost: {why}");
         self.counters.failed.one();
-        self.outbox.complete(entry.stored);
+        self.store.delete(entry.id);
     }
 
     /// Offers a mail to the relays, one after the other. Returns the recipients that are left, and, if a relay refused this mail for
@@ -317,11 +318,11 @@ impl Dispatcher {
     fn offer(
         &mut self,
         entry: &mut Entry,
-        mail: &Notification,
+        mail: &Arc<Notification>,
         mut left: Vec<Recipient>,
         message: &LazyMail,
     ) -> (Vec<Recipient>, Option<Instant>) {
-        let draining = self.outbox.is_draining();
+        let draining = self.schedule.is_draining();
         let mut due: Option<Instant> = None;
         // Recipients for whom every relay so far lacks an extension, and the last relay's error.
         let (mut unserved, mut lack) = (left.clone(), String::new());
@@ -336,20 +337,20 @@ impl Dispatcher {
                 Err(_) if message.error().is_some() => return (left, None),
                 Err(error) => {
                     relay.back_off(Instant::now());
-                    relay.report(&error, self.outbox.pending());
-                    entry.trouble = Some(format!("relay {}: {error}", relay.name));
+                    relay.report(&error, self.store.len());
+                    entry.last_error = Some(format!("relay {}: {error}", relay.name));
                     unserved.clear();
                     continue;
                 }
             };
             let before = left.len();
             let outcome = AttemptResult::of(relay, &self.counters, mail, left, outcomes);
-            outcome.report(relay, entry.trouble.as_deref(), self.outbox.pending());
+            outcome.report(relay, entry.last_error.as_deref(), self.store.len());
             if let Some(missing) = &outcome.lack {
                 lack = format!("relay {}: {missing}", relay.name);
             }
             if let Some(error) = outcome.error.as_ref().or(outcome.lack.as_ref()) {
-                entry.trouble = Some(format!("relay {}: {error}", relay.name));
+                entry.last_error = Some(format!("relay {}: {error}", relay.name));
                 let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
                 due = Some(due.map_or(back, |due| due.min(back)));
             }
@@ -359,8 +360,8 @@ impl Dispatcher {
                 return (left, due);
             }
             if left.len() < before {
-                entry.stored = self.outbox.set_remaining(entry.stored.take(), mail, &left);
-                self.in_flight = Some(InFlight { stored: entry.stored.clone(), copies: left.len() as u64 });
+                self.store.update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
+                self.in_flight = Some(InFlight { id: entry.id, copies: left.len() as u64 });
             }
         }
         if !unserved.is_empty() {
@@ -369,7 +370,7 @@ impl Dispatcher {
             self.counters.failed.many(unserved.len() as u64);
             left.retain(|recipient| !unserved.contains(recipient));
             if !left.is_empty() {
-                entry.stored = self.outbox.set_remaining(entry.stored.take(), mail, &left);
+                self.store.update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
             }
         }
         (left, due)
@@ -388,22 +389,22 @@ impl Dispatcher {
     }
 
     /// Schedules the next attempt for the recipients that are left, unless the mail expires.
-    fn reschedule(&self, entry: Entry, mail: Notification, left: Vec<Recipient>, due: Option<Instant>) {
+    fn reschedule(&self, entry: Entry, mail: &Notification, left: &[Recipient], due: Option<Instant>) {
         let copies = left.len() as u64;
-        let due = if self.outbox.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
+        let due = if self.schedule.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
         if self.is_expired(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
                 span(age(&entry)),
                 mail.summary(),
-                addresses(&left),
-                entry.trouble.as_deref().unwrap_or("no relay took it")
+                addresses(left),
+                entry.last_error.as_deref().unwrap_or("no relay took it")
             );
             self.counters.failed.many(copies);
-            return self.outbox.complete(entry.stored);
+            return self.store.delete(entry.id);
         }
         self.counters.retried.many(copies);
-        self.outbox.reschedule(entry, mail, left, due);
+        self.schedule.reschedule(entry, due);
     }
 }
 

@@ -22,13 +22,12 @@ pub use status::{RelayHealth, RelayStatus, Status};
 use crate::counters::Counts;
 use crate::engine::{Engine, Silence, TargetId};
 use crate::event::{Event, Kind, RawChange, write_report};
-use crate::queue::Outbox;
+use crate::queue::{Limits, RamStore, Schedule, Store};
 use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
 use crate::service::dispatcher::Dispatcher;
 use crate::service::prewarm::Prewarm;
-use crate::settings::MAX_QUEUED_MAILS;
-use crate::spool::Spool;
+use crate::spool::FileStore;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
 use std::sync::Arc;
@@ -61,31 +60,33 @@ impl Service {
         let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
         let token = format!("{micros:x}-{:x}", std::process::id());
         let engine = Engine::new(&config.routes, config.policy, &config.host);
-        let (spool, memory) = match spool {
+        let limits = Limits::default();
+        let (store, memory): (Arc<dyn Store>, _) = match spool {
             Some(place) => {
-                let (spool, memory) = Spool::start(place, &token, config.queue, &engine.audiences());
-                (Some(Arc::new(spool)), memory)
+                let audiences = engine.audiences();
+                let (store, memory) = FileStore::start(place, &token, config.queue, &audiences, limits);
+                (Arc::new(store), memory)
             }
-            None => (None, None),
+            None => (Arc::new(RamStore::new(limits)), None),
         };
         let (ends, ended) = bounded(0);
         let (silences, wanted_silences) = bounded(SILENCES);
         let is_shared = memory.is_some();
         let shared = Shared {
             ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
-            outbox: Arc::new(Outbox::new(MAX_QUEUED_MAILS, spool.clone())),
+            store,
+            schedule: Arc::new(Schedule::new()),
             dispatcher: Arc::default(),
             counters: Arc::default(),
             prewarm: Arc::new(Prewarm::new()),
-            spool,
             board: Arc::default(),
         };
         let dispatcher = Dispatcher::new(relays, composer, &shared, &config);
         let collector = Collector::new(shared.clone(), engine, token, wanted_silences);
-        let started = threads::start(collector, dispatcher, shared.spool.clone(), ends);
+        let started = threads::start(collector, dispatcher, shared.store.clone(), ends);
         if let Err(error) = started {
             // A thread that was started ends.
-            shared.outbox.abandon();
+            shared.schedule.abandon();
             shared.dispatcher.wake();
             shared.ring.close();
             return Err(error);
@@ -146,14 +147,14 @@ impl Service {
 
     /// Events and mails that are neither delivered nor given up. Any thread, no lock.
     pub fn pending(&self) -> u64 {
-        // In the direction in which they travel, so that none is overlooked on its way.
-        self.shared.ring.len() + self.shared.outbox.pending()
+        // In the direction in which they travel: the collector commits the mails of an event before it releases the event.
+        self.shared.ring.len() + self.shared.store.len()
     }
 
     /// Deliver what there is now, do not wait for better times. Any thread, no lock.
     pub fn drain(&self) {
-        self.shared.outbox.drain();
-        // Mails wait for a digest in the collector, and for a retry in the outbox.
+        self.shared.schedule.drain();
+        // Mails wait for a digest in the collector, and for a retry in the schedule.
         self.shared.ring.wake();
         self.shared.dispatcher.wake();
     }
@@ -184,7 +185,7 @@ impl Service {
     ///
     /// Returns how many events and mails were left; the log has their number.
     pub fn stop(&self, bound: Duration) -> u64 {
-        self.shared.outbox.drain();
+        self.shared.schedule.drain();
         self.shared.dispatcher.wake();
         self.shared.ring.close();
         // With nothing pending, the dispatcher at most ends a session, or opens one that is not needed.
@@ -192,19 +193,17 @@ impl Service {
         let deadline = Instant::now() + bound;
         // Nothing is ever sent through the channel: it is disconnected when collector and dispatcher have ended.
         let _ = self.ended.recv_deadline(deadline);
-        self.shared.outbox.abandon();
+        self.shared.schedule.abandon();
         self.shared.dispatcher.wake();
         let left = self.pending();
-        let lost = self.shared.outbox.unstored() + if self.is_shared { 0 } else { self.shared.ring.len() };
+        let lost = self.shared.store.volatile() + if self.is_shared { 0 } else { self.shared.ring.len() };
         if left > lost {
             log::warn!("stopped with {} alerts left in the spool for the next process", left - lost);
         }
         if lost > 0 {
             log::error!("stopped with {lost} alerts not delivered");
         }
-        if let Some(spool) = &self.shared.spool {
-            spool.end(self.shared.ring.is_empty(), self.shared.outbox.pending() == 0);
-        }
+        self.shared.store.end(self.shared.ring.is_empty());
         left
     }
 }

@@ -3,7 +3,7 @@
 
 use super::collector::{Collector, internal_error};
 use super::dispatcher::Dispatcher;
-use crate::spool::Spool;
+use crate::queue::Store;
 use crossbeam_channel::{Sender, bounded};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
@@ -24,17 +24,19 @@ const SYNC_EVERY: Duration = Duration::from_millis(500);
 pub(super) fn start(
     collector: Collector,
     dispatcher: Dispatcher,
-    spool: Option<Arc<Spool>>,
+    store: Arc<dyn Store>,
     ends: Sender<()>,
 ) -> io::Result<()> {
     spawn("email-alert-dis", ends.clone(), move || dispatcher.run())?;
     spawn("email-alert-col", ends, move || collector.run())?;
-    let Some(spool) = spool else { return Ok(()) };
+    if !store.is_durable() {
+        return Ok(());
+    }
     // `Service::stop` does not wait for this thread: a sync takes as long as the disk takes.
     spawn("email-spool", bounded(0).0, move || {
         loop {
             std::thread::sleep(SYNC_EVERY);
-            if catch_unwind(AssertUnwindSafe(|| spool.sync())).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| store.sync())).is_err() {
                 log::error!("{}", internal_error("spool", "one sync skipped"));
             }
         }

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What has become of the queue's events, in the memory that survives the process: no event is in two mails, or in none.
+//! The checkpoint: which of the ring's events are in mails, in memory that survives the process. No event is in two mails, or in
+//! none.
 //!
-//! An event leaves the queue when all audiences were told, and those with a digest are told later than others. So when a
-//! process is gone, some of the events in its queue are in mails already, and for some audiences only. The checkpoint says for
-//! each recipient up to which event that is so. It is written in one step, which is one word, together with the number below
-//! which drafts are files of the spool: mails, and what the next process has to know, are written as `draft.<token>.<number>`
-//! before, and get their names afterwards. Whenever the process is killed, either all of it has happened or nothing.
+//! An event leaves the ring when all audiences were notified; those with a digest are notified later than others. So when a
+//! process dies, some events in its ring are in mails already, for some audiences only. The checkpoint has, for each recipient,
+//! the event up to which that is so. It is written in one step, a store of one word, together with the number below which
+//! drafts are valid: mails and snapshots are written as `draft.<token>.<number>` before, and get their names afterwards.
+//! Whenever the process is killed, either all of it has happened or nothing.
 //!
-//! The first word is the format's number, the second one the queue's capacity, the third one how many recipients follow;
-//! the fourth one says which of the two pages behind them is the one that is good, while the other one is written. Then come
-//! the queue's slots.
+//! Word 0 is the format's number, word 1 the ring's capacity, word 2 the number of recipients that follow; word 3 says which of
+//! the two pages behind the recipients is valid, while the other one is written. Then come the ring's slots.
 
 use crate::event::{Number, Text};
+use crate::queue::ReplayMark;
 use crate::ring::{self, SharedWords};
 use crate::settings::{LARGEST_QUEUE, Recipient};
 use std::collections::HashMap;
@@ -20,17 +21,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// Changes with the memory's layout, the queue's included, and by itself with what a record has.
+/// Changes with the layout of the memory, the ring's included; with the fields of a record it changes by itself.
 const FORMAT: u64 = 0x6861_6c65_0001_0000 | (Number::COUNT as u64) << 8 | Text::COUNT as u64;
-/// Words before the recipients.
+/// Words in front of the recipients.
 const HEAD: usize = 4;
-/// Words of a page before those of the recipients.
+/// Words of a page in front of those of the recipients.
 const PAGE: usize = 4;
-/// More are not in it: they may be told again after a crash.
+/// Recipients beyond that number have no word: after a crash they may get a mail again.
 const MOST_RECIPIENTS: usize = 10_000;
 
 /// A part of shared memory.
-pub struct View {
+pub(super) struct View {
     words: Arc<SharedWords>,
     range: Range<usize>,
 }
@@ -43,68 +44,66 @@ impl Deref for View {
     }
 }
 
-/// Of a process that lives: written by its collector alone.
-pub struct Checkpoint {
+/// The checkpoint of this process. Written by the collector only.
+pub(super) struct Checkpoint {
     words: View,
-    /// Of each recipient: the number of the audience.
+    /// The audience's number, by recipient.
     audiences: Vec<usize>,
 }
 
-/// What is true from one moment on.
+/// Everything that becomes valid at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct CheckpointUpdate {
-    /// Drafts with smaller numbers are files of the spool.
+pub(super) struct CheckpointUpdate {
+    /// Drafts with smaller numbers are valid.
     pub drafts: u64,
-    /// There is nothing to remember: a file that says otherwise is old.
-    pub is_nothing_known: bool,
-    /// Of another process that is taken over: the events up to this one everybody was told of.
-    pub other: Option<ReplayMark>,
-    /// Of the own queue, by audience: the first event that it was not told of.
-    pub told: Vec<u64>,
+    /// There is nothing that the next process has to know: an incidents file is outdated.
+    pub is_snapshot_empty: bool,
+    /// Progress in the events of a dead process.
+    pub replay: Option<ReplayMark>,
+    /// The first event that is not in a mail, by audience.
+    pub progress: Vec<u64>,
 }
 
-/// How far the events of a process that is gone have been told, by the one that takes them over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReplayMark {
-    /// Of its token: [`hash`].
-    pub token: u64,
-    /// The first event that was not.
-    pub ticket: u64,
-}
-
-/// What a process that is gone has left.
+/// The checkpoint of a dead process.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct CheckpointState {
+pub(super) struct CheckpointState {
     /// See [`CheckpointUpdate::drafts`].
     pub drafts: u64,
-    /// See [`CheckpointUpdate::is_nothing_known`].
-    pub is_nothing_known: bool,
-    /// See [`CheckpointUpdate::other`].
-    pub other: Option<ReplayMark>,
-    told: HashMap<u64, u64>,
+    /// See [`CheckpointUpdate::is_snapshot_empty`].
+    pub is_snapshot_empty: bool,
+    /// See [`CheckpointUpdate::replay`].
+    pub replay: Option<ReplayMark>,
+    /// By the recipient's hash.
+    progress: HashMap<u64, u64>,
 }
 
 impl CheckpointState {
-    /// Was one of these told of the event with this ticket?
-    pub fn has_told(&self, to: &[Recipient], ticket: u64) -> bool {
-        let is_told = |to: &Recipient| self.told.get(&hash(to.address.as_ref())).is_some_and(|n| ticket < *n);
-        to.iter().any(is_told)
+    /// Whether the event is in a mail to one of these recipients.
+    pub(super) fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool {
+        let is_notified =
+            |to: &Recipient| self.progress.get(&hash(to.address.as_ref())).is_some_and(|n| ticket < *n);
+        to.iter().any(is_notified)
     }
 }
 
-/// The words that both need, in all.
-pub fn words_for(capacity: usize, recipients: usize) -> usize {
+/// Words of checkpoint and ring together.
+pub(super) fn words_for(capacity: usize, recipients: usize) -> usize {
     slots_at(recipients) + ring::words_for(capacity)
 }
 
-/// The slots begin where a slot would.
+/// The slots begin at a multiple of their size.
 fn slots_at(recipients: usize) -> usize {
     let words = HEAD + recipients.min(MOST_RECIPIENTS) * 3 + PAGE * 2;
     words.next_multiple_of(ring::words_for(1))
 }
 
-/// Divides new memory, all zeros, of [`words_for`] these: the checkpoint, and the queue's slots. `audiences`: who is in them.
-pub fn begin(words: SharedWords, capacity: usize, audiences: &[Vec<Recipient>]) -> (Checkpoint, View) {
+/// Creates the checkpoint in new memory of [`words_for`] words, all zero; returns it and the ring's slots. `audiences`: their
+/// recipients.
+pub(super) fn create(
+    words: SharedWords,
+    capacity: usize,
+    audiences: &[Vec<Recipient>],
+) -> (Checkpoint, View) {
     let all: Vec<(usize, &Recipient)> =
         audiences.iter().enumerate().flat_map(|(number, to)| to.iter().map(move |to| (number, to))).collect();
     let at = slots_at(all.len());
@@ -124,17 +123,18 @@ pub fn begin(words: SharedWords, capacity: usize, audiences: &[Vec<Recipient>]) 
 }
 
 impl Checkpoint {
-    /// All of it is true from now on.
-    pub fn write(&self, entry: &CheckpointUpdate) {
+    /// Makes `update` valid.
+    pub(super) fn write(&self, update: &CheckpointUpdate) {
         let page = 1 - self.words[3].load(Relaxed);
-        let (other, through) = entry.other.map_or((0, 0), |through| (through.token, through.ticket));
-        let told = self.audiences.iter().map(|number| entry.told.get(*number).copied().unwrap_or_default());
-        let head = [entry.drafts, entry.is_nothing_known.into(), other, through];
+        let (replay_token, replay_ticket) = update.replay.map_or((0, 0), |mark| (mark.token, mark.ticket));
+        let progress =
+            self.audiences.iter().map(|number| update.progress.get(*number).copied().unwrap_or_default());
+        let head = [update.drafts, update.is_snapshot_empty.into(), replay_token, replay_ticket];
         let words = &self.words[page_at(self.audiences.len(), page as usize)];
-        for (word, value) in words.iter().zip(head.into_iter().chain(told)) {
+        for (word, value) in words.iter().zip(head.into_iter().chain(progress)) {
             word.store(value, Relaxed);
         }
-        // What is written to the other page next must not come before.
+        // The other page must not be written before this is visible.
         self.words[3].swap(page, AcqRel);
     }
 }
@@ -144,13 +144,13 @@ fn page_at(recipients: usize, page: usize) -> Range<usize> {
     start..start + PAGE + recipients
 }
 
-/// False: nothing has come into this memory yet, it is as the system gave it.
-pub fn is_begun(words: &[AtomicU64]) -> bool {
+/// Whether [`create`] has finished in this memory.
+pub(super) fn is_created(words: &[AtomicU64]) -> bool {
     words.first().is_none_or(|format| format.load(Acquire) != 0)
 }
 
-/// Divides the memory of a process that is gone; `None`: it is none of this format.
-pub fn read(words: SharedWords) -> Option<(CheckpointState, View)> {
+/// Reads the checkpoint of another process; returns it and the ring's slots. `None`: the memory does not have this format.
+pub(super) fn read(words: SharedWords) -> Option<(CheckpointState, View)> {
     let head: Vec<u64> = words.get(..HEAD)?.iter().map(|word| word.load(Acquire)).collect();
     let (capacity, recipients, page) = (head[1] as usize, head[2] as usize, head[3] as usize);
     let is_sound = head[0] == FORMAT
@@ -164,18 +164,18 @@ pub fn read(words: SharedWords) -> Option<(CheckpointState, View)> {
     let load = |range: Range<usize>| words[range].iter().map(|word| word.load(Relaxed)).collect::<Vec<_>>();
     let names = load(HEAD..HEAD + recipients);
     let page = load(page_at(recipients, page));
-    let past = CheckpointState {
+    let state = CheckpointState {
         drafts: page[0],
-        is_nothing_known: page[1] != 0,
-        other: (page[2] != 0).then_some(ReplayMark { token: page[2], ticket: page[3] }),
-        told: names.into_iter().zip(page[PAGE..].iter().copied()).collect(),
+        is_snapshot_empty: page[1] != 0,
+        replay: (page[2] != 0).then_some(ReplayMark { token: page[2], ticket: page[3] }),
+        progress: names.into_iter().zip(page[PAGE..].iter().copied()).collect(),
     };
     let range = slots_at(recipients)..words.len();
-    Some((past, View { words: Arc::new(words), range }))
+    Some((state, View { words: Arc::new(words), range }))
 }
 
-/// The same in each version and process: FNV-1a. Never 0.
-pub fn hash(text: &str) -> u64 {
+/// FNV-1a: equal in all versions and processes. Never 0.
+pub(super) fn hash(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step).max(1)
 }
@@ -188,10 +188,10 @@ mod tests {
         Arc::new((0..words).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// Several may have the same memory.
-    struct Same(Arc<Vec<AtomicU64>>);
+    /// Memory that several processes share.
+    struct Shared(Arc<Vec<AtomicU64>>);
 
-    impl Deref for Same {
+    impl Deref for Shared {
         type Target = [AtomicU64];
 
         fn deref(&self) -> &[AtomicU64] {
@@ -204,50 +204,50 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_last_is_read() {
+    fn the_last_write_is_read() {
         let audiences = [vec![to("a@x"), to("b@x")], vec![to("c@x")]];
         let words = memory(words_for(5, 3));
-        let read = || read(Box::new(Same(words.clone())));
-        assert!(read().is_none() && !is_begun(&words), "nothing was written yet");
-        let (checkpoint, slots) = begin(Box::new(Same(words.clone())), 5, &audiences);
+        let read = || read(Box::new(Shared(words.clone())));
+        assert!(read().is_none() && !is_created(&words), "nothing was written yet");
+        let (checkpoint, slots) = create(Box::new(Shared(words.clone())), 5, &audiences);
         assert_eq!(slots.len(), ring::words_for(5));
-        assert!(is_begun(&words));
+        assert!(is_created(&words));
         assert_eq!(
             read().expect("a checkpoint").0,
-            CheckpointState { told: read().expect("one").0.told, ..CheckpointState::default() }
+            CheckpointState { progress: read().expect("one").0.progress, ..CheckpointState::default() }
         );
         for n in 1..5 {
-            let other = (n > 2).then_some(ReplayMark { token: hash("643a-1f"), ticket: n + 7 });
-            let entry = CheckpointUpdate {
+            let replay = (n > 2).then_some(ReplayMark { token: hash("643a-1f"), ticket: n + 7 });
+            let update = CheckpointUpdate {
                 drafts: n,
-                is_nothing_known: n % 2 == 0,
-                other,
-                told: vec![n * 10, n * 20],
+                is_snapshot_empty: n % 2 == 0,
+                replay,
+                progress: vec![n * 10, n * 20],
             };
-            checkpoint.write(&entry);
-            let (past, slots) = read().expect("a checkpoint");
+            checkpoint.write(&update);
+            let (state, slots) = read().expect("a checkpoint");
             assert_eq!(slots.len(), ring::words_for(5));
-            assert_eq!((past.drafts, past.is_nothing_known, past.other), (n, n % 2 == 0, other));
-            for (recipient, told) in [("a@x", n * 10), ("b@x", n * 10), ("c@x", n * 20), ("d@x", 0)] {
+            assert_eq!((state.drafts, state.is_snapshot_empty, state.replay), (n, n % 2 == 0, replay));
+            for (recipient, progress) in [("a@x", n * 10), ("b@x", n * 10), ("c@x", n * 20), ("d@x", 0)] {
                 let recipient = [to(recipient)];
-                assert!(told == 0 || past.has_told(&recipient, told - 1));
-                assert!(!past.has_told(&recipient, told), "{recipient:?} {told}");
+                assert!(progress == 0 || state.has_notified(&recipient, progress - 1));
+                assert!(!state.has_notified(&recipient, progress), "{recipient:?} {progress}");
             }
-            assert!(past.has_told(&[to("d@x"), to("c@x")], 0), "one of them is enough");
+            assert!(state.has_notified(&[to("d@x"), to("c@x")], 0), "one of them is enough");
         }
     }
 
     #[test]
-    fn other_memory_is_none() {
+    fn memory_of_another_format_is_refused() {
         let words = memory(words_for(5, 1));
-        let _ = begin(Box::new(Same(words.clone())), 5, &[vec![to("a@x")]]);
-        let is_one = || read(Box::new(Same(words.clone()))).is_some();
+        let _ = create(Box::new(Shared(words.clone())), 5, &[vec![to("a@x")]]);
+        let is_one = || read(Box::new(Shared(words.clone()))).is_some();
         assert!(is_one());
         for (place, value) in [(0, 7), (1, 0), (1, 6), (1, u64::MAX), (2, 400), (2, u64::MAX), (3, 2)] {
             let before = words[place].swap(value, Relaxed);
             assert!(!is_one(), "word {place} is {value}");
             words[place].store(before, Relaxed);
         }
-        assert!(read(Box::new(Same(memory(3)))).is_none());
+        assert!(read(Box::new(Shared(memory(3)))).is_none());
     }
 }

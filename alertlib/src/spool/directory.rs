@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where the spool is: its directory, and the memory that belongs to it.
+//! The spool's directory, and the shared memory that belongs to it.
 
 use crate::files::is_writable_for;
 use nix::dir::Dir;
@@ -10,31 +10,32 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Where memory is a file: POSIX's `shm_open()` on Linux.
+/// Shared memory is a file there: `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
-/// Its owner alone: it has addresses, and what it says is mailed.
+/// The mode of all files: they have addresses, and their content is mailed.
 pub const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-/// How files are opened that somebody else may have put there.
+/// Flags for opening files that another user may have put there.
 pub const ANYBODYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
 
 /// The directories, opened before the chroot.
 pub struct SpoolDirectory {
     pub(super) directory: OwnedFd,
     memory: Option<OwnedFd>,
-    /// For the log.
+    /// The directory's path, for the log.
     pub(super) path: String,
-    /// In the names of the memory that belongs to it.
+    /// The directory's device and inode, in the names of its shared memory.
     id: String,
-    /// Of its mails, in bytes.
+    /// Size of all its mails, in bytes, at most.
     pub(super) max_size: u64,
 }
 
 impl SpoolDirectory {
-    /// Opens the spool's directory. `uid`, `gid`: who will work in it; `max_size`: of its mails, in bytes.
+    /// Opens the spool's directory. `uid`, `gid`: the user that will write there; `max_size`: the size of all its mails, in bytes, at
+    /// most.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, that user cannot write into it, or anybody can.
+    /// It cannot be opened, that user cannot write into it, or every user can.
     pub fn open(path: &Path, uid: u32, gid: u32, max_size: u64) -> Result<Self, String> {
         let shown = path.display();
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
@@ -56,33 +57,33 @@ impl SpoolDirectory {
         Ok(SpoolDirectory { directory, memory, path: shown.to_string(), id, max_size })
     }
 
-    /// Makes the file of a queue.
+    /// Creates the shared memory of a process.
     pub(super) fn make_memory(&self, token: &str) -> nix::Result<OwnedFd> {
         let memory = self.memory.as_ref().ok_or(Errno::ENOENT)?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         openat(memory, self.memory_name(token).as_str(), flags, PRIVATE)
     }
 
-    /// The file of a queue, if there is one.
+    /// Opens the shared memory of a process, if there is one.
     pub(super) fn open_memory(&self, token: &str) -> Option<OwnedFd> {
         let name = self.memory_name(token);
         openat(self.memory.as_ref()?, name.as_str(), ANYBODYS | OFlag::O_RDWR, Mode::empty()).ok()
     }
 
-    /// Removes the file of a queue.
+    /// Removes the shared memory of a process.
     pub(super) fn remove_memory(&self, token: &str) {
         if let Some(memory) = &self.memory {
-            // Somebody else may have done it.
+            // Fails if another process has removed it.
             let _ = unlinkat(memory, self.memory_name(token).as_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
 
-    /// The tokens of the queues that belong to this directory.
+    /// The tokens of the processes that have shared memory for this directory.
     pub(super) fn memories(&self) -> Vec<String> {
         let Some(memory) = &self.memory else { return Vec::new() };
         let prefix = self.memory_prefix();
         let is_ours = |name: &str| {
-            // Everybody can make files there, and none but ours can be removed.
+            // Every user can create files there.
             fstatat(memory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
                 .is_ok_and(|data| is_private(&data) && data.st_uid == nix::unistd::geteuid().as_raw())
         };
@@ -99,7 +100,7 @@ impl SpoolDirectory {
     }
 }
 
-/// The names of what is in a directory.
+/// The names in a directory.
 pub fn names_in(directory: impl AsFd) -> Vec<String> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let Ok(mut directory) = Dir::openat(directory, ".", flags, Mode::empty()) else {
@@ -108,7 +109,7 @@ pub fn names_in(directory: impl AsFd) -> Vec<String> {
     directory.iter().flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned())).collect()
 }
 
-/// A regular file of ours (or of root's), that nobody else can write, and has no other name.
+/// Whether it is a regular file of this user or root, that no other user can write, and has no other name.
 pub fn is_private(data: &FileStat) -> bool {
     let is_file = SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     let owner = data.st_uid;

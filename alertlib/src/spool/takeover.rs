@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What processes that are gone have left in the spool, and how it becomes ours.
+//! Takes over what dead processes have left in the spool: mails, events and snapshots.
 
-use super::checkpoint::{self, CheckpointState, ReplayMark, View};
+use super::checkpoint::{self, CheckpointState, View};
 use super::directory::{ANYBODYS, is_private, names_in};
-use super::{Segment, Spool, SpoolFile, SpoolRef, Unreadable, format, incidents, incidents_name, owner_name};
+use super::files::Files;
+use super::mail_files::{Segment, SpoolRef};
+use super::{FileStore, format, incidents, incidents_name, owner_name};
 use crate::engine::Snapshot;
+use crate::queue::{Claim, Orphan, PendingMail, ReplayMark, ReplayedEvent, StoredMail, Unreadable};
 use crate::ring::{self, SharedWords};
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
@@ -13,88 +16,59 @@ use nix::fcntl::{Flock, FlockArg, OFlag, openat};
 use nix::sys::stat::{Mode, fstat};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What a process that is gone has left.
-pub struct Orphan {
-    /// Its mails, ours now, in the order in which it made them: when, and the file. All of them may be too many for memory.
-    pub mails: Vec<(SystemTime, SpoolRef)>,
-    /// Events that it had accepted, and not told everybody of.
-    pub events: Vec<ReplayedEvent>,
-    /// Its name.
-    pub token: String,
-    memory: Option<View>,
-    past: CheckpointState,
-    /// Held until [`Spool::taken_over`].
+/// The hold on what a dead process has left.
+struct FileClaim {
+    files: Arc<Files>,
+    token: String,
+    /// The ring's slots.
+    slots: Option<View>,
+    state: CheckpointState,
+    /// Locked until the end: no other process takes it over.
     owner: Flock<OwnedFd>,
 }
 
-/// An event of a process that is gone.
-pub struct ReplayedEvent {
-    /// `<token>.<ticket>`: nothing else has it.
-    pub id: String,
-    /// What it was.
-    pub record: Vec<u64>,
-    ticket: u64,
-}
-
-impl Orphan {
-    /// `throughs`: what others say that had taken over some of its events.
-    fn of(
-        owner: Flock<OwnedFd>,
-        memory: Option<(CheckpointState, View)>,
-        token: String,
-        throughs: &[ReplayMark],
-    ) -> Self {
-        let (past, memory) = memory.unzip();
-        let records = memory.as_ref().map_or_else(Vec::new, |slots| ring::recover(slots));
-        let told = throughs.iter().filter(|through| through.token == checkpoint::hash(&token));
-        let told = told.map(|through| through.ticket).max().unwrap_or_default();
-        let rescued = |(ticket, record)| ReplayedEvent { id: format!("{token}.{ticket}"), record, ticket };
-        let events = records.into_iter().filter(|(ticket, _)| *ticket >= told).map(rescued).collect();
-        Orphan { mails: Vec::new(), events, token, memory, past: past.unwrap_or_default(), owner }
+impl Claim for FileClaim {
+    fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool {
+        self.state.has_notified(to, ticket)
     }
 
-    /// Had it told one of these of the event?
-    pub fn has_told(&self, to: &[Recipient], event: &ReplayedEvent) -> bool {
-        self.past.has_told(to, event.ticket)
+    fn replay_mark(&self, ticket: u64) -> ReplayMark {
+        ReplayMark { token: checkpoint::hash(&self.token), ticket }
     }
 
-    /// What is true when `events`, which are its oldest, are told.
-    pub fn through(&self, events: &[ReplayedEvent]) -> Option<ReplayMark> {
-        Some(ReplayMark { token: checkpoint::hash(&self.token), ticket: events.last()?.ticket + 1 })
-    }
-
-    /// When what it returns is dropped, the mails of `events` are in the spool: should this process be killed, too, the next
-    /// one need not make them again.
-    pub fn are_done_later<'a>(&'a self, events: &'a [ReplayedEvent]) -> impl Drop + 'a {
-        Done { memory: self.memory.as_ref(), events }
-    }
-}
-
-struct Done<'a> {
-    memory: Option<&'a View>,
-    events: &'a [ReplayedEvent],
-}
-
-impl Drop for Done<'_> {
-    fn drop(&mut self) {
-        for (slots, event) in
-            self.memory.iter().flat_map(|slots| self.events.iter().map(move |event| (slots, event)))
-        {
-            ring::discard(slots, event.ticket);
+    fn forget(&self, ticket: u64) {
+        if let Some(slots) = &self.slots {
+            ring::discard(slots, ticket);
         }
     }
+
+    fn finish(self: Box<Self>) {
+        let FileClaim { files, token, state, owner, .. } = *self;
+        if let Some(ReplayMark { token, ticket }) = state.replay {
+            // What it had replayed of a third process is removed there: its mark ends with it.
+            for other in files.place.memories().iter().filter(|other| checkpoint::hash(other) == token) {
+                if let Some((_, slots)) = files.memory_of(other) {
+                    ring::discard_before(&slots, ticket);
+                }
+            }
+        }
+        files.place.remove_memory(&token);
+        files.unlink(&owner_name(&token));
+        drop(owner);
+    }
 }
 
-impl Spool {
-    /// What processes that are gone have left; it is theirs until [`Spool::taken_over`].
-    pub fn orphans(&self) -> Vec<Orphan> {
+impl FileStore {
+    /// See [`crate::queue::Store::orphans`].
+    pub(super) fn take_over_orphans(&self) -> Vec<Orphan> {
+        let files = &self.files;
         let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        // A process is told by its queue, too, should somebody have removed its owner file.
-        tokens.extend(self.place.memories().into_iter().map(|token| (token, Vec::new())));
-        for name in names_in(&self.place.directory) {
+        // Shared memory alone shows a process, too: its owner file may have been removed.
+        tokens.extend(files.place.memories().into_iter().map(|token| (token, Vec::new())));
+        for name in names_in(&files.place.directory) {
             let token = match name.split_once('.') {
                 Some(("owner" | "incidents", token)) => token.to_owned(),
                 Some(("mail" | "new" | "draft", rest)) => match rest.rsplit_once('.') {
@@ -105,119 +79,155 @@ impl Spool {
             };
             tokens.entry(token).or_default().push(name);
         }
-        tokens.remove(&self.token);
+        tokens.remove(&files.token);
         let claimed: Vec<_> = tokens
             .into_iter()
-            .filter_map(|(token, names)| Some((self.claim(&token)?, token, names)))
+            .filter_map(|(token, names)| Some((files.claim(&token)?, token, names)))
             .collect();
         if claimed.is_empty() {
             return Vec::new();
         }
-        // Whoever takes over one of these may not be the one that takes over the other: it is read whose ever it is.
-        let throughs: Vec<ReplayMark> =
-            self.place.memories().iter().filter_map(|token| self.past_of(token)?.other).collect();
-        let orphan = |(owner, token, names): (_, String, _)| {
-            let mut orphan = Orphan::of(owner, self.memory_of(&token), token, &throughs);
-            self.take_files(&mut orphan, names);
-            orphan
-        };
-        claimed.into_iter().map(orphan).collect()
+        // Two dead processes may be taken over by different processes, so marks are read from every shared memory.
+        let marks: Vec<ReplayMark> =
+            files.place.memories().iter().filter_map(|token| files.state_of(token)?.replay).collect();
+        claimed.into_iter().map(|(owner, token, names)| self.orphan(owner, token, names, &marks)).collect()
     }
 
-    /// Does that process hold its queue? Asked when it has no owner file.
-    fn holds_memory(&self, token: &str) -> bool {
-        let memory = self.place.open_memory(token);
-        memory.is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
+    /// Takes over the mails of a claimed process. `marks`: what others have replayed of its events.
+    fn orphan(
+        &self,
+        owner: Flock<OwnedFd>,
+        token: String,
+        names: Vec<String>,
+        marks: &[ReplayMark],
+    ) -> Orphan {
+        let (state, slots) = self.files.memory_of(&token).unzip();
+        let state = state.unwrap_or_default();
+        let records = slots.as_ref().map_or_else(Vec::new, |slots| ring::recover(slots));
+        let own_marks = marks.iter().filter(|mark| mark.token == checkpoint::hash(&token));
+        let replayed = own_marks.map(|mark| mark.ticket).max().unwrap_or_default();
+        let event = |(ticket, record)| ReplayedEvent { id: format!("{token}.{ticket}"), record, ticket };
+        let events: Vec<ReplayedEvent> =
+            records.into_iter().filter(|(ticket, _)| *ticket >= replayed).map(event).collect();
+        let mut mails = self.take_files(&token, &state, names);
+        mails.sort_by_key(|(created, _)| *created);
+        if mails.len() + events.len() > 0 {
+            log::info!(
+                "spool {}: takes over {} mails and {} events of a process that is gone",
+                self.files.place.path,
+                mails.len(),
+                events.len()
+            );
+        }
+        let add = |(created, at)| StoredMail { id: self.add_adopted(at), created };
+        let mails = mails.into_iter().map(add).collect();
+        let claim = FileClaim { files: self.files.clone(), token: token.clone(), slots, state, owner };
+        Orphan::new(token, mails, events, Box::new(claim))
     }
 
-    /// Makes the mails of a process that is gone ours, and what it knew anybody's.
-    fn take_files(&self, orphan: &mut Orphan, mut names: Vec<String>) {
+    /// Takes over the files of a dead process: mails become this process's own, a snapshot becomes available to all.
+    fn take_files(
+        &self,
+        token: &str,
+        state: &CheckpointState,
+        mut names: Vec<String>,
+    ) -> Vec<(SystemTime, SpoolRef)> {
         names.sort_unstable();
-        if orphan.past.is_nothing_known {
-            // Perhaps it had no time to say so.
-            self.write_incidents(&orphan.token, &Snapshot::default());
+        let mut mails = Vec::new();
+        if state.is_snapshot_empty {
+            // It may have been killed before it deleted its incidents file.
+            self.write_incidents(token, &Snapshot::default());
         }
         for name in names {
             let number = name.strip_prefix("draft.").and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
-            let is_valid = number.is_some_and(|number: u64| number < orphan.past.drafts);
+            let is_valid = number.is_some_and(|number: u64| number < state.drafts);
             if name.starts_with("new.") || name.starts_with("draft.") && !is_valid {
-                self.unlink(&name);
+                self.files.unlink(&name);
                 continue;
             }
             if !name.starts_with("mail.") && !is_valid {
                 continue;
             }
-            match self.read(&name) {
+            match self.files.read(&name) {
                 Ok(text) if text.starts_with(incidents::FIRST) => {
-                    if let Err(error) = self.rename(&name, &incidents_name(&orphan.token)) {
-                        self.report_unusable(&name, error.desc());
+                    if let Err(error) = self.files.rename(&name, &incidents_name(token)) {
+                        self.files.report_unusable(&name, error.desc());
                     }
                 }
-                Ok(text) => self.take_file(&name, &text, orphan),
-                // Now that it is ours: somebody else may have had it a moment ago.
+                Ok(text) => self.take_file(&name, &text, &mut mails),
+                // Another process had claimed it a moment ago.
                 Err(Unreadable::Gone) => {}
-                Err(Unreadable::Damaged(why)) => self.quarantine(&name, &why),
-                // It is somebody else's.
-                Err(Unreadable::Unavailable(error @ Errno::EACCES)) => self.quarantine(&name, error.desc()),
-                // It is looked at again.
+                Err(Unreadable::Damaged(why)) => self.files.quarantine(&name, &why),
+                // It belongs to another user.
+                Err(Unreadable::Unavailable(error @ Errno::EACCES)) => {
+                    self.files.quarantine(&name, error.desc());
+                }
+                // It is found again at the next look for orphans.
                 Err(Unreadable::Unavailable(error)) => {
-                    self.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+                    self.files.report_error(&format!("cannot read: {}; mails wait", error.desc()));
                 }
             }
         }
-        orphan.mails.sort_by_key(|(created, _)| *created);
-        let (mails, events) = (orphan.mails.len(), orphan.events.len());
-        if mails + events > 0 {
-            log::info!(
-                "spool {}: takes over {mails} mails and {events} events of a process that is gone",
-                self.place.path
-            );
-        }
+        mails
     }
 
-    /// Makes the mails of one file ours.
-    fn take_file(&self, name: &str, text: &str, orphan: &mut Orphan) {
-        let (mut mails, mut places) = (Vec::new(), Vec::new());
+    /// Takes over the mails of one file.
+    fn take_file(&self, name: &str, text: &str, mails: &mut Vec<(SystemTime, SpoolRef)>) {
+        let (mut created, mut segments) = (Vec::new(), Vec::new());
         let mut damage = text.is_empty().then(|| "it is empty".to_owned());
-        for (offset, part) in format::parts(text) {
-            match format::decode(part) {
-                Ok((mail, _)) => {
-                    places.push(Segment::of(offset, part.len(), &mail));
-                    mails.push(mail);
+        for (offset, record) in format::parts(text) {
+            match format::decode(record) {
+                Ok((mail, remaining)) => {
+                    let mail = PendingMail { notification: Arc::new(mail), remaining };
+                    segments.push(Segment::new(offset, record.len(), &mail));
+                    created.push(mail.notification.created);
                 }
                 Err(why) => _ = damage.get_or_insert(why),
             }
         }
         match damage {
-            Some(why) if mails.is_empty() => self.quarantine(name, &why),
-            // Its last mail was done when the process ended.
-            None if mails.is_empty() => self.unlink(name),
+            Some(why) if created.is_empty() => self.files.quarantine(name, &why),
+            // The process was killed between the last mail's end and the file's removal.
+            None if created.is_empty() => self.files.unlink(name),
             damage => {
-                let mine = self.mail_name(&self.next_number());
-                if self.rename(name, &mine).is_err() {
-                    return;
-                }
-                self.size.fetch_add(text.len() as u64, Relaxed);
-                for (mail, stored) in mails.iter().zip(SpoolFile::with(mine, text.len(), &places, damage)) {
-                    orphan.mails.push((mail.created, stored));
-                }
+                let refs = self.mails.adopt(name, text.len(), &segments, damage);
+                mails.extend(created.into_iter().zip(refs.unwrap_or_default()));
             }
         }
     }
 
-    /// Locks the owner file of a process, if that is gone and nobody else was quicker.
+    /// See [`crate::queue::Store::foreign_snapshots`].
+    pub(super) fn read_foreign_snapshots(&self) -> Vec<(String, Snapshot)> {
+        let mut snapshots = Vec::new();
+        for name in names_in(&self.files.place.directory) {
+            let token = name.strip_prefix("incidents.").filter(|token| *token != self.files.token);
+            let Some(token) = token else { continue };
+            let text = self.files.read(&name);
+            match text.and_then(|text| incidents::decode(&text).map_err(Unreadable::Damaged)) {
+                Ok(snapshot) => snapshots.push((token.to_owned(), snapshot)),
+                Err(Unreadable::Gone) => {}
+                Err(Unreadable::Damaged(why)) => self.files.quarantine(&name, &why),
+                Err(Unreadable::Unavailable(error)) => self.files.report_unusable(&name, error.desc()),
+            }
+        }
+        snapshots
+    }
+}
+
+impl Files {
+    /// Locks the owner file of a process. `None`: the process lives, or another one was quicker.
     fn claim(&self, token: &str) -> Option<Flock<OwnedFd>> {
         let name = owner_name(token);
-        let file = match openat(&self.place.directory, name.as_str(), ANYBODYS | OFlag::O_RDWR, Mode::empty())
-        {
-            // It lives, and makes a new owner file when it needs one.
-            Err(Errno::ENOENT) if self.holds_memory(token) => return None,
+        let flags = ANYBODYS | OFlag::O_RDWR;
+        let file = match openat(&self.place.directory, name.as_str(), flags, Mode::empty()) {
+            // It lives, and creates a new owner file when it needs one.
+            Err(Errno::ENOENT) if self.is_memory_locked(token) => return None,
             Err(Errno::ENOENT) => self.create(&name),
             opened => opened,
         };
         let file = match file {
             Ok(file) => file,
-            // Somebody else was quicker.
+            // Another process was quicker.
             Err(Errno::EEXIST) => return None,
             Err(error) => {
                 self.report_unusable(&name, error.desc());
@@ -225,47 +235,36 @@ impl Spool {
             }
         };
         let owner = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
-        // Somebody who had it before us may have removed it.
+        // Another process may have locked it before, and removed it.
         fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
     }
 
-    /// Everything of it is in our hands: removes what is left of its process.
-    pub fn taken_over(&self, orphan: Orphan) {
-        if let Some(ReplayMark { token, ticket }) = orphan.past.other {
-            // What it said of another one is not said any more.
-            for other in self.place.memories().iter().filter(|other| checkpoint::hash(other) == token) {
-                if let Some((_, slots)) = self.memory_of(other) {
-                    ring::discard_before(&slots, ticket);
-                }
-            }
-        }
-        self.place.remove_memory(&orphan.token);
-        self.unlink(&owner_name(&orphan.token));
-        drop(orphan.owner);
+    /// Whether a living process holds that shared memory.
+    fn is_memory_locked(&self, token: &str) -> bool {
+        let memory = self.place.open_memory(token);
+        memory.is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 
-    /// What others said of the events of a process.
-    fn past_of(&self, token: &str) -> Option<CheckpointState> {
+    /// The checkpoint of a process, dead or alive.
+    fn state_of(&self, token: &str) -> Option<CheckpointState> {
         let words = self.map(&self.place.open_memory(token)?)?;
         Some(checkpoint::read(words)?.0)
     }
 
     fn map(&self, file: &OwnedFd) -> Option<SharedWords> {
         let data = fstat(file).ok().filter(is_private)?;
-        let words =
-            shared_memory::SharedWords::map(file, usize::try_from(data.st_size).ok()? / size_of::<u64>())
-                .ok()?;
-        Some(Box::new(words))
+        let words = usize::try_from(data.st_size).ok()? / size_of::<u64>();
+        Some(Box::new(shared_memory::SharedWords::map(file, words).ok()?))
     }
 
-    /// The queue of a process that is gone; `None`, too, if it had not begun to use one.
+    /// The checkpoint and the ring of a dead process; `None`: there is none, or it was killed before it used them.
     fn memory_of(&self, token: &str) -> Option<(CheckpointState, View)> {
         let file = self.place.open_memory(token)?;
         if fstat(&file).is_ok_and(|data| data.st_size == 0) {
             return None;
         }
         let words = self.map(&file);
-        if words.as_ref().is_some_and(|words| !checkpoint::is_begun(words)) {
+        if words.as_ref().is_some_and(|words| !checkpoint::is_created(words)) {
             return None;
         }
         let memory = words.and_then(checkpoint::read);

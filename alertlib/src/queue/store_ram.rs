@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Mails in RAM: the store without a spool, and the part of every store that keeps what the disk does not.
+
+use super::store::{Batch, Committed, MailId, PendingMail, Store, StoredMail, Unreadable};
+use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Candidates for eviction: one more than the dispatcher can be sending.
+const CANDIDATES: usize = 2;
+
+/// Limits of the mails in RAM. A mail about thousands of servers is as large as a thousand others, so there are two.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Mails.
+    pub mails: usize,
+    /// Bytes, as [`PendingMail::size`] estimates them.
+    pub bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { mails: MAX_QUEUED_MAILS, bytes: MAX_QUEUED_BYTES }
+    }
+}
+
+/// Mails in RAM, with their rank for eviction.
+#[derive(Default)]
+pub struct RamTable {
+    mails: HashMap<MailId, Arc<PendingMail>>,
+    /// By importance, then by arrival.
+    ranks: BTreeSet<(u8, MailId)>,
+    size: u64,
+    limits: Limits,
+}
+
+impl RamTable {
+    /// An empty table.
+    pub fn new(limits: Limits) -> Self {
+        RamTable { limits, ..RamTable::default() }
+    }
+
+    /// Adds a mail, or replaces it.
+    pub fn insert(&mut self, id: MailId, mail: Arc<PendingMail>) {
+        self.remove(id);
+        self.size += mail.size();
+        self.ranks.insert((mail.importance(), id));
+        self.mails.insert(id, mail);
+    }
+
+    /// Removes a mail.
+    pub fn remove(&mut self, id: MailId) -> Option<Arc<PendingMail>> {
+        let mail = self.mails.remove(&id)?;
+        self.size -= mail.size();
+        self.ranks.remove(&(mail.importance(), id));
+        Some(mail)
+    }
+
+    /// A mail.
+    pub fn get(&self, id: MailId) -> Option<&Arc<PendingMail>> {
+        self.mails.get(&id)
+    }
+
+    /// Mails.
+    pub fn len(&self) -> u64 {
+        self.mails.len() as u64
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.mails.is_empty()
+    }
+
+    /// The most important mails, at most `count`, the youngest first of those that are equal.
+    pub fn most_important(&self, count: usize) -> Vec<(MailId, Arc<PendingMail>)> {
+        let ids = self.ranks.iter().rev().take(count).map(|(_, id)| *id);
+        ids.filter_map(|id| Some((id, self.mails.get(&id)?.clone()))).collect()
+    }
+
+    /// See [`Store::excess`].
+    pub fn excess(&self) -> Vec<MailId> {
+        let is_over = self.mails.len() > self.limits.mails || self.size > self.limits.bytes;
+        let count = if is_over { CANDIDATES } else { 0 };
+        self.ranks.iter().take(count).map(|(_, id)| *id).collect()
+    }
+}
+
+/// The store without a spool.
+#[derive(Default)]
+pub struct RamStore {
+    table: Mutex<RamTable>,
+    next_id: AtomicU64,
+    len: AtomicU64,
+}
+
+impl RamStore {
+    /// An empty store.
+    pub fn new(limits: Limits) -> Self {
+        RamStore { table: Mutex::new(RamTable::new(limits)), ..RamStore::default() }
+    }
+
+    fn table(&self) -> MutexGuard<'_, RamTable> {
+        // A panic of another thread leaves the table consistent enough: each mail is in it or not.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for RamStore {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    fn commit(&self, batch: Batch) -> Committed {
+        let mut table = self.table();
+        let store = |notification| {
+            let (id, mail) = (MailId(self.next_id.fetch_add(1, SeqCst)), PendingMail::new(notification));
+            let created = mail.notification.created;
+            table.insert(id, Arc::new(mail));
+            StoredMail { id, created }
+        };
+        let mails = batch.notifications.into_iter().map(store).collect();
+        self.len.store(table.len(), SeqCst);
+        Committed { mails, is_snapshot_saved: true }
+    }
+
+    fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable> {
+        self.table().get(id).cloned().ok_or(Unreadable::Gone)
+    }
+
+    fn update(&self, id: MailId, mail: PendingMail) {
+        self.table().insert(id, Arc::new(mail));
+    }
+
+    fn delete(&self, id: MailId) {
+        let mut table = self.table();
+        table.remove(id);
+        self.len.store(table.len(), SeqCst);
+    }
+
+    fn len(&self) -> u64 {
+        self.len.load(SeqCst)
+    }
+
+    fn volatile(&self) -> u64 {
+        self.len()
+    }
+
+    fn excess(&self) -> Vec<MailId> {
+        self.table().excess()
+    }
+}

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The store in files.
+//!
+//! Every mail is in a file, as long as the disk takes it; else in RAM. The spool has a size: when it is full, less important
+//! mails move from files into RAM, to make room for more important ones. The first [`CACHED`] mails are in RAM as well, so that
+//! sending them needs no file to be read.
+//!
+//! The table says where each mail is. Its lock is held for lookups and changes of the table only, never during a file
+//! operation: a thread looks up the place, works on the file, and then looks whether the mail is still at that place.
+
+use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
+use super::directory::SpoolDirectory;
+use super::files::{Files, errno};
+use super::mail_files::{MailFiles, NotWritten, SpoolRef};
+use super::{IN_MEMORY, incidents, incidents_name, lock};
+use crate::engine::Snapshot;
+use crate::queue::{
+    Batch, Committed, Limits, MailId, Orphan, PendingMail, RamTable, ReplayMark, Store, StoredMail,
+    Unreadable,
+};
+use crate::ring::SharedWords;
+use crate::settings::Recipient;
+use crate::sys::shared_memory;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, posix_fallocate};
+use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+/// Mails in files that are in RAM as well, at most.
+const CACHED: usize = 1024;
+/// The size of those mails, in bytes, at most.
+const CACHED_SIZE: u64 = 8 * 1024 * 1024;
+/// Volatile mails that [`Store::retry_writes`] writes at a time.
+const RETRIED: usize = 256;
+
+/// The spool of this process.
+pub struct FileStore {
+    pub(super) files: Arc<Files>,
+    pub(super) mails: MailFiles,
+    /// The shared memory of the ring, and the checkpoint in it.
+    memory: OnceLock<(Flock<OwnedFd>, Checkpoint)>,
+    table: Mutex<Table>,
+    next_id: AtomicU64,
+    len: AtomicU64,
+    volatile: AtomicU64,
+    /// An incidents file of this process exists, unless another one has taken it over.
+    has_snapshot: AtomicBool,
+}
+
+/// Where each mail is.
+#[derive(Default)]
+struct Table {
+    /// Mails that the disk does not have.
+    ram: RamTable,
+    files: HashMap<MailId, FileMail>,
+    /// Mails in files, by importance, then by arrival.
+    ranks: BTreeSet<(u8, MailId)>,
+    cached: usize,
+    cached_size: u64,
+}
+
+/// A mail in a file.
+struct FileMail {
+    at: SpoolRef,
+    cached: Option<Arc<PendingMail>>,
+    /// The dispatcher is writing it anew.
+    is_updating: bool,
+}
+
+impl Table {
+    fn add_file(&mut self, id: MailId, at: SpoolRef, mail: Option<Arc<PendingMail>>) {
+        self.ranks.insert((at.importance(), id));
+        self.files.insert(id, FileMail { at, cached: None, is_updating: false });
+        if let Some(mail) = mail {
+            self.cache(id, mail);
+        }
+    }
+
+    /// Keeps the mail in RAM as well, if there is room.
+    fn cache(&mut self, id: MailId, mail: Arc<PendingMail>) {
+        let has_room = self.cached < CACHED && self.cached_size + mail.size() <= CACHED_SIZE;
+        let Some(entry) = self.files.get_mut(&id).filter(|entry| has_room && entry.cached.is_none()) else {
+            return;
+        };
+        self.cached += 1;
+        self.cached_size += mail.size();
+        entry.cached = Some(mail);
+    }
+
+    fn remove_file(&mut self, id: MailId) -> Option<SpoolRef> {
+        let entry = self.files.remove(&id)?;
+        self.ranks.remove(&(entry.at.importance(), id));
+        if let Some(mail) = entry.cached {
+            self.cached -= 1;
+            self.cached_size -= mail.size();
+        }
+        Some(entry.at)
+    }
+
+    /// Whether the mail is still at this place.
+    fn is_at(&self, id: MailId, at: &SpoolRef) -> bool {
+        self.files.get(&id).is_some_and(|entry| !entry.is_updating && entry.at.is(at))
+    }
+}
+
+impl FileStore {
+    /// Opens the spool for the process `token`, and shared memory for a ring of `capacity` records that survives the process.
+    /// After the fork, as the worker's user. `audiences`: their recipients, for the checkpoint.
+    pub fn start(
+        place: SpoolDirectory,
+        token: &str,
+        capacity: usize,
+        audiences: &[Vec<Recipient>],
+        limits: Limits,
+    ) -> (Self, Option<SharedWords>) {
+        let files = Arc::new(Files::new(place, token));
+        let store = FileStore {
+            mails: MailFiles::new(files.clone()),
+            files,
+            memory: OnceLock::new(),
+            table: Mutex::new(Table { ram: RamTable::new(limits), ..Table::default() }),
+            next_id: AtomicU64::new(0),
+            len: AtomicU64::new(0),
+            volatile: AtomicU64::new(0),
+            has_snapshot: AtomicBool::new(false),
+        };
+        let locked = store.files.lock_owner();
+        let words = match locked.and_then(|()| store.create_memory(capacity, audiences)) {
+            Ok(words) => Some(words),
+            Err(error) => {
+                log::warn!(
+                    "spool {}: no shared memory for the queue: {}; events that are in it when the process is killed are lost",
+                    store.files.place.path,
+                    error.desc()
+                );
+                None
+            }
+        };
+        if let Err(error) = locked {
+            store.files.report_error(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
+        }
+        (store, words)
+    }
+
+    fn create_memory(&self, capacity: usize, audiences: &[Vec<Recipient>]) -> nix::Result<SharedWords> {
+        let Files { place, token, .. } = &*self.files;
+        let file = place.make_memory(token)?;
+        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
+        let words = checkpoint::words_for(capacity, audiences.iter().map(Vec::len).sum());
+        let mapped = file.and_then(|file| {
+            posix_fallocate(&*file, 0, (words * 8) as i64)?;
+            let mapped = shared_memory::SharedWords::map(&*file, words).map_err(errno)?;
+            let (checkpoint, slots) = checkpoint::create(Box::new(mapped), capacity, audiences);
+            // The lock is held as long as the process lives.
+            let _ = self.memory.set((file, checkpoint));
+            Ok(Box::new(slots) as SharedWords)
+        });
+        if mapped.is_err() {
+            place.remove_memory(token);
+        }
+        mapped
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+
+    /// Publishes the number of volatile mails.
+    fn count_volatile(&self, table: &Table) {
+        self.volatile.store(table.ram.len(), SeqCst);
+    }
+
+    fn new_id(&self) -> MailId {
+        MailId(self.next_id.fetch_add(1, Relaxed))
+    }
+
+    /// Adds a mail of a dead process.
+    pub(super) fn add_adopted(&self, at: SpoolRef) -> MailId {
+        let id = self.new_id();
+        self.table().add_file(id, at, None);
+        self.len.fetch_add(1, SeqCst);
+        id
+    }
+
+    /// Writes drafts of mails, if need be in the place of less important mails.
+    fn write_drafts(&self, mails: &[Arc<PendingMail>]) -> Vec<Option<SpoolRef>> {
+        let mut written = self.mails.write_drafts(&mails.iter().map(|mail| &**mail).collect::<Vec<_>>());
+        loop {
+            let without_room = (0..written.len()).filter(|n| matches!(written[*n], Err(NotWritten::Full)));
+            let without_room: Vec<usize> = without_room.collect();
+            let highest = without_room.iter().map(|n| mails[*n].importance()).max();
+            if !highest.is_some_and(|importance| self.displace(importance)) {
+                return written.into_iter().map(Result::ok).collect();
+            }
+            let again: Vec<&PendingMail> = without_room.iter().map(|n| &*mails[*n]).collect();
+            for (n, outcome) in without_room.into_iter().zip(self.mails.write_drafts(&again)) {
+                written[n] = outcome;
+            }
+        }
+    }
+
+    /// Moves mails of less than this importance from files into RAM until that removes a file. False: there is none. By the
+    /// collector only.
+    fn displace(&self, importance: u8) -> bool {
+        loop {
+            let table = self.table();
+            let mut less_important = table.ranks.iter().take_while(|(rank, _)| *rank < importance);
+            let least = less_important.find_map(|(_, id)| {
+                let entry = table.files.get(id).filter(|entry| !entry.is_updating)?;
+                Some((*id, entry.at.clone(), entry.cached.clone()))
+            });
+            drop(table);
+            let Some((id, at, cached)) = least else { return false };
+            let mail = cached.map_or_else(|| self.mails.load(&at).map(Arc::new), Ok);
+            let mut table = self.table();
+            if !table.is_at(id, &at) {
+                continue;
+            }
+            let Ok(mail) = mail else {
+                // The dispatcher finds out why it cannot be read. Without a rank it is not tried again here.
+                table.ranks.remove(&(at.importance(), id));
+                continue;
+            };
+            table.remove_file(id);
+            table.ram.insert(id, mail);
+            self.count_volatile(&table);
+            drop(table);
+            if self.mails.remove(&at) {
+                return true;
+            }
+        }
+    }
+
+    /// Makes the drafts mails, and progress, replay mark and snapshot (`None`: unchanged) valid, at one moment. False: the
+    /// snapshot could not be written, and the log says why.
+    fn commit_files(
+        &self,
+        snapshot: Option<&Snapshot>,
+        progress: &[u64],
+        replay: Option<ReplayMark>,
+    ) -> bool {
+        let written = snapshot.filter(|snapshot| !snapshot.is_empty()).map(|snapshot| {
+            let number = self.files.next_number();
+            (self.files.write_draft(number, &incidents::encode(snapshot)), number)
+        });
+        if let Some((_, checkpoint)) = self.memory.get() {
+            let has_snapshot = match (&written, snapshot) {
+                (Some((true, _)), _) => true,
+                (None, Some(_)) => false,
+                _ => self.has_snapshot.load(Relaxed),
+            };
+            checkpoint.write(&CheckpointUpdate {
+                drafts: self.files.numbers(),
+                is_snapshot_empty: !has_snapshot,
+                replay,
+                progress: progress.to_vec(),
+            });
+        }
+        self.mails.publish_drafts();
+        match (snapshot, written) {
+            (Some(_), Some((true, number))) => {
+                self.files.publish(number, incidents_name(&self.files.token));
+                self.has_snapshot.store(true, Relaxed);
+                true
+            }
+            (Some(empty), None) => self.delete_snapshot(empty),
+            (_, written) => written.is_none(),
+        }
+    }
+
+    /// Deletes this process's incidents file: the snapshot is `empty`.
+    fn delete_snapshot(&self, empty: &Snapshot) -> bool {
+        let had_snapshot = self.has_snapshot.swap(false, Relaxed);
+        let deleted = self.files.try_unlink(&incidents_name(&self.files.token));
+        // If another process has taken the file over, it has to learn that nothing is open any more.
+        deleted.is_ok()
+            || !had_snapshot && deleted == Err(Errno::ENOENT)
+            || self.write_incidents(&self.files.token, empty)
+    }
+
+    /// Writes the incidents file of a process.
+    pub(super) fn write_incidents(&self, token: &str, snapshot: &Snapshot) -> bool {
+        let hidden = format!("new.{token}.incidents");
+        self.files.replace(&hidden, &incidents_name(token), &incidents::encode(snapshot))
+    }
+}
+
+impl Store for FileStore {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    fn commit(&self, batch: Batch) -> Committed {
+        let Batch { notifications, progress, replay, snapshot } = batch;
+        let mails: Vec<Arc<PendingMail>> =
+            notifications.into_iter().map(|notification| Arc::new(PendingMail::new(notification))).collect();
+        let refs = self.write_drafts(&mails);
+        let is_snapshot_saved = self.commit_files(snapshot, progress, replay);
+        let mut table = self.table();
+        let add = |(mail, at): (Arc<PendingMail>, Option<SpoolRef>)| {
+            let stored = StoredMail { id: self.new_id(), created: mail.notification.created };
+            match at {
+                Some(at) => table.add_file(stored.id, at, Some(mail)),
+                None => table.ram.insert(stored.id, mail),
+            }
+            stored
+        };
+        let mails: Vec<StoredMail> = mails.into_iter().zip(refs).map(add).collect();
+        self.len.fetch_add(mails.len() as u64, SeqCst);
+        self.count_volatile(&table);
+        Committed { mails, is_snapshot_saved }
+    }
+
+    fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable> {
+        loop {
+            let table = self.table();
+            let at = match (table.ram.get(id), table.files.get(&id)) {
+                (Some(mail), _) => return Ok(mail.clone()),
+                (None, Some(FileMail { cached: Some(mail), .. })) => return Ok(mail.clone()),
+                (None, Some(entry)) => entry.at.clone(),
+                (None, None) => return Err(Unreadable::Gone),
+            };
+            drop(table);
+            let read = self.mails.load(&at).map(Arc::new);
+            let mut table = self.table();
+            if table.is_at(id, &at) {
+                if let Ok(mail) = &read {
+                    table.cache(id, mail.clone());
+                }
+                return read;
+            }
+            // The collector has moved it into RAM meanwhile.
+        }
+    }
+
+    fn update(&self, id: MailId, mail: PendingMail) {
+        let mail = Arc::new(mail);
+        let mut table = self.table();
+        let Some(entry) = table.files.get_mut(&id) else {
+            if table.ram.get(id).is_some() {
+                table.ram.insert(id, mail);
+            }
+            return;
+        };
+        entry.is_updating = true;
+        let at = entry.at.clone();
+        drop(table);
+        let updated = self.mails.update(&at, &mail);
+        let mut table = self.table();
+        table.remove_file(id);
+        match updated {
+            Some(at) => table.add_file(id, at, Some(mail)),
+            None => table.ram.insert(id, mail),
+        }
+        self.count_volatile(&table);
+    }
+
+    fn delete(&self, id: MailId) {
+        let mut table = self.table();
+        let (at, from_ram) = (table.remove_file(id), table.ram.remove(id));
+        self.count_volatile(&table);
+        drop(table);
+        // The file first: while the mail is counted, the process does not end.
+        if let Some(at) = &at {
+            self.mails.remove(at);
+        }
+        if at.is_some() || from_ram.is_some() {
+            self.len.fetch_sub(1, SeqCst);
+        }
+    }
+
+    fn len(&self) -> u64 {
+        self.len.load(SeqCst)
+    }
+
+    fn volatile(&self) -> u64 {
+        self.volatile.load(SeqCst)
+    }
+
+    fn excess(&self) -> Vec<MailId> {
+        self.table().ram.excess()
+    }
+
+    fn retry_writes(&self) {
+        self.files.report_recovery();
+        let volatile = self.table().ram.most_important(RETRIED);
+        let written = self.mails.write(&volatile.iter().map(|(_, mail)| &**mail).collect::<Vec<_>>());
+        let mut outdated = Vec::new();
+        let mut table = self.table();
+        for ((id, mail), at) in volatile.into_iter().zip(written) {
+            let Ok(at) = at else { continue };
+            // The dispatcher may have delivered or updated it meanwhile.
+            if table.ram.get(id).is_some_and(|current| Arc::ptr_eq(current, &mail)) {
+                table.ram.remove(id);
+                table.add_file(id, at, Some(mail));
+            } else {
+                outdated.push(at);
+            }
+        }
+        self.count_volatile(&table);
+        drop(table);
+        outdated.iter().for_each(|at| _ = self.mails.remove(at));
+    }
+
+    fn orphans(&self) -> Vec<Orphan> {
+        self.take_over_orphans()
+    }
+
+    fn foreign_snapshots(&self) -> Vec<(String, Snapshot)> {
+        self.read_foreign_snapshots()
+    }
+
+    fn delete_foreign_snapshot(&self, token: &str) {
+        self.files.unlink(&incidents_name(token));
+    }
+
+    fn sync(&self) {
+        self.files.sync();
+    }
+
+    fn end(&self, is_ring_empty: bool) {
+        if is_ring_empty {
+            self.files.place.remove_memory(&self.files.token);
+            if self.is_empty() {
+                self.files.remove_owner();
+            }
+        }
+    }
+}

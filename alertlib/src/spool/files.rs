@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! File operations in the spool's directory: create, write, read, rename, remove, quarantine, sync.
+
+use super::directory::{ANYBODYS, PRIVATE, SpoolDirectory, is_private};
+use super::error_log::ErrorLog;
+use super::{IN_MEMORY, LARGEST, SYNC_ALONE, format, lock, owner_name};
+use crate::queue::Unreadable;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
+use nix::sys::stat::{Mode, fstat};
+use nix::unistd::{UnlinkatFlags, fsync, syncfs, unlinkat};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Attempts to lock the process's own owner file, 10 ms apart.
+const LOCK_ATTEMPTS: u32 = 50;
+
+impl From<Errno> for Unreadable {
+    fn from(error: Errno) -> Self {
+        match error {
+            Errno::ENOENT => Unreadable::Gone,
+            // A symbolic link or a socket: not written by this library.
+            Errno::ELOOP | Errno::ENXIO => Unreadable::Damaged(error.desc().to_owned()),
+            _ => Unreadable::Unavailable(error),
+        }
+    }
+}
+
+/// The files of one process in the spool's directory.
+pub(super) struct Files {
+    pub place: SpoolDirectory,
+    pub token: String,
+    /// The owner file, locked as long as the process lives.
+    owner: Mutex<Option<Flock<OwnedFd>>>,
+    numbers: AtomicU64,
+    /// Written since the last sync, and not removed since.
+    unsynced: Mutex<BTreeSet<String>>,
+    /// Files to remove and mails in files (at their offsets) to mark as done, as soon as the file system permits that.
+    pending_deletes: Mutex<BTreeSet<(String, Option<u64>)>>,
+    pub errors: Mutex<ErrorLog>,
+}
+
+impl Files {
+    pub(super) fn new(place: SpoolDirectory, token: &str) -> Self {
+        Files {
+            place,
+            token: token.to_owned(),
+            owner: Mutex::new(None),
+            numbers: AtomicU64::new(0),
+            unsynced: Mutex::default(),
+            pending_deletes: Mutex::default(),
+            errors: Mutex::default(),
+        }
+    }
+
+    /// Creates and locks the owner file at the start, with some patience.
+    pub(super) fn lock_owner(&self) -> nix::Result<()> {
+        let mut locked = self.ensure_lock();
+        for _ in 0..LOCK_ATTEMPTS {
+            // Another process that looks for orphans may have opened the new file before it was locked.
+            if !matches!(locked, Err(Errno::EEXIST | Errno::EAGAIN)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+            locked = self.ensure_lock();
+        }
+        locked
+    }
+
+    /// Creates and locks the owner file, unless this process has it. Without it any process could take over this one's files.
+    fn ensure_lock(&self) -> nix::Result<()> {
+        let mut owner = lock(&self.owner);
+        if owner.as_ref().is_some_and(|owner| fstat(&**owner).is_ok_and(|data| data.st_nlink > 0)) {
+            return Ok(());
+        }
+        let name = owner_name(&self.token);
+        let file = self.create(&name)?;
+        *owner = Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?);
+        Ok(())
+    }
+
+    /// Unlocks and removes the owner file at the end.
+    pub(super) fn remove_owner(&self) {
+        if lock(&self.owner).take().is_some() {
+            self.unlink(&owner_name(&self.token));
+        }
+    }
+
+    pub(super) fn create(&self, name: &str) -> nix::Result<OwnedFd> {
+        let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
+        openat(&self.place.directory, name, flags, PRIVATE)
+    }
+
+    /// The number of the next file. They grow: drafts below a number become valid together.
+    pub(super) fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed)
+    }
+
+    /// The number that [`Files::next_number`] would return.
+    pub(super) fn numbers(&self) -> u64 {
+        self.numbers.load(Relaxed)
+    }
+
+    pub(super) fn mail_name(&self, number: u64) -> String {
+        format!("mail.{}.{number:08}", self.token)
+    }
+
+    pub(super) fn draft_name(&self, number: u64) -> String {
+        format!("draft.{}.{number:08}", self.token)
+    }
+
+    /// Writes a whole file in place of what has that name, through the file `hidden`. False: that failed, and the log says why.
+    pub(super) fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
+        let is_written = self.write_new(hidden, text, |hidden| self.rename(hidden, name));
+        if is_written {
+            lock(&self.unsynced).insert(name.to_owned());
+        }
+        is_written
+    }
+
+    /// Writes a draft. False: that failed, and the log says why.
+    pub(super) fn write_draft(&self, number: u64, text: &str) -> bool {
+        self.write_new(&self.draft_name(number), text, |_| Ok(()))
+    }
+
+    /// Gives a valid draft its name.
+    pub(super) fn publish(&self, number: u64, name: String) {
+        match self.rename(&self.draft_name(number), &name) {
+            Ok(()) => _ = lock(&self.unsynced).insert(name),
+            Err(error) => {
+                self.report_error(&format!("cannot rename: {}; the next process does it", error.desc()));
+            }
+        }
+    }
+
+    /// Writes a whole new file and calls `then` with its name. False: that failed, the log says why, and there is no file.
+    fn write_new(&self, name: &str, text: &str, then: impl FnOnce(&str) -> nix::Result<()>) -> bool {
+        let written = self.ensure_lock().and_then(|()| {
+            let file = self.create(name)?;
+            let outcome =
+                File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| then(name));
+            if outcome.is_err() {
+                self.unlink(name);
+            }
+            outcome
+        });
+        match written {
+            Ok(()) => lock(&self.errors).works = true,
+            Err(error) => self.report_error(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
+        }
+        written.is_ok()
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
+        renameat(&self.place.directory, from, &self.place.directory, to)
+    }
+
+    /// Reads a whole file.
+    pub(super) fn read(&self, name: &str) -> Result<String, Unreadable> {
+        let file = self.open(name)?;
+        let mut bytes = Vec::new();
+        // One byte more than the limit tells a file that is too large from one that was cut.
+        file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(errno)?;
+        if bytes.len() > LARGEST {
+            return Err(Unreadable::Damaged(format!("it has more than {LARGEST} bytes")));
+        }
+        utf8(bytes)
+    }
+
+    /// Reads a part of a file.
+    pub(super) fn read_at(&self, name: &str, offset: u64, size: u64) -> Result<String, Unreadable> {
+        let file = self.open(name)?;
+        let mut bytes = vec![0; size as usize];
+        match file.read_exact_at(&mut bytes, offset) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(Unreadable::Damaged("it was cut".to_owned()))
+            }
+            Err(error) => Err(errno(error).into()),
+            Ok(()) => utf8(bytes),
+        }
+    }
+
+    fn open(&self, name: &str) -> Result<File, Unreadable> {
+        let file = openat(&self.place.directory, name, ANYBODYS | OFlag::O_RDONLY, Mode::empty())?;
+        if !is_private(&fstat(&file)?) {
+            return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
+        }
+        Ok(File::from(file))
+    }
+
+    /// Renames an unusable file to `bad.*`, out of the way and for the administrator.
+    pub(super) fn quarantine(&self, name: &str, why: &str) {
+        let aside = format!("bad.{name}");
+        match self.rename(name, &aside) {
+            Ok(()) => {
+                let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
+                log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
+            }
+            Err(error) => self.report_unusable(
+                name,
+                &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc()),
+            ),
+        }
+    }
+
+    /// Removes a file. False: it was not there, or cannot be removed now.
+    pub(super) fn try_unlink(&self, name: &str) -> nix::Result<()> {
+        unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir)
+    }
+
+    /// Removes a file now, or as soon as that is possible: else the next process would send its mails again.
+    pub(super) fn unlink(&self, name: &str) {
+        self.finish(name, None);
+    }
+
+    /// Marks the mail at `offset` of a file as done, now or as soon as that is possible.
+    pub(super) fn mark_done(&self, name: &str, offset: u64) {
+        self.finish(name, Some(offset));
+    }
+
+    fn finish(&self, name: &str, offset: Option<u64>) {
+        if !self.try_finish(name, offset) {
+            lock(&self.pending_deletes).insert((name.to_owned(), offset));
+        }
+    }
+
+    /// False: it may be possible later.
+    fn try_finish(&self, name: &str, offset: Option<u64>) -> bool {
+        let flags = ANYBODYS | OFlag::O_WRONLY;
+        let finished = match offset {
+            None => self.try_unlink(name),
+            Some(offset) => openat(&self.place.directory, name, flags, Mode::empty()).and_then(|file| {
+                File::from(file).write_all_at(&[format::DONE], offset + format::DONE_AT).map_err(errno)
+            }),
+        };
+        // Other errors, such as a file that is gone, do not pass.
+        let passing = [
+            Errno::EACCES,
+            Errno::EPERM,
+            Errno::EROFS,
+            Errno::EIO,
+            Errno::ENOSPC,
+            Errno::EMFILE,
+            Errno::ENFILE,
+        ];
+        !finished.is_err_and(|error| passing.contains(&error))
+    }
+
+    /// A file is written anew: what is pending for the old one is void.
+    pub(super) fn cancel_deletes(&self, name: &str) {
+        lock(&self.pending_deletes).retain(|(pending, _)| pending != name);
+    }
+
+    /// A file is removed: it need not be synced.
+    pub(super) fn cancel_sync(&self, name: &str) {
+        lock(&self.unsynced).remove(name);
+    }
+
+    /// Retries pending deletes, then syncs what was written since the last call. Mails that were delivered meanwhile cost nothing.
+    /// No lock is held during a sync.
+    pub(super) fn sync(&self) {
+        let pending = lock(&self.pending_deletes).clone();
+        for entry in pending {
+            // With the lock, because the dispatcher may be about to write that file anew.
+            let mut pending = lock(&self.pending_deletes);
+            if pending.contains(&entry) && self.try_finish(&entry.0, entry.1) {
+                pending.remove(&entry);
+            }
+        }
+        let unsynced = std::mem::take(&mut *lock(&self.unsynced));
+        if unsynced.len() > SYNC_ALONE {
+            if let Err(error) = syncfs(&self.place.directory) {
+                self.sync_failed(error);
+            }
+            return;
+        }
+        for name in &unsynced {
+            let flags = ANYBODYS | OFlag::O_RDONLY;
+            let file = openat(&self.place.directory, name.as_str(), flags, Mode::empty());
+            match file.and_then(|file| fsync(&file)) {
+                Ok(()) | Err(Errno::ENOENT) => {}
+                Err(error) => self.sync_failed(error),
+            }
+        }
+        if !unsynced.is_empty() {
+            // Some file systems cannot sync directories; nothing can be done there.
+            let _ = fsync(&self.place.directory);
+        }
+    }
+
+    fn sync_failed(&self, error: Errno) {
+        self.report_error(&format!("cannot sync: {}; mails may not survive a loss of power", error.desc()));
+    }
+}
+
+fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {
+    String::from_utf8(bytes).map_err(|_| Unreadable::Damaged("it is not UTF-8".to_owned()))
+}
+
+pub(super) fn errno(error: std::io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(0))
+}

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Mails in files: which file a mail is in, and the room that the files take.
+//!
+//! Mails that are written together share a file, if they are of the same importance: where many files have been removed lately,
+//! ext4 takes a millisecond to create one. A file is removed with the last of its mails.
+
+use super::files::Files;
+use super::{IN_MEMORY, LARGEST, SHARED, format, lock};
+use crate::queue::{PendingMail, Unreadable};
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock};
+
+/// The place of a mail in the spool.
+#[derive(Debug, Clone)]
+pub(super) struct SpoolRef {
+    file: Arc<SpoolFile>,
+    segment: Segment,
+}
+
+/// The place of a mail in its file, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub offset: u64,
+    pub size: u64,
+    /// See [`PendingMail::importance`].
+    pub importance: u8,
+}
+
+/// A file with mails.
+#[derive(Debug)]
+struct SpoolFile {
+    name: String,
+    /// In bytes.
+    size: u64,
+    /// Mails that are not removed.
+    mails: AtomicUsize,
+    /// Why the file is quarantined when its last mail is removed.
+    damage: OnceLock<String>,
+}
+
+/// Why a mail is not in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NotWritten {
+    /// The spool has no room for it.
+    Full,
+    /// Writing failed.
+    Failed,
+}
+
+impl SpoolRef {
+    pub(super) fn importance(&self) -> u8 {
+        self.segment.importance
+    }
+
+    /// Whether both are the same place.
+    pub(super) fn is(&self, other: &SpoolRef) -> bool {
+        Arc::ptr_eq(&self.file, &other.file) && self.segment == other.segment
+    }
+
+    fn is_alone(&self) -> bool {
+        self.file.mails.load(Relaxed) == 1 && self.file.damage.get().is_none()
+    }
+}
+
+impl Segment {
+    pub(super) fn new(offset: usize, size: usize, mail: &PendingMail) -> Self {
+        Segment { offset: offset as u64, size: size as u64, importance: mail.importance() }
+    }
+}
+
+impl SpoolFile {
+    /// The places of the mails of a file of `size` bytes.
+    fn refs(name: String, size: usize, segments: &[Segment], damage: Option<String>) -> Vec<SpoolRef> {
+        let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
+        let mails = AtomicUsize::new(segments.len());
+        let file = Arc::new(SpoolFile { name, size: size as u64, mails, damage });
+        segments.iter().map(|segment| SpoolRef { file: file.clone(), segment: *segment }).collect()
+    }
+}
+
+/// A file that is being composed.
+#[derive(Default)]
+struct Composed {
+    text: String,
+    /// Of the mails in it, among those to write.
+    indices: Vec<usize>,
+    segments: Vec<Segment>,
+}
+
+/// The mails of this process in files.
+pub(super) struct MailFiles {
+    files: Arc<Files>,
+    /// Of all files, in bytes.
+    size: AtomicU64,
+    /// Drafts that are not valid yet.
+    drafts: Mutex<Vec<u64>>,
+}
+
+impl MailFiles {
+    pub(super) fn new(files: Arc<Files>) -> Self {
+        MailFiles { files, size: AtomicU64::new(0), drafts: Mutex::default() }
+    }
+
+    /// Writes mails; the log says why one is not written. The most important ones get the room that is left.
+    pub(super) fn write(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
+        self.write_all(mails, false)
+    }
+
+    /// Writes mails as drafts, which are no mails before the checkpoint says so. By the collector only.
+    pub(super) fn write_drafts(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
+        self.write_all(mails, true)
+    }
+
+    /// Gives the drafts their names: the checkpoint says that they are mails. By the collector only.
+    pub(super) fn publish_drafts(&self) {
+        for number in std::mem::take(&mut *lock(&self.drafts)) {
+            self.files.publish(number, self.files.mail_name(number));
+        }
+    }
+
+    fn write_all(&self, mails: &[&PendingMail], is_draft: bool) -> Vec<Result<SpoolRef, NotWritten>> {
+        let mut written = vec![Err(NotWritten::Failed); mails.len()];
+        let importance = |index: &usize| mails[*index].importance();
+        let mut order: Vec<usize> = (0..mails.len()).collect();
+        order.sort_by_key(|index| Reverse(importance(index)));
+        for group in order.chunk_by(|one, other| importance(one) == importance(other)) {
+            let mut file = Composed::default();
+            for index in group {
+                let record = format::encode(&mails[*index].notification, &mails[*index].remaining);
+                if file.text.len() + record.len() > SHARED {
+                    self.write_file(is_draft, std::mem::take(&mut file), &mut written);
+                }
+                if let Err(why) = self.has_room(file.text.len(), record.len()) {
+                    written[*index] = Err(why);
+                    continue;
+                }
+                file.indices.push(*index);
+                file.segments.push(Segment::new(file.text.len(), record.len(), mails[*index]));
+                file.text.push_str(&record);
+            }
+            self.write_file(is_draft, file, &mut written);
+        }
+        written
+    }
+
+    fn write_file(&self, is_draft: bool, file: Composed, written: &mut [Result<SpoolRef, NotWritten>]) {
+        let Composed { text, indices, segments } = file;
+        if text.is_empty() {
+            return;
+        }
+        let number = self.files.next_number();
+        let name = self.files.mail_name(number);
+        let is_written = if is_draft { self.write_draft(number, &text) } else { self.replace(&name, &text) };
+        if is_written {
+            for (index, at) in indices.iter().zip(SpoolFile::refs(name, text.len(), &segments, None)) {
+                written[*index] = Ok(at);
+            }
+        }
+    }
+
+    fn write_draft(&self, number: u64, text: &str) -> bool {
+        let is_written = self.files.write_draft(number, text);
+        if is_written {
+            self.size.fetch_add(text.len() as u64, Relaxed);
+            lock(&self.drafts).push(number);
+        }
+        is_written
+    }
+
+    fn replace(&self, name: &str, text: &str) -> bool {
+        let is_written = self.files.replace(&format!("new.{}", &name["mail.".len()..]), name, text);
+        if is_written {
+            self.size.fetch_add(text.len() as u64, Relaxed);
+        }
+        is_written
+    }
+
+    /// Whether there is room for a mail of `size` bytes and `others` bytes beside it.
+    fn has_room(&self, others: usize, size: usize) -> Result<(), NotWritten> {
+        if size > LARGEST {
+            // It could not be read back.
+            self.files.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
+            return Err(NotWritten::Failed);
+        }
+        let max_size = self.files.place.max_size;
+        if self.size.load(Relaxed) + (others + size) as u64 > max_size {
+            self.files
+                .report_error(&format!("its {max_size} bytes are full; the least important {IN_MEMORY}"));
+            return Err(NotWritten::Full);
+        }
+        Ok(())
+    }
+
+    /// Writes a mail anew, with fewer remaining recipients. `None`: it is in no file any more, and the log says why.
+    pub(super) fn update(&self, at: &SpoolRef, mail: &PendingMail) -> Option<SpoolRef> {
+        if !at.is_alone() {
+            // The other mails of the file stay where they are.
+            let updated = self.write(&[mail]).pop()?.ok();
+            self.remove(at);
+            return updated;
+        }
+        let name = at.file.name.clone();
+        self.size.fetch_sub(at.file.size, Relaxed);
+        self.files.cancel_deletes(&name);
+        let text = format::encode(&mail.notification, &mail.remaining);
+        if self.has_room(0, text.len()).is_ok() && self.replace(&name, &text) {
+            return SpoolFile::refs(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
+        }
+        // After a crash the old file would send copies to recipients that have got the mail. RAM only is the lesser evil.
+        self.files.unlink(&name);
+        None
+    }
+
+    /// Removes a mail. True: its file is gone, too, and its room is free.
+    pub(super) fn remove(&self, at: &SpoolRef) -> bool {
+        let SpoolFile { name, size, mails, damage } = &*at.file;
+        if mails.fetch_sub(1, Relaxed) > 1 {
+            self.files.mark_done(name, at.segment.offset);
+            return false;
+        }
+        self.size.fetch_sub(*size, Relaxed);
+        self.files.cancel_sync(name);
+        match damage.get() {
+            Some(why) => self.files.quarantine(name, why),
+            None => self.files.unlink(name),
+        }
+        true
+    }
+
+    /// Reads a mail.
+    ///
+    /// # Errors
+    ///
+    /// It is gone or damaged, or cannot be read now.
+    pub(super) fn load(&self, at: &SpoolRef) -> Result<PendingMail, Unreadable> {
+        let Segment { offset, size, .. } = at.segment;
+        let text = self.files.read_at(&at.file.name, offset, size);
+        let read = text.and_then(|text| format::decode(&text).map_err(Unreadable::Damaged));
+        let read = read.map(|(mail, remaining)| PendingMail { notification: Arc::new(mail), remaining });
+        match &read {
+            Ok(_) | Err(Unreadable::Gone) => {}
+            // Quarantined when the other mails of the file are removed.
+            Err(Unreadable::Damaged(why)) => _ = at.file.damage.set(why.clone()),
+            Err(Unreadable::Unavailable(error)) => {
+                self.files.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+            }
+        }
+        read
+    }
+
+    /// Makes the file `name` of a dead process a file of this one. `None`: it cannot be renamed now.
+    pub(super) fn adopt(
+        &self,
+        name: &str,
+        size: usize,
+        segments: &[Segment],
+        damage: Option<String>,
+    ) -> Option<Vec<SpoolRef>> {
+        let own_name = self.files.mail_name(self.files.next_number());
+        self.files.rename(name, &own_name).ok()?;
+        self.size.fetch_add(size as u64, Relaxed);
+        Some(SpoolFile::refs(own_name, size, segments, damage))
+    }
+}

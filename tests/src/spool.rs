@@ -106,8 +106,8 @@ impl Spool {
         let names = self.names_with(prefix);
         let texts =
             names.iter().map(|name| fs::read_to_string(self.directory.join(name)).unwrap_or_default());
-        // A `-` in place of the number says that it is done.
-        texts.map(|text| text.lines().filter(|line| *line == "haproxy-email-alert spool 2").count()).sum()
+        // A mail that is done begins with `{"done":1,`.
+        texts.map(|text| text.lines().filter(|line| line.starts_with("{\"done\":0,")).count()).sum()
     }
 
     /// How many mails it has.

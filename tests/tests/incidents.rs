@@ -267,7 +267,7 @@ fn a_reload_knows(mode: Mode) {
     servers[..3].iter().for_each(|(_, backend)| backend.goes_down());
     let downs = relay.wait_for_mails(3);
     until_true("the troubles to be remembered", || {
-        spool.incidents().iter().any(|text| text.matches("\nthread: ").count() == 3)
+        spool.incidents().iter().any(|text| text.matches("\"thread\":{").count() == 3)
     });
 
     servers[1].1.comes_back();

@@ -360,7 +360,8 @@ impl Dispatcher {
                 return (left, due);
             }
             if left.len() < before {
-                self.store.update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
+                self.store
+                    .update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
                 self.in_flight = Some(InFlight { id: entry.id, copies: left.len() as u64 });
             }
         }
@@ -370,7 +371,8 @@ impl Dispatcher {
             self.counters.failed.many(unserved.len() as u64);
             left.retain(|recipient| !unserved.contains(recipient));
             if !left.is_empty() {
-                self.store.update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
+                self.store
+                    .update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
             }
         }
         (left, due)

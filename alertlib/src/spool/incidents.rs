@@ -1,186 +1,260 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What is not over, as a file of the spool: incidents, flapping, silences, and what waits for their end. For the next process,
-//! which else would mail each incident again, never mail the end of one that was over before it looked, and break silences.
+//! The snapshot as JSON lines: open incidents, flapping, silences, and what is held until their end. Without it the next process
+//! would mail each incident again, would not mail the end of an incident that was over before it started, and would break
+//! silences.
+//!
+//! One object a line; here with line ends behind commas that the file does not have:
 //!
 //! ```text
-//! haproxy-email-alert incidents 2
-//! silence: 1795449600000000000 api/* release 1.2
-//! to: ops@example.com
-//! now: down
-//! thread: <haproxy.643a.1f.12.0@lb1.example.com>
-//! topic: servers/server2
-//! at: 1795442400000000000
-//! told: 1795456800000000000
-//! when: 1795442399998000000
-//! kind: down
-//! health: down
-//! level: alert
-//! backend: servers
-//! server: server2
-//! sentence: Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.
-//! was: UP
-//! check: L4TOUT
-//! check-reason: Layer4 timeout
-//! check-duration: 2001
-//! address: 10.0.0.7:8080
-//! usable: 2 0
-//! incident: 1795442399998000000 1 Layer4 timeout
-//! now: up
-//! thread: <haproxy.643a.1f.14.0@lb1.example.com>
-//! topic: web/s1
-//! at: 1795442400000000000
-//! flapping: 1795442390000000000
-//! last: 1795442399000000000
-//! flaps: 7
-//! when: 1795442399000000000
-//! kind: up
-//! health: up
-//! level: notice
-//! backend: web
-//! server: s1
-//! sentence: Server web/s1 is UP.
-//! usable: 3 0
-//! held: quiet
-//! when: 1795442399000000000
-//! kind: up
-//! health: up
-//! level: notice
-//! backend: web
-//! server: s1
-//! sentence: Server web/s1 is UP.
-//! usable: 3 0
-//! changes: 1
-//! first: 1795442399000000000
-//! note: change
-//! end
+//! {"snapshot":{"version":3}}
+//! {"silence":{"until":1795449600000000000,"pattern":"api/*","reason":"release 1.2"}}
+//! {"audience":{"to":["ops@example.com"]}}
+//! {"target":{"health":"down",
+//! "thread":{"root":"<haproxy.643a.1f.12.0@lb1.example.com>","topic":"servers/server2","at":1795442400000000000},
+//! "open":{"notified":1795456800000000000,
+//! "begin":{"when":1795442399998000000,"kind":"down","health":"down","level":"alert",
+//! "proxy":"servers","server":"server2",
+//! "sentence":"Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.",
+//! "was":"UP","check":{"status":"L4TOUT","reason":"Layer4 timeout","duration":2001},
+//! "address":"10.0.0.7:8080","usable":{"active":2,"backup":0}},
+//! "incident":{"since":1795442399998000000,"changes":1,"reason":"Layer4 timeout"}}}}
+//! {"target":{"health":"up",
+//! "thread":{"root":"<haproxy.643a.1f.14.0@lb1.example.com>","topic":"web/s1","at":1795442400000000000},
+//! "flapping":{"since":1795442390000000000,"last":1795442399000000000,"changes":7,
+//! "event":{"when":1795442399000000000,"kind":"up","health":"up","level":"notice","proxy":"web","server":"s1",
+//! "sentence":"Server web/s1 is UP.","usable":{"active":3,"backup":0}}},
+//! "held":{"by":"flapping",
+//! "item":{"event":{"when":1795442399000000000,"kind":"up","health":"up","level":"notice","proxy":"web","server":"s1",
+//! "sentence":"Server web/s1 is UP.","usable":{"active":3,"backup":0}},
+//! "changes":1,"first":1795442399000000000,"phase":"change"}}}}
+//! {"end":{"records":5}}
 //! ```
 //!
-//! `silence` may come several times: its end, its pattern and its reason. What begins with `now`, which may be `down`, `maint`
-//! or `up`, is one server or backend, and there may be several, each for all the `to` above it; then there may be other `to`,
-//! with theirs. A server has one or more of these: from `thread` to `at`, the mail that told of its incident, with what its
-//! target calls it and when it was made; from `told` to `incident`, the incident: when the last mail about it was, and the event
-//! that began it, as in [`super::format`]; from `flapping` on, since when it changes too often, when it did last, how often, and
-//! the last event; from `held` to `note`, what is told when it does so no more (`quiet`) or at the end of a silence
-//! (`silence`), as in [`super::format`].
+//! A `target` is one server or backend, as the `audience` in front of it knows it: `thread` is the first mail of its incident,
+//! with its topic and time; `open` is the incident that is not over, with the time of the last mail about it and the event that
+//! began it; `flapping` says since when it changes too often, when it changed last, how often, and its last event; `held` is what
+//! is mailed when it is stable (`"by":"flapping"`) or at the end of a silence (`"by":"silence"`). Events and items are those of
+//! [`super::format`]. `end` has the number of lines in front of it.
 
 use super::LARGEST;
-use super::format::{Parser, Writer, address, nanos, time};
+use super::format::VERSION;
+use super::record::{
+    EventRecord, IncidentRecord, ItemRecord, address, line, meaning, message_id, nanos, parse, time,
+};
 use crate::engine::{
     Flapping, Held, HeldBy, OpenIncident, Silence, Snapshot, TargetId, TargetSnapshot, Thread,
 };
 use crate::event::Health;
-use crate::text::CUT;
+use crate::text::{CUT, visible};
+use serde::{Deserialize, Serialize};
 
-/// The first line.
-pub(super) const FIRST: &str = "haproxy-email-alert incidents 2";
+/// The beginning of the first line.
+const FIRST: &str = "{\"snapshot\":";
+/// Room for the last line, in bytes.
+const END: usize = 64;
 
-/// The file's content. What is more than a file may have is left out.
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Record {
+    Snapshot { version: u32 },
+    Silence { until: u64, pattern: String, reason: String },
+    Audience { to: Vec<String> },
+    Target(Box<TargetRecord>),
+    End { records: usize },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TargetRecord {
+    health: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<ThreadRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open: Option<OpenRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flapping: Option<FlappingRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<HeldRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ThreadRecord {
+    root: String,
+    topic: String,
+    at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpenRecord {
+    notified: u64,
+    begin: EventRecord,
+    incident: IncidentRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlappingRecord {
+    since: u64,
+    last: u64,
+    changes: u32,
+    event: EventRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeldRecord {
+    by: String,
+    item: ItemRecord,
+}
+
+/// Whether the file is, or was, a snapshot.
+pub(super) fn is_snapshot(text: &str) -> bool {
+    text.starts_with(FIRST)
+}
+
+/// The file's content. Targets that would make it larger than a file may be are left out.
 pub fn encode(snapshot: &Snapshot) -> String {
-    let mut page = Writer::new(FIRST);
+    let mut text = line(&Record::Snapshot { version: VERSION });
+    let mut records = 1;
+    let mut add = |record: &Record| {
+        let line = line(record);
+        let fits = text.len() + line.len() + END <= LARGEST;
+        if fits {
+            text.push_str(&line);
+            records += 1;
+        }
+        fits
+    };
     for Silence { pattern, until, reason } in &snapshot.silences {
-        page.line("silence", &format!("{} {pattern} {reason}", nanos(*until)));
+        let pattern = pattern.to_string();
+        add(&Record::Silence { until: nanos(*until), pattern, reason: visible(reason) });
     }
-    for (to, known) in snapshot.audiences.iter().filter(|(_, known)| !known.is_empty()) {
-        to.iter().for_each(|to| page.line("to", to.as_ref()));
-        for known in known {
-            // Nobody could find it by a name that is not whole.
+    'all: for (to, targets) in snapshot.audiences.iter().filter(|(_, targets)| !targets.is_empty()) {
+        if !add(&Record::Audience { to: to.iter().map(|to| visible(to.as_ref())).collect() }) {
+            break;
+        }
+        for target in targets {
+            // A name that was cut identifies no server.
             let is_whole = |name: &TargetId| {
                 !name.proxy.ends_with(CUT) && !name.server.as_ref().is_some_and(|name| name.ends_with(CUT))
             };
-            if known.target().is_some_and(|name| is_whole(&name)) && !page.append(entry(known), LARGEST) {
-                return page.end();
+            let is_known = target.target().is_some_and(|name| is_whole(&name));
+            if is_known && !add(&Record::Target(Box::new(TargetRecord::of(target)))) {
+                break 'all;
             }
         }
     }
-    page.end()
+    text + &line(&Record::End { records })
 }
 
-fn entry(known: &TargetSnapshot) -> Writer {
-    let mut entry = Writer::default();
-    entry.line("now", known.health.word());
-    if let Some(thread) = &known.thread {
-        entry.line("thread", &thread.root);
-        entry.line("topic", &thread.topic);
-        entry.time("at", thread.created);
-    }
-    if let Some(OpenIncident { incident, first_event, notified_at }) = &known.open_incident {
-        entry.time("told", *notified_at);
-        entry.event(first_event);
-        entry.incident(incident);
-    }
-    if let Some(Flapping { since, changes, last_change, event }) = &known.flapping {
-        entry.time("flapping", *since);
-        entry.time("last", *last_change);
-        entry.line("flaps", &changes.to_string());
-        entry.event(event);
-    }
-    if let Some(Held { item, held_by }) = &known.held {
-        entry.line("held", if *held_by == HeldBy::Silence { "silence" } else { "quiet" });
-        entry.item(item);
-    }
-    entry
-}
-
-/// What such a file says.
+/// The snapshot of a file.
 ///
 /// # Errors
 ///
 /// Why it is none.
 pub fn decode(text: &str) -> Result<Snapshot, String> {
-    let mut lines = Parser::of(text, FIRST)?;
+    let mut lines = text.split_inclusive('\n').enumerate();
+    match lines.next().map(|(_, line)| parse(line)).transpose()? {
+        Some(Record::Snapshot { version: VERSION }) => {}
+        _ => return Err(format!("it does not begin with a snapshot of version {VERSION}")),
+    }
     let mut snapshot = Snapshot::default();
-    while let Some(line) = lines.maybe("silence") {
-        snapshot.silences.push(silence(&line).ok_or("its 'silence' is not one")?);
-    }
-    while lines.has("to") {
-        let mut to = Vec::new();
-        while let Some(word) = lines.maybe("to") {
-            to.push(address(&word).ok_or("its 'to' is no address")?);
+    while let Some((number, line)) = lines.next() {
+        match parse(line)? {
+            Record::Silence { until, pattern, reason } => {
+                let pattern = pattern.parse().map_err(|why| format!("a pattern in it {why}"))?;
+                snapshot.silences.push(Silence { until: time(until)?, pattern, reason: visible(&reason) });
+            }
+            Record::Audience { to } if !to.is_empty() => {
+                let to = to.iter().map(|to| address(to)).collect::<Result<_, _>>()?;
+                snapshot.audiences.push((to, Vec::new()));
+            }
+            Record::Target(target) => {
+                let target = target.target()?;
+                target.target().ok_or("a target in it has no state")?;
+                let (_, targets) = snapshot.audiences.last_mut().ok_or("a target in it has no audience")?;
+                targets.push(target);
+            }
+            Record::End { records } if records == number && lines.next().is_none() => return Ok(snapshot),
+            _ => return Err("a line in it is in the wrong place".to_owned()),
         }
-        let mut all = Vec::new();
-        while lines.has("now") {
-            let known = known(&mut lines)?;
-            known.target().ok_or("there is nothing to know after a 'now'")?;
-            all.push(known);
-        }
-        snapshot.audiences.push((to, all));
     }
-    lines.end()?;
-    Ok(snapshot)
+    Err("it has no end".to_owned())
 }
 
-fn known(lines: &mut Parser) -> Result<TargetSnapshot, String> {
-    let health = lines.word("now", Health::from_word)?;
-    let (mut thread, mut open_incident, mut flapping, mut held) = (None, None, None, None);
-    if lines.has("thread") {
-        let (root, topic) = (lines.message_id("thread")?.into(), lines.one("topic")?.into());
-        thread = Some(Thread { root, topic, created: lines.time("at")? });
+impl TargetRecord {
+    fn of(target: &TargetSnapshot) -> Self {
+        let TargetSnapshot { health, thread, open_incident, flapping, held } = target;
+        TargetRecord {
+            health: health.word().to_owned(),
+            thread: thread.as_ref().map(|Thread { root, topic, created }| ThreadRecord {
+                root: visible(root),
+                topic: visible(topic),
+                at: nanos(*created),
+            }),
+            open: open_incident.as_ref().map(|OpenIncident { incident, first_event, notified_at }| {
+                OpenRecord {
+                    notified: nanos(*notified_at),
+                    begin: EventRecord::of(first_event),
+                    incident: IncidentRecord::of(incident),
+                }
+            }),
+            flapping: flapping.as_ref().map(|Flapping { since, changes, last_change, event }| {
+                FlappingRecord {
+                    since: nanos(*since),
+                    last: nanos(*last_change),
+                    changes: *changes,
+                    event: EventRecord::of(event),
+                }
+            }),
+            held: held.as_ref().map(|Held { item, held_by }| HeldRecord {
+                by: if *held_by == HeldBy::Silence { "silence" } else { "flapping" }.to_owned(),
+                item: ItemRecord::of(item),
+            }),
+        }
     }
-    if lines.has("told") {
-        let (notified_at, first_event) = (lines.time("told")?, lines.event()?.into());
-        let incident = lines.incident()?.ok_or("it has no 'incident' where that should be")?;
-        open_incident = Some(OpenIncident { incident, first_event, notified_at });
-    }
-    if lines.has("flapping") {
-        let (since, last_change) = (lines.time("flapping")?, lines.time("last")?);
-        let changes = lines.number("flaps")?;
-        flapping = Some(Flapping { since, last_change, changes, event: lines.event()?.into() });
-    }
-    if lines.has("held") {
-        let held_by = lines.word("held", |word| match word {
+
+    fn target(self) -> Result<TargetSnapshot, String> {
+        let thread = |thread: ThreadRecord| -> Result<Thread, String> {
+            let root = message_id(thread.root)?.into();
+            Ok(Thread { root, topic: visible(&thread.topic).into(), created: time(thread.at)? })
+        };
+        let open = |open: OpenRecord| -> Result<OpenIncident, String> {
+            let incident = open.incident.incident()?;
+            Ok(OpenIncident {
+                incident,
+                first_event: open.begin.event()?.into(),
+                notified_at: time(open.notified)?,
+            })
+        };
+        let flapping = |flapping: FlappingRecord| -> Result<Flapping, String> {
+            let (since, last_change) = (time(flapping.since)?, time(flapping.last)?);
+            Ok(Flapping {
+                since,
+                last_change,
+                changes: flapping.changes,
+                event: flapping.event.event()?.into(),
+            })
+        };
+        let held_by = |word: &str| match word {
             "silence" => Some(HeldBy::Silence),
-            "quiet" => Some(HeldBy::Flapping),
+            "flapping" => Some(HeldBy::Flapping),
             _ => None,
-        })?;
-        held = Some(Held { held_by, item: lines.item()? });
+        };
+        let held = |held: HeldRecord| -> Result<Held, String> {
+            Ok(Held { held_by: meaning("by", &held.by, held_by)?, item: held.item.item()? })
+        };
+        Ok(TargetSnapshot {
+            health: meaning("health", &self.health, Health::from_word)?,
+            thread: self.thread.map(thread).transpose()?,
+            open_incident: self.open.map(open).transpose()?,
+            flapping: self.flapping.map(flapping).transpose()?,
+            held: self.held.map(held).transpose()?,
+        })
     }
-    Ok(TargetSnapshot { health, thread, open_incident, flapping, held })
-}
-
-fn silence(line: &str) -> Option<Silence> {
-    let mut words = line.splitn(3, ' ');
-    let (until, pattern) = (time(words.next()?)?, words.next()?.parse().ok()?);
-    Some(Silence { until, pattern, reason: words.next()?.to_owned() })
 }
 
 #[cfg(test)]
@@ -192,7 +266,9 @@ mod tests {
     fn file() -> String {
         let source = include_str!("incidents.rs").lines().filter_map(|line| line.strip_prefix("//! "));
         let example = source.skip_while(|line| *line != "```text").skip(1).take_while(|line| *line != "```");
-        example.map(|line| format!("{line}\n")).collect()
+        let lines =
+            example.map(|line| if line.ends_with(',') { line.to_owned() } else { format!("{line}\n") });
+        lines.collect()
     }
 
     #[test]
@@ -216,18 +292,27 @@ mod tests {
         for end in 0..file.len() {
             assert!(decode(&file[..end]).is_err(), "{end}");
         }
+        let lines: Vec<&str> = file.split_inclusive('\n').collect();
+        for missing in 0..lines.len() {
+            let rest = [&lines[..missing], &lines[missing + 1..]].concat().concat();
+            assert!(decode(&rest).is_err(), "without line {missing}");
+        }
         for (from, to) in [
-            ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\r\nBcc: x@example.com"),
-            ("to: ops@example.com", "to: ops"),
-            ("now: down", "now: sideways"),
-            ("held: quiet", "held: long"),
-            ("flaps: 7", "flaps: many"),
-            ("1795449600000000000 api/* ", "soon api/* "),
-            (" api/* ", " a/b/c "),
-            ("now: down\n", "now: down\nnow: down\n"),
-            ("told: 1", "told: x"),
+            ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\\r\\nBcc: x@example.com"),
+            ("[\"ops@example.com\"]", "[\"ops\"]"),
+            ("[\"ops@example.com\"]", "[]"),
+            ("{\"health\":\"down\"", "{\"health\":\"sideways\""),
+            ("\"by\":\"flapping\"", "\"by\":\"long\""),
+            ("\"changes\":7", "\"changes\":\"many\""),
+            ("\"until\":1795449600000000000", "\"until\":\"soon\""),
+            ("api/*", "a/b/c"),
+            ("\"notified\":1", "\"notified\":x"),
+            ("\"version\":3", "\"version\":4"),
+            ("{\"health\":\"down\"", "{\"more\":1,\"health\":\"down\""),
+            ("{\"end\":", "{\"target\":{\"health\":\"down\"}}\n{\"end\":"),
         ] {
-            assert!(decode(&file.replace(from, to)).is_err(), "{to}");
+            assert!(file.contains(from), "{from}");
+            assert!(decode(&file.replacen(from, to, 1)).is_err(), "{to}");
         }
     }
 

@@ -127,7 +127,7 @@ impl MailFiles {
         for group in order.chunk_by(|one, other| importance(one) == importance(other)) {
             let mut file = Composed::default();
             for index in group {
-                let record = format::encode(&mails[*index].notification, &mails[*index].remaining);
+                let record = format::encode(mails[*index]);
                 if file.text.len() + record.len() > SHARED {
                     self.write_file(is_draft, std::mem::take(&mut file), &mut written);
                 }
@@ -203,7 +203,7 @@ impl MailFiles {
         let name = at.file.name.clone();
         self.size.fetch_sub(at.file.size, Relaxed);
         self.files.cancel_deletes(&name);
-        let text = format::encode(&mail.notification, &mail.remaining);
+        let text = format::encode(mail);
         if self.has_room(0, text.len()).is_ok() && self.replace(&name, &text) {
             return SpoolFile::refs(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
         }
@@ -237,7 +237,6 @@ impl MailFiles {
         let Segment { offset, size, .. } = at.segment;
         let text = self.files.read_at(&at.file.name, offset, size);
         let read = text.and_then(|text| format::decode(&text).map_err(Unreadable::Damaged));
-        let read = read.map(|(mail, remaining)| PendingMail { notification: Arc::new(mail), remaining });
         match &read {
             Ok(_) | Err(Unreadable::Gone) => {}
             // Quarantined when the other mails of the file are removed.

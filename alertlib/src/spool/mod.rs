@@ -25,6 +25,7 @@ mod files;
 pub mod format;
 pub mod incidents;
 mod mail_files;
+mod record;
 mod takeover;
 #[cfg(test)]
 mod tests;

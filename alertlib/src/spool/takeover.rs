@@ -7,7 +7,7 @@ use super::files::Files;
 use super::mail_files::{Segment, SpoolRef};
 use super::{FileStore, format, incidents, incidents_name, owner_name};
 use crate::engine::Snapshot;
-use crate::queue::{Claim, Orphan, PendingMail, ReplayMark, ReplayedEvent, StoredMail, Unreadable};
+use crate::queue::{Claim, Orphan, ReplayMark, ReplayedEvent, StoredMail, Unreadable};
 use crate::ring::{self, SharedWords};
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
@@ -149,7 +149,7 @@ impl FileStore {
                 continue;
             }
             match self.files.read(&name) {
-                Ok(text) if text.starts_with(incidents::FIRST) => {
+                Ok(text) if incidents::is_snapshot(&text) => {
                     if let Err(error) = self.files.rename(&name, &incidents_name(token)) {
                         self.files.report_unusable(&name, error.desc());
                     }
@@ -175,10 +175,9 @@ impl FileStore {
     fn take_file(&self, name: &str, text: &str, mails: &mut Vec<(SystemTime, SpoolRef)>) {
         let (mut created, mut segments) = (Vec::new(), Vec::new());
         let mut damage = text.is_empty().then(|| "it is empty".to_owned());
-        for (offset, record) in format::parts(text) {
+        for (offset, record) in format::records(text) {
             match format::decode(record) {
-                Ok((mail, remaining)) => {
-                    let mail = PendingMail { notification: Arc::new(mail), remaining };
+                Ok(mail) => {
                     segments.push(Segment::new(offset, record.len(), &mail));
                     created.push(mail.notification.created);
                 }

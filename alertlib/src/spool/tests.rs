@@ -32,9 +32,7 @@ fn mail(name: &str, kind: Kind) -> Notification {
 fn with_store<T>(name: &str, limit: usize, mails: usize, test: impl FnOnce(&FileStore) -> T) -> T {
     let path = std::env::temp_dir().join(format!("email-alert-store.{name}.{}", std::process::id()));
     std::fs::create_dir_all(&path).expect("a directory");
-    let size =
-        format::encode(&mail("backend-1", Kind::BackendDown), &mail("backend-1", Kind::BackendDown).to).len()
-            * mails;
+    let size = format::encode(&PendingMail::new(mail("backend-1", Kind::BackendDown))).len() * mails;
     let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
     let place = SpoolDirectory::open(&path, uid, gid, size as u64).expect("a directory");
     let token = format!("{name}-{}", std::process::id());

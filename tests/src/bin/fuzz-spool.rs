@@ -17,28 +17,42 @@ use haproxy_email_alert::{directive, message::Composer, settings::Settings, spoo
 
 /// Files as the library writes them.
 const SEEDS: [&str; 3] = [
-    "haproxy-email-alert spool 2\nmessage-id: <haproxy.643a-1f.12.0.0@lb1.example.com>\ncreated: 1795442400000000000\n\
-     from: haproxy@lb1.example.com\nto: ops@example.com\nto-local: root@lb1.example.com\ndone: oncall@example.com\n\
-     done-local: admin@lb1.example.com\nreference: <haproxy.643a-1f.7.0.0@lb1.example.com>\ntopic: servers/server2\n\
-     about: changes\nunnamed: 0\ndropped: 0\nwhen: 1795442399998000000\nkind: down\nhealth: down\nlevel: alert\n\
-     backend: servers\nserver: server2\n\
-     sentence: Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.\n\
-     was: UP\ncheck: L4TOUT\ncheck-reason: Layer4 timeout\ncheck-code: 3\ncheck-info: x\ncheck-duration: 2001\n\
-     via: a/b\naddress: 10.0.0.7:8080\nusable: 1 0\nchanges: 1\nfirst: 1795442399998000000\n\
-     incident: 1795442399998000000 1 Layer4 timeout\nnote: change\nend\n",
-    "haproxy-email-alert spool 2\nmessage-id: <haproxy.6-1.0.1.1@lb1>\ncreated: 1\nfrom: a@b\nto: c@d\ntopic: backend web\n\
-     about: reminder\nsize: 12 web\nsize: 2 a b\nunnamed: 7\ndropped: 18446744073709551615\nwhen: 0\nkind: backend-down\n\
-     health: down\nlevel: emerg\nlisten: web\nsentence: listen web has no server available!\nusable: 0 0\nchanges: 1\n\
-     first: 0\nincident: 0 1 \nnote: stable\nwhen: 1\nkind: gone\nhealth: maint\nlevel: notice\nbackend: web\nserver: s\n\
-     sentence: it is gone\ncause: forgotten\nusable: 0 0\nchanges: 4294967295\nfirst: 0\nnote: flapping\nend\n",
-    "haproxy-email-alert spool 2\nmessage-id: <a@b>\ncreated: 18446744073709551615\nfrom: a@b\nto: c@d\n\
-     topic: z\u{fc}rich\nabout: silence web/* a  reason\nunnamed: 0\ndropped: 7\nwhen: 1\nkind: up\nhealth: up\n\
-     level: notice\nbackend: z\u{fc}rich <U+000D> \u{65e5}\u{672c}\nserver: s\nsentence: \nagent: L7STS\ncheck-reason: \n\
-     usable: 0 0\nchanges: 0\nfirst: 9\nnote: change\nend\n",
+    concat!(
+        r#"{"done":0,"version":3,"message_id":"<haproxy.643a-1f.12.0.0@lb1.example.com>","created":1795442400000000000,"#,
+        r#""from":"haproxy@lb1.example.com","to":[{"address":"ops@example.com"},{"address":"root@lb1.example.com","local":true},"#,
+        r#"{"address":"oncall@example.com","done":true},{"address":"admin@lb1.example.com","local":true,"done":true}],"#,
+        r#""references":["<haproxy.643a-1f.7.0.0@lb1.example.com>"],"topic":"servers/server2","trigger":"changes","#,
+        r#""unnamed":0,"dropped":0,"items":[{"event":{"when":1795442399998000000,"kind":"down","health":"down","#,
+        r#""level":"alert","proxy":"servers","server":"server2","#,
+        r#""sentence":"Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.","#,
+        r#""was":"UP","check":{"status":"L4TOUT","reason":"Layer4 timeout","code":3,"info":"x","duration":2001},"#,
+        r#""via":"a/b","address":"10.0.0.7:8080","usable":{"active":1,"backup":0},"source":4,"#,
+        r#""accuracy":{"since":1795442399000000000}},"changes":1,"first":1795442399998000000,"#,
+        r#""incident":{"since":1795442399998000000,"changes":1,"reason":"Layer4 timeout"},"phase":"change"}]}"#,
+        "\n"
+    ),
+    concat!(
+        r#"{"done":0,"version":3,"message_id":"<haproxy.6-1.0.1.1@lb1>","created":1,"from":"a@b","to":[{"address":"c@d"}],"#,
+        r#""topic":"backend web","trigger":"reminder","sizes":[{"backend":"web","servers":12},{"backend":"a b","servers":2}],"#,
+        r#""unnamed":7,"dropped":18446744073709551615,"items":[{"event":{"when":0,"kind":"backend-down","health":"down","#,
+        r#""level":"emerg","proxy":"web","listen":true,"sentence":"listen web has no server available!","#,
+        r#""usable":{"active":0,"backup":0}},"changes":1,"first":0,"incident":{"since":0,"changes":1,"reason":""},"#,
+        r#""phase":"stable"},{"event":{"when":1,"kind":"gone","health":"maint","level":"notice","proxy":"web","server":"s","#,
+        r#""sentence":"it is gone","cause":"forgotten"},"changes":4294967295,"first":0,"phase":"flapping"}]}"#,
+        "\n"
+    ),
+    concat!(
+        r#"{"done":0,"version":3,"message_id":"<a@b>","created":18446744073709551615,"from":"a@b","to":[{"address":"c@d"}],"#,
+        r#""topic":"zürich","trigger":{"silence":{"pattern":"web/*","reason":"a  reason"}},"unnamed":0,"dropped":7,"#,
+        r#""items":[{"event":{"when":1,"kind":"up","health":"up","level":"notice","proxy":"zürich <U+000D> \u65e5","#,
+        r#""server":"s","sentence":"","check":{"agent":true,"status":"L7STS","reason":""},"accuracy":"second"},"#,
+        r#""changes":0,"first":9,"phase":"change"}]}"#,
+        "\n"
+    ),
 ];
 
 /// What is put where it does not belong.
-const PIECES: [&str; 24] = [
+const PIECES: [&str; 28] = [
     "\n",
     "\r",
     "\r\n",
@@ -58,9 +72,13 @@ const PIECES: [&str; 24] = [
     "=?utf-8?Q?=0D=0A?=",
     "99999999999999999999",
     "-1",
-    "to: ",
-    "done: e@f\n",
-    "end\n",
+    "{\"address\":\"e@f\"},",
+    "\"done\":true,",
+    "}]}\n",
+    "\\n",
+    "\\u000d\\u000aBcc: x@example.com",
+    "\\u202e",
+    "[",
     "\"",
     ",",
 ];
@@ -114,7 +132,7 @@ fn main() -> ExitCode {
 /// Was anything in it taken for a mail? The error: it should not have been, or what came of it is wrong.
 fn judge(composer: &Composer, file: &str) -> Result<bool, String> {
     let (mut end, mut taken) = (0, false);
-    for (offset, part) in format::parts(file) {
+    for (offset, part) in format::records(file) {
         if offset < end || part.is_empty() || !file[offset..].starts_with(part) {
             return Err(format!("a part of {} bytes at {offset}, behind {end}", part.len()));
         }
@@ -125,15 +143,16 @@ fn judge(composer: &Composer, file: &str) -> Result<bool, String> {
 }
 
 fn judge_part(composer: &Composer, part: &str) -> Result<bool, String> {
-    let Ok((mail, left)) = format::decode(part) else { return Ok(false) };
-    if left.is_empty() || !left.iter().all(|recipient| mail.to.contains(recipient)) {
-        return Err(format!("it goes to {left:?} of {:?}", mail.to));
+    let Ok(pending) = format::decode(part) else { return Ok(false) };
+    let (mail, remaining) = (&pending.notification, &pending.remaining);
+    if remaining.is_empty() || !remaining.iter().all(|recipient| mail.to.contains(recipient)) {
+        return Err(format!("it goes to {remaining:?} of {:?}", mail.to));
     }
-    let again = format::encode(&mail, &left);
-    if format::decode(&again) != Ok((mail.clone(), left)) {
+    let again = format::encode(&pending);
+    if format::decode(&again).as_ref() != Ok(&pending) {
         return Err(format!("it is not read back from {again:?}"));
     }
-    let message = composer.compose(&mail, mail.created, Some("relay mx1: away"))?;
+    let message = composer.compose(mail, mail.created, Some("relay mx1: away"))?;
     ParsedMail::try_of(&message.bytes)
         .map_err(|fault| format!("{fault}, in {:?}", message.bytes.escape_ascii().to_string()))?;
     Ok(true)
@@ -151,12 +170,12 @@ fn damaged(random: &mut Rng, files: &[String]) -> String {
             3 => drop(file.splice(at..end, random.choice(PIECES).expect("a piece").bytes())),
             4 => file[at.min(end)..end].iter_mut().for_each(|byte| *byte = random.u8(..)),
             5 => {
-                // A line comes again, in another place, perhaps from another file.
+                // A field comes again, in another place, perhaps from another file.
                 let other = random.choice(files).expect("a file");
-                let lines: Vec<&str> = other.split_inclusive('\n').collect();
-                let line = random.choice(&lines).map_or("", |line| line);
-                let place = file.iter().take(at).rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-                drop(file.splice(place..place, line.bytes()));
+                let fields: Vec<&str> = other.split_inclusive(',').collect();
+                let field = random.choice(&fields).map_or("", |field| field);
+                let place = file.iter().take(at).rposition(|byte| *byte == b',').map_or(0, |end| end + 1);
+                drop(file.splice(place..place, field.bytes()));
             }
             6 => {
                 drop(file.splice(at..at, std::iter::repeat_n(random.u8(b' '..=b'z'), random.usize(0..2000))))

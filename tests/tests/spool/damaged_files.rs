@@ -18,7 +18,8 @@ fn a_real_file() -> (String, String) {
     let name = until("a file", || spool.names_with("mail.").pop());
     haproxy.kill(victim);
     let text = fs::read_to_string(spool.path().join(name)).expect("a file of the spool");
-    let id = text.lines().find_map(|line| line.strip_prefix("message-id: ")).expect("a Message-ID");
+    let (_, rest) = text.split_once("\"message_id\":\"").expect("a Message-ID");
+    let (id, _) = rest.split_once('"').expect("its end");
     (text.clone(), id.to_owned())
 }
 
@@ -43,9 +44,9 @@ fn damaged_and_planted_files_are_set_aside_and_never_mailed() {
     plant("mail.zeros.1".into(), &[0; 4096]);
     plant("mail.huge.1".into(), &[text.as_bytes(), &vec![b'x'; 5_000_000]].concat());
     plant("mail.huge.2".into(), text.repeat(10_000).as_bytes());
-    plant("mail.middle.1".into(), text.replace("\nend\n", "\nend").repeat(2).as_bytes());
-    plant("mail.injected.1".into(), text.replace(&id, "<a@b>\r\nBcc: evil@example.com").as_bytes());
-    plant("mail.newer.1".into(), text.replace("spool 2", "spool 3").as_bytes());
+    plant("mail.middle.1".into(), text.trim_end().repeat(2).as_bytes());
+    plant("mail.injected.1".into(), text.replace(&id, "<a@b>\\r\\nBcc: evil@example.com").as_bytes());
+    plant("mail.newer.1".into(), text.replace("\"version\":3", "\"version\":4").as_bytes());
     // Tricks with names; what is in them is no mail either.
     for name in
         ["mail..x", "mail.a.b.c", "mail...", "mail.%s%n.1", "mail.a b.1", "mail.\u{202e}a.1", "mail.-rf.1"]

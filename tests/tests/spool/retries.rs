@@ -19,8 +19,10 @@ fn after_a_crash_only_those_get_a_mail_who_have_not_got_it() {
     blow(&haproxy, &storm::down_and_up(0..1)[..1]);
     assert_eq!(relay.wait_for_deliveries(1)[0].recipients, [RECIPIENT]);
     let path = spool.path().join(until("a file", || spool.names_with("mail.").pop()));
-    let is_done =
-        || fs::read_to_string(&path).is_ok_and(|text| text.contains(&format!("\ndone: {RECIPIENT}\n")));
+    let is_done = || {
+        fs::read_to_string(&path)
+            .is_ok_and(|text| text.contains(&format!("{{\"address\":\"{RECIPIENT}\",\"done\":true}}")))
+    };
     until_true("the file to say so", is_done);
     haproxy.kill(victim);
     spool.forget_incidents();

@@ -141,7 +141,7 @@ fn what_flaps_goes_on_with_that_after_a_reload() {
     };
     until_true("a mail that it flaps", || of_it().len() == 1);
     until_true("that to be remembered", || {
-        spool.incidents().iter().any(|text| text.contains("\nflaps: 6\n"))
+        spool.incidents().iter().any(|text| text.contains("\"flapping\":{") && text.contains("\"changes\":6,"))
     });
     haproxy.reload();
     for health in ["down", "up", "down", "up"] {
@@ -225,7 +225,7 @@ fn a_server_that_is_added_and_deleted_with_an_open_incident_is_one_thread() {
     haproxy.cli("del server servers/added");
     assert!(!haproxy.cli("show servers state servers").contains("added"), "it was not deleted");
     until_true("the trouble to be remembered", || {
-        spool.incidents().iter().any(|text| text.contains("server: added"))
+        spool.incidents().iter().any(|text| text.contains("\"server\":\"added\""))
     });
     haproxy.kill(haproxy.worker());
     haproxy.start_again();

@@ -30,6 +30,18 @@ fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
     target.join(profile).join("libhaproxy_email_alert.so")
 }
 
+/// The bytes of the library that a plain `cargo build --release` leaves, which builds everything that users get. Cargo unifies the features of
+/// dependencies over the packages that it builds at once.
+pub fn bytes_of_plain_build() -> Vec<u8> {
+    // First, so that a different library of the plain build takes its place.
+    LazyLock::force(&RELEASE);
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--locked", "--release", "--target-dir"]).arg(target_directory());
+    succeed(command.current_dir(project()));
+    std::fs::read(&*RELEASE).expect("the library of the plain build")
+}
+
 /// Where Cargo puts what it builds.
 pub fn target_directory() -> PathBuf {
     // A relative one is relative to the project.

@@ -141,7 +141,10 @@ fn what_flaps_goes_on_with_that_after_a_reload() {
     };
     until_true("a mail that it flaps", || of_it().len() == 1);
     until_true("that to be remembered", || {
-        spool.incidents().iter().any(|text| text.contains("\"flapping\":{") && text.contains("\"changes\":6,"))
+        spool
+            .incidents()
+            .iter()
+            .any(|text| text.contains("\"flapping\":{") && text.contains("\"changes\":6,"))
     });
     haproxy.reload();
     for health in ["down", "up", "down", "up"] {

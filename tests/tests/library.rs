@@ -2,7 +2,7 @@
 //! Facts about the library that users get: what it needs, what it exports, what it is made of.
 
 use end_to_end::header::project;
-use end_to_end::library::{Library, succeed};
+use end_to_end::library::{Library, bytes_of_plain_build, succeed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,6 +63,13 @@ fn it_is_small_and_stripped() {
 }
 
 #[test]
+fn plain_build_makes_the_same_library_as_a_build_of_its_package() {
+    let package = std::fs::read(Library::release().file()).expect("the library");
+    let plain = bytes_of_plain_build();
+    assert!(package == plain, "{} bytes and {} bytes", package.len(), plain.len());
+}
+
+#[test]
 fn its_version_is_the_same_everywhere() {
     let library = Library::release();
     let version = env!("CARGO_PKG_VERSION");
@@ -111,23 +118,6 @@ fn every_function_for_c_has_the_guard() {
     let header = std::fs::read_to_string(end_to_end::header::path()).expect("the header");
     assert_eq!(seen, declared(&header).len(), "there are functions that this test does not find");
     assert_eq!(unguarded, Vec::<String>::new());
-}
-
-#[test]
-fn unsafe_code_is_in_sys_and_capi_only() {
-    let boundary = ["alertlib/src/sys", "alertlib/capi"].map(|directory| project().join(directory));
-    let is_inside = |path: &PathBuf| !boundary.iter().any(|directory| path.starts_with(directory));
-    for (path, text) in sources().into_iter().filter(|(path, _)| is_inside(path)) {
-        for line in text.lines() {
-            let code = line.split("//").next().unwrap_or_default();
-            let words = code.split(|char: char| !char.is_alphanumeric() && char != '_');
-            assert!(!words.into_iter().any(|word| word == "unsafe"), "{}: {line}", path.display());
-            let allows = code.contains("unsafe_code") && code.contains("allow");
-            assert!(!allows || path.ends_with("src/lib.rs"), "{}: {line}", path.display());
-        }
-    }
-    let root = std::fs::read_to_string(project().join("alertlib/src/lib.rs")).expect("lib.rs");
-    assert!(root.contains("#![deny(unsafe_code)]"));
 }
 
 /// Licences that a program may have that is given to others as "MIT OR Apache-2.0".

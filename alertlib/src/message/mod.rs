@@ -200,7 +200,7 @@ mod tests {
     /// Returns a composer on the host lb1 with default settings.
     pub fn composer() -> Composer {
         let config = sample_config();
-        Composer::new(&config, Some("2.6.12".into())).in_zone(TimeZone::UTC)
+        Composer::new(&config, Some("2.6.12".into())).in_zone(TimeZone::UTC).started(SystemTime::now())
     }
 
     #[test]

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mails that are not delivered yet: the interface of the store that keeps them, the store in RAM, and the schedule that orders
-//! them.
+//! Mails that are not delivered yet: the store's interface, the store in RAM, and the schedule.
 
 mod schedule;
 mod store;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The schedule: order and due times of the mails that are not delivered yet.
 //!
-//! The collector adds mails, the dispatcher takes those that are due and puts back those that it has to try again. The schedule
-//! knows ids and attempts; the mails are in the store. Its lock is held for moments only, and never by a thread of HAProxy:
-//! those call [`Schedule::drain`], which is an atomic.
+//! The collector adds mails; the dispatcher takes due mails, and reschedules those that it has to retry. The schedule knows ids and
+//! attempts; the mails are in the store. Its lock is held for moments only, and never by HAProxy's threads: they call
+//! [`Schedule::drain`], which stores an atomic.
 
 use super::store::{MailId, StoredMail};
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 /// A mail in the schedule.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// The mail.
+    /// The mail's id in the store.
     pub id: MailId,
     /// When the mail was created, by this process or a dead one.
     pub created: SystemTime,
@@ -22,7 +22,7 @@ pub struct Entry {
     pub attempts: u32,
     /// Why the last attempt failed.
     pub last_error: Option<String>,
-    /// It was sent before its due time: see [`Schedule::drain`].
+    /// It was taken regardless of its due time: see [`Schedule::drain`].
     is_expedited: bool,
     key: Key,
 }
@@ -30,7 +30,7 @@ pub struct Entry {
 /// Due time, and the order of those that are due together.
 type Key = (Instant, u64);
 
-/// Mails that are not delivered yet, ordered by due time; of those due together, in the order in which they came.
+/// Mails that are not delivered yet, ordered by due time, then by arrival.
 #[derive(Default)]
 pub struct Schedule {
     waiting: Mutex<Waiting>,
@@ -39,7 +39,7 @@ pub struct Schedule {
     is_abandoned: AtomicBool,
 }
 
-/// The mails that are not being sent.
+/// Mails that are not being sent.
 #[derive(Default)]
 struct Waiting {
     by_time: BTreeMap<Key, Entry>,
@@ -52,9 +52,9 @@ struct Waiting {
 pub enum Next {
     /// Send this mail; then delete it from the store, or call [`Schedule::reschedule`].
     Send(Box<Entry>),
-    /// Nothing is due before then (`None`: nothing at all).
+    /// No mail is due before then (`None`: there is none).
     WaitUntil(Option<Instant>),
-    /// End: no mail will come any more.
+    /// End: the schedule is closed and empty, or abandoned.
     End,
 }
 
@@ -77,7 +77,7 @@ impl Waiting {
 }
 
 impl Schedule {
-    /// An empty schedule.
+    /// Creates an empty schedule.
     pub fn new() -> Self {
         Schedule::default()
     }
@@ -105,17 +105,17 @@ impl Schedule {
         })
     }
 
-    /// The next step at the time `now`. By the dispatcher only.
+    /// Returns the next step at the time `now`. By the dispatcher only.
     pub fn next(&self, now: Instant) -> Next {
-        // Read before the mails: those that were added before the close are seen.
+        // Read before the mails: mails that were added before the close are seen.
         let (is_draining, is_closed) = (self.is_draining.load(SeqCst), self.is_closed.load(SeqCst));
         let mut waiting = self.waiting();
         if self.is_abandoned.load(SeqCst) {
             return Next::End;
         }
         if is_draining {
-            let unhurried = waiting.by_time.iter().find(|(_, entry)| !entry.is_expedited);
-            let key = unhurried.map(|(key, _)| *key);
+            let unexpedited = waiting.by_time.iter().find(|(_, entry)| !entry.is_expedited);
+            let key = unexpedited.map(|(key, _)| *key);
             if let Some(entry) = key.and_then(|key| waiting.remove(key)) {
                 return Next::Send(Box::new(Entry { is_expedited: true, ..entry }));
             }
@@ -141,8 +141,8 @@ impl Schedule {
         waiting.remove(key).map(Box::new)
     }
 
-    /// Puts back a mail that [`Schedule::next`] gave, due at `due`; `None`: at the place that it had, before those that came
-    /// after it. By the dispatcher only.
+    /// Puts back a mail that [`Schedule::next`] returned, due at `due`; `None`: with its former due time, in its former order. By the
+    /// dispatcher only.
     pub fn reschedule(&self, mut entry: Entry, due: Option<Instant>) {
         let mut waiting = self.waiting();
         if let Some(due) = due {
@@ -151,23 +151,23 @@ impl Schedule {
         waiting.insert(entry);
     }
 
-    /// Makes each mail due at once, for one attempt. Any thread, without a lock.
+    /// Makes each mail due at once, for one attempt. Any thread; takes no lock.
     pub fn drain(&self) {
         self.is_draining.store(true, SeqCst);
     }
 
-    /// Whether [`Schedule::drain`] was called.
+    /// True after [`Schedule::drain`].
     pub fn is_draining(&self) -> bool {
         self.is_draining.load(SeqCst)
     }
 
-    /// Drains, and lets the dispatcher end when nothing is left: no mail will be added. Any thread.
+    /// Drains, and ends the dispatcher when no mail is left: none will be added. Any thread.
     pub fn close(&self) {
         self.is_closed.store(true, SeqCst);
         self.drain();
     }
 
-    /// Lets the dispatcher end with what is left. Any thread.
+    /// Ends the dispatcher, whatever mails are left. Any thread.
     pub fn abandon(&self) {
         self.is_abandoned.store(true, SeqCst);
     }
@@ -202,7 +202,7 @@ mod tests {
         mail_of_kind(id, Kind::Down)
     }
 
-    /// A schedule with the store beside it.
+    /// A schedule and its store.
     struct Queue {
         store: RamStore,
         schedule: Schedule,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn mails_come_out_in_order_and_wait_for_their_time() {
+    fn mails_are_sent_in_order_when_they_are_due() {
         let (queue, now) = (Queue::new(10), Instant::now());
         let soon = now + Duration::from_secs(5);
         for id in ["a", "b"] {
@@ -279,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn at_the_limit_the_oldest_of_the_least_important_goes() {
+    fn at_the_limit_the_oldest_of_the_least_important_mails_is_evicted() {
         let (queue, now) = (Queue::new(2), Instant::now());
         let put = |id: &str, kind| queue.put(mail_of_kind(id, kind), now).pop();
         assert_eq!(put("down", Kind::Down), None);
         assert_eq!(put("up 1", Kind::Up), None);
         assert_eq!(put("up 2", Kind::Up).as_deref(), Some("up 1"));
         assert_eq!(put("backend", Kind::BackendDown).as_deref(), Some("up 2"));
-        assert_eq!(put("up 3", Kind::Up).as_deref(), Some("up 3"), "it is less than what is there");
+        assert_eq!(put("up 3", Kind::Up).as_deref(), Some("up 3"), "it is the least important one");
         assert_eq!(put("down 2", Kind::Down).as_deref(), Some("down"));
         assert_eq!(queue.store.len(), 2);
         assert_eq!(queue.sent_id(now).1, "backend");
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn large_mails_have_a_limit_of_their_own_and_the_least_important_go_first() {
+    fn large_mails_have_a_limit_in_bytes_and_the_least_important_are_evicted() {
         let large = |id: &str, kind| {
             let mail = mail_of_kind(id, kind);
             Notification { items: vec![mail.items[0].clone(); 100], ..mail }
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(put(large("down 1", Kind::Down)), [""; 0]);
         assert_eq!(put(large("up 1", Kind::Up)), [""; 0]);
         assert_eq!(put(large("down 2", Kind::Down)), ["up 1"]);
-        assert_eq!(put(mail_of_kind("up 2", Kind::Up)), [""; 0], "a small one has room");
+        assert_eq!(put(mail_of_kind("up 2", Kind::Up)), [""; 0], "a small mail fits");
         assert_eq!(put(large("backend", Kind::BackendDown)), ["up 2", "down 1"]);
         let (entry, id) = queue.sent_id(now);
         assert_eq!(id, "down 2");
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn draining_lets_no_mail_wait_and_tries_until_abandoned() {
+    fn draining_makes_all_mails_due_until_the_schedule_is_abandoned() {
         let (queue, now) = (Queue::new(10), Instant::now());
         assert_eq!(queue.put(mail("a"), now), [""; 0]);
         let (entry, _) = queue.sent(now);
@@ -334,7 +334,7 @@ mod tests {
         queue.schedule.reschedule(entry, Some(soon));
         queue.schedule.abandon();
         assert!(matches!(queue.schedule.next(soon), Next::End));
-        assert_eq!(queue.store.len(), 1, "what was not delivered is still counted");
+        assert_eq!(queue.store.len(), 1, "an undelivered mail is still counted");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The interface of the store: the only owner of durability.
 //!
-//! The collector commits mails, and what the next process has to know; the dispatcher loads, updates and deletes them. A store
-//! knows the importance of a mail and when it arrived, but no due times. The id of a mail never changes, wherever the store
-//! moves it: the store may move a mail that the dispatcher is sending.
+//! The collector commits mails, progress and the snapshot for the next process; the dispatcher loads, updates and deletes mails. A
+//! store knows the importance and the order of mails, but no due times. A mail's id never changes, although the store may move the
+//! mail between a file and RAM, even while the dispatcher is sending it.
 
 use crate::engine::Snapshot;
 use crate::notification::Notification;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// A mail in the store. Ids grow with each mail and are not used twice by a process.
+/// A mail's id in the store. Ids grow with each mail; a process uses no id twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MailId(pub u64);
 
@@ -26,12 +26,12 @@ pub struct PendingMail {
 }
 
 impl PendingMail {
-    /// A mail that no recipient has got.
+    /// Creates a mail that no recipient has got.
     pub fn new(notification: Notification) -> Self {
         PendingMail { remaining: notification.to.clone(), notification: Arc::new(notification) }
     }
 
-    /// The rank among mails when one has to go: see [`crate::event::Kind::importance`].
+    /// The rank for eviction: see [`crate::event::Kind::importance`].
     pub fn importance(&self) -> u8 {
         self.notification.lead().event.kind.importance()
     }
@@ -42,7 +42,7 @@ impl PendingMail {
     }
 }
 
-/// Everything that becomes true at one moment: after a SIGKILL either all of it is found, or nothing.
+/// A commit: after a SIGKILL the next process finds all of it, or nothing.
 #[derive(Default)]
 pub struct Batch<'a> {
     /// New mails.
@@ -51,7 +51,7 @@ pub struct Batch<'a> {
     pub progress: &'a [u64],
     /// Progress in the records of a dead process.
     pub replay: Option<ReplayMark>,
-    /// What the next process has to know; `None`: unchanged.
+    /// State for the next process; `None`: unchanged.
     pub snapshot: Option<&'a Snapshot>,
 }
 
@@ -66,13 +66,13 @@ pub struct Committed {
 /// A mail that was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoredMail {
-    /// Its id.
+    /// Its id in the store.
     pub id: MailId,
     /// When it was created, by this process or a dead one.
     pub created: SystemTime,
 }
 
-/// Progress in the records of a dead process: those with smaller tickets are in mails.
+/// Progress in the records of a dead process: records with smaller tickets are in mails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayMark {
     /// The hash of the process's token.
@@ -84,21 +84,21 @@ pub struct ReplayMark {
 /// Why a mail cannot be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
-    /// It was removed from outside.
+    /// Its file was removed by another program.
     Gone,
-    /// It is no mail any more, and never will be: why.
+    /// Its file is damaged: the reason.
     Damaged(String),
-    /// The system's error, which may pass.
+    /// Its file cannot be read now: the system's error.
     Unavailable(Errno),
 }
 
-/// What a dead process has left: its mails are this process's mails already, its events are to be replayed.
+/// The mails and events of a dead process: its mails are this process's mails already, its events are to be replayed.
 pub struct Orphan {
     /// The token of the process.
     pub token: String,
     /// Its mails, the oldest first.
     pub mails: Vec<StoredMail>,
-    /// Events that it had accepted, and that some audience was not told of.
+    /// Events that it had accepted, and that some audience was not notified of.
     pub events: Vec<ReplayedEvent>,
     claim: Box<dyn Claim>,
 }
@@ -107,26 +107,26 @@ pub struct Orphan {
 pub struct ReplayedEvent {
     /// `<token>.<ticket>`: unique among all processes.
     pub id: String,
-    /// The record, as it was in the ring.
+    /// The record of the dead process's ring.
     pub record: Vec<u64>,
     /// Its number in the ring.
     pub ticket: u64,
 }
 
-/// The store's hold on what a dead process has left. No other process takes it over before it is dropped.
+/// The store's lock on an orphan. No other process takes the orphan over before it is dropped.
 pub trait Claim {
-    /// Whether a mail about the record was committed for one of these recipients.
+    /// True if a mail about the record was committed for one of these recipients.
     fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool;
-    /// The mark that says that all records before `ticket` are in mails.
+    /// Returns the mark for a commit after which all records before `ticket` are in mails.
     fn replay_mark(&self, ticket: u64) -> ReplayMark;
-    /// Removes a record: its mails are committed.
+    /// Removes a record whose mails are committed.
     fn forget(&self, ticket: u64);
-    /// Removes what is left of the process.
+    /// Removes the process's shared memory and owner file.
     fn finish(self: Box<Self>);
 }
 
 impl Orphan {
-    /// An orphan that `claim` holds.
+    /// Creates an orphan that is locked by `claim`.
     pub fn new(
         token: String,
         mails: Vec<StoredMail>,
@@ -136,23 +136,23 @@ impl Orphan {
         Orphan { token, mails, events, claim }
     }
 
-    /// Whether the dead process had committed a mail about the event for one of these recipients.
+    /// True if the dead process had committed a mail about the event for one of these recipients.
     pub fn has_notified(&self, to: &[Recipient], event: &ReplayedEvent) -> bool {
         self.claim.has_notified(to, event.ticket)
     }
 
-    /// The mark to commit with the mails of `events`, which are its oldest ones.
+    /// Returns the mark to commit with the mails of `events`, the oldest events of the orphan.
     pub fn replay_mark(&self, events: &[ReplayedEvent]) -> Option<ReplayMark> {
         Some(self.claim.replay_mark(events.last()?.ticket + 1))
     }
 
-    /// Removes the records of `events` when the result is dropped. Drop it after the commit of their mails; a panic in between
-    /// drops it, too: a record that causes a panic must not be replayed again.
+    /// Returns a guard that removes the records of `events` when it is dropped: after the commit of their mails, or by a panic before
+    /// it, because a record that causes a panic must not be replayed again.
     pub fn forget_on_drop<'a>(&'a self, events: &'a [ReplayedEvent]) -> impl Drop + 'a {
         ForgetOnDrop { claim: &*self.claim, events }
     }
 
-    /// Removes what is left of the process: all its events are replayed.
+    /// Removes the process's shared memory and owner file: all its events are replayed.
     pub fn finish(self) {
         self.claim.finish();
     }
@@ -171,10 +171,10 @@ impl Drop for ForgetOnDrop<'_> {
 
 /// Keeps mails until they are delivered or given up.
 ///
-/// A store never fails to keep a mail: what the disk refuses is kept in RAM, which ends with the process ([`Store::volatile`]).
-/// None of its locks is held during file operations, so the collector never waits for the dispatcher.
+/// A store never refuses a mail: a mail that cannot be written to a file is kept in RAM, which ends with the process
+/// ([`Store::volatile`]). No lock is held during file operations, so the collector never waits for the dispatcher.
 pub trait Store: Send + Sync {
-    /// Whether mails survive the process.
+    /// True if mails survive the process.
     fn is_durable(&self) -> bool;
 
     /// Stores new mails, the progress and the snapshot, atomically. By the collector only.
@@ -187,31 +187,31 @@ pub trait Store: Send + Sync {
     /// Its file is gone or damaged, or cannot be read now.
     fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable>;
 
-    /// Replaces the mail by `mail`, which has fewer remaining recipients. By the dispatcher only.
+    /// Replaces a mail by one with fewer remaining recipients. By the dispatcher only.
     fn update(&self, id: MailId, mail: PendingMail);
 
-    /// Deletes a mail: it is delivered, or given up.
+    /// Deletes a mail that is delivered or given up.
     fn delete(&self, id: MailId);
 
-    /// Mails that are not deleted. Any thread, without a lock.
+    /// The number of mails. Any thread; takes no lock.
     fn len(&self) -> u64;
 
-    /// Whether there are none. Any thread, without a lock.
+    /// Any thread; takes no lock.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Mails that end with the process. Any thread, without a lock.
+    /// The number of mails that end with the process. Any thread; takes no lock.
     fn volatile(&self) -> u64;
 
-    /// Candidates for eviction: empty while the mails in RAM are within their limits, else the two least important ones, the
-    /// oldest first of those that are equal. Two, because at most one mail is being sent, which cannot be evicted.
+    /// Candidates for eviction: none while the mails in RAM are within their limits, else the two least important ones, the older
+    /// first among equals. Two, because one of them may be the mail that is being sent, which cannot be evicted.
     fn excess(&self) -> Vec<MailId>;
 
     /// Tries to write volatile mails to files. By the collector only.
     fn retry_writes(&self) {}
 
-    /// Takes over what dead processes have left. By the collector only.
+    /// Takes over the mails and events of dead processes. By the collector only.
     fn orphans(&self) -> Vec<Orphan> {
         Vec::new()
     }
@@ -221,12 +221,12 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
-    /// Deletes the snapshot of another process: this process's own snapshot includes it.
+    /// Deletes another process's snapshot, which this process's own snapshot includes.
     fn delete_foreign_snapshot(&self, _token: &str) {}
 
-    /// Brings to the disk what was written since the last call. Takes as long as the disk takes.
+    /// Syncs the files that were written since the last call. Blocks for as long as the disk takes.
     fn sync(&self) {}
 
-    /// Removes what the next process does not need. `is_ring_empty`: no event is left in the ring.
+    /// Removes the files that the next process does not need. `is_ring_empty`: no event is left in the ring.
     fn end(&self, _is_ring_empty: bool) {}
 }

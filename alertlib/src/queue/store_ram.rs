@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mails in RAM: the store without a spool, and the part of every store that keeps what the disk does not.
+//! Mails in RAM: the store without a spool, and the table that both stores use for mails that are in no file.
 
 use super::store::{Batch, Committed, MailId, PendingMail, Store, StoredMail, Unreadable};
 use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS};
@@ -7,15 +7,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Candidates for eviction: one more than the dispatcher can be sending.
+/// Candidates for eviction: one more than the mails that can be in flight.
 const CANDIDATES: usize = 2;
 
-/// Limits of the mails in RAM. A mail about thousands of servers is as large as a thousand others, so there are two.
+/// Limits of the mails in RAM: in bytes as well, because a mail about thousands of servers is as large as a thousand others.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Mails.
+    /// Number of mails.
     pub mails: usize,
-    /// Bytes, as [`PendingMail::size`] estimates them.
+    /// In bytes, as [`PendingMail::size`] estimates them.
     pub bytes: u64,
 }
 
@@ -36,7 +36,7 @@ pub struct RamTable {
 }
 
 impl RamTable {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(limits: Limits) -> Self {
         RamTable { limits, ..RamTable::default() }
     }
@@ -57,22 +57,17 @@ impl RamTable {
         Some(mail)
     }
 
-    /// A mail.
+    /// Returns a mail.
     pub fn get(&self, id: MailId) -> Option<&Arc<PendingMail>> {
         self.mails.get(&id)
     }
 
-    /// Mails.
-    pub fn len(&self) -> u64 {
+    /// The number of mails.
+    pub fn count(&self) -> u64 {
         self.mails.len() as u64
     }
 
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.mails.is_empty()
-    }
-
-    /// The most important mails, at most `count`, the youngest first of those that are equal.
+    /// Returns the most important mails, at most `count`, the younger first among equals.
     pub fn most_important(&self, count: usize) -> Vec<(MailId, Arc<PendingMail>)> {
         let ids = self.ranks.iter().rev().take(count).map(|(_, id)| *id);
         ids.filter_map(|id| Some((id, self.mails.get(&id)?.clone()))).collect()
@@ -95,13 +90,13 @@ pub struct RamStore {
 }
 
 impl RamStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new(limits: Limits) -> Self {
         RamStore { table: Mutex::new(RamTable::new(limits)), ..RamStore::default() }
     }
 
     fn table(&self) -> MutexGuard<'_, RamTable> {
-        // A panic of another thread leaves the table consistent enough: each mail is in it or not.
+        // A panic of another thread leaves each mail in the table or not.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -120,7 +115,7 @@ impl Store for RamStore {
             StoredMail { id, created }
         };
         let mails = batch.notifications.into_iter().map(store).collect();
-        self.len.store(table.len(), SeqCst);
+        self.len.store(table.count(), SeqCst);
         Committed { mails, is_snapshot_saved: true }
     }
 
@@ -135,7 +130,7 @@ impl Store for RamStore {
     fn delete(&self, id: MailId) {
         let mut table = self.table();
         table.remove(id);
-        self.len.store(table.len(), SeqCst);
+        self.len.store(table.count(), SeqCst);
     }
 
     fn len(&self) -> u64 {

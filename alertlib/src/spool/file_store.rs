@@ -169,7 +169,7 @@ impl FileStore {
 
     /// Publishes the number of volatile mails.
     fn count_volatile(&self, table: &Table) {
-        self.volatile.store(table.ram.len(), SeqCst);
+        self.volatile.store(table.ram.count(), SeqCst);
     }
 
     fn new_id(&self) -> MailId {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The collector's work: events from the ring go through the engine, and the mails that it decides into the store and the schedule.
+//! The collector: passes the ring's events to the engine, and commits and schedules the mails that the engine returns.
 
 use crate::counters::Counters;
 use crate::engine::{Engine, Silence};
@@ -17,102 +17,106 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How soon the mails of a process that is gone are taken over.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Interval between looks for orphans in the spool, and between attempts to write volatile mails to files.
+const SPOOL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Events whose mails are written together, if they have come together.
-const TOGETHER: u64 = 64;
+/// Events that are committed together at most, with a spool: one write for all their mails.
+const MAX_BATCH: u64 = 64;
 
-/// Events that wait in the ring for a digest at most, and no more than half of it: the rest takes what comes meanwhile.
-const HELD: u64 = 2048;
+/// Events that stay in the ring for a later digest, at most, and at most half of the ring: the other half takes new events.
+const MAX_HELD: u64 = 2048;
 
-/// In a storm, while no mail may go anyway, changes are looked at this often only, many at a time: each one that wakes the collector
-/// costs HAProxy's thread a system call, and this one a start with cold caches. What is urgent wakes it all the same.
-const NAP: Duration = Duration::from_millis(200);
+/// The collector's longest sleep while events arrive that no mail may be sent about yet. Without it each event wakes the collector:
+/// a system call in HAProxy's thread and cold caches in this one. An urgent event wakes the collector at once.
+const STORM_SLEEP: Duration = Duration::from_millis(200);
 
-/// Or as soon as there are so many, and no more than a part of what the ring can have.
-const NAP_EVENTS: u64 = 256;
+/// Events that end such a sleep early; at most a quarter of the ring.
+const STORM_EVENTS: u64 = 256;
 
-/// HAProxy is asked for what the process before knew at most so often: that takes a while if it is very much.
-const ASK_EVERY: Duration = Duration::from_millis(200);
+/// Shortest interval between publications of the unconfirmed targets: the list may be long.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// The log tells of drops at most so often.
-const DROPS_TOLD_EVERY: Duration = Duration::from_secs(60);
+/// Shortest interval between log lines about drops.
+const DROP_LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the threads share with each other and with HAProxy's.
+/// State that the collector, the dispatcher and HAProxy's threads share.
 #[derive(Clone)]
 pub struct Shared {
     /// From HAProxy's threads to the collector.
     pub ring: Arc<Ring>,
-    /// Keeps mails until they are delivered or given up.
+    /// Mails until they are delivered or given up.
     pub store: Arc<dyn Store>,
-    /// Orders those mails. From the collector to the dispatcher.
+    /// Due times of those mails. From the collector to the dispatcher.
     pub schedule: Arc<Schedule>,
     /// Wakes the dispatcher.
     pub dispatcher: Arc<Waker>,
-    /// What was done so far.
+    /// Written by all threads.
     pub counters: Arc<Counters>,
-    /// From HAProxy's threads to the dispatcher: a change may come soon.
+    /// Hints from HAProxy's threads to the dispatcher that a change may come soon.
     pub prewarm: Arc<Prewarm>,
-    /// What HAProxy is to be asked.
+    /// Status that the collector and the dispatcher publish for HAProxy's threads.
     pub board: Arc<StatusBoard>,
 }
 
-/// The collector.
+/// The collector: one thread.
 pub struct Collector {
     shared: Shared,
     engine: Engine,
-    /// This process, in the ids of its events.
+    /// Names this process in the ids of its events.
     token: String,
-    /// Mails that no event has led to have ids, too.
+    /// Numbers the ids of mails that a timer or a flush causes.
     ticks: u64,
     silences: Receiver<Silence>,
     published_silences: Vec<Silence>,
     drops: Drops,
-    /// When the spool was looked at last.
-    looked: Option<Instant>,
-    /// Questions to HAProxy that are open, and when they were written down.
-    asked: (usize, Instant),
+    /// Time of the last [`Collector::maintain_spool`].
+    spool_checked: Option<Instant>,
+    /// Number of unconfirmed targets that the board has, and time of their publication.
+    published_unconfirmed: (usize, Instant),
     in_flight: InFlight,
-    /// The record that it is at. Kept for the sake of its memory.
+    /// Buffer for one record, reused.
     record: Vec<u64>,
 }
 
-/// How long the collector may sleep.
-struct Rest {
-    /// Until the ring has so many records.
+/// The collector's next sleep.
+struct Sleep {
+    /// Records in the ring that end it.
     records: u64,
-    /// At most for this time; `None`: without a bound.
+    /// The longest time; `None`: without a bound.
     time: Option<Duration>,
 }
 
-/// What the collector is at.
+/// Records that are read from the ring and not released, and mails that are not committed.
 #[derive(Default)]
 struct InFlight {
-    /// Records of the ring that were read and are told later: until then the next process may need them.
+    /// Processed records that stay in the ring until all audiences were notified of them: the next process may need them.
     held: u64,
-    /// Others that were read.
+    /// Records read since the last commit.
     read: u64,
-    /// Those of them whose mails were made.
-    made: u64,
+    /// Records of `read` that the engine has processed.
+    processed: u64,
+    /// Not committed.
     mails: Vec<Notification>,
-    /// The number of the first record that is not in a mail, by audience.
+    /// Ticket of the first record that is not in a mail, by audience.
     progress: Vec<u64>,
-    /// The number of the first record that is not made.
+    /// Ticket of the first record that is not processed.
     next: u64,
 }
 
-/// What the log knows of lost events and mails.
+/// Dropped events and mails, for the engine and the log.
 #[derive(Default)]
 struct Drops {
-    seen: u64,
-    untold: u64,
+    /// Events that the engine has counted.
+    counted: u64,
+    /// Events that are not logged yet.
+    unlogged: u64,
+    /// Mails that are not logged yet.
     mails: u64,
-    told: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 impl Collector {
-    /// One for the process `token`. `silences`: those that somebody wants.
+    /// A collector for the process `token`. `silences`: from runtime commands.
     pub fn new(shared: Shared, mut engine: Engine, token: String, silences: Receiver<Silence>) -> Self {
         let progress = vec![0; engine.audiences().len()];
         if !shared.store.is_durable() {
@@ -126,14 +130,14 @@ impl Collector {
             silences,
             published_silences: Vec::new(),
             drops: Drops::default(),
-            looked: None,
-            asked: (0, Instant::now()),
+            spool_checked: None,
+            published_unconfirmed: (0, Instant::now()),
             in_flight: InFlight { progress, ..InFlight::default() },
             record: Vec::new(),
         }
     }
 
-    /// The whole life of the collector's thread. It ends when the ring is closed and empty. A panic costs the event at hand.
+    /// Runs until the ring is closed and empty. A panic drops the event that is being processed.
     pub fn run(mut self) {
         let mut has_panicked = false;
         loop {
@@ -151,28 +155,28 @@ impl Collector {
         }
     }
 
-    /// Does what is due, then sleeps. False: nothing more will come, and the dispatcher knows.
+    /// Does what is due, then sleeps. False: the ring is closed and empty, and the schedule is closed.
     fn step(&mut self) -> bool {
-        let Some(rest) = self.collect() else { return false };
+        let Some(sleep) = self.collect() else { return false };
         self.shared.ring.prefault(shared_memory::prefault);
-        self.shared.ring.sleep_until_pushed(rest.records, rest.time);
+        self.shared.ring.sleep_until_pushed(sleep.records, sleep.time);
         true
     }
 
     /// Does what is due. `None`: the ring is closed and empty.
-    fn collect(&mut self) -> Option<Rest> {
+    fn collect(&mut self) -> Option<Sleep> {
         let stopping = self.shared.ring.is_closed();
         if !stopping {
             self.maintain_spool();
         }
-        let mut came = false;
+        let mut has_drained = false;
         while self.drain_batch() {
-            came = true;
+            has_drained = true;
         }
         self.emit_due();
         self.publish_silences();
-        let may_nap = came && !self.shared.schedule.is_draining();
-        let asked = self.ask();
+        let is_storm = has_drained && !self.shared.schedule.is_draining();
+        let republish = self.publish_unconfirmed();
         if stopping {
             if self.shared.ring.is_empty() {
                 self.count_drops(Duration::ZERO);
@@ -180,37 +184,37 @@ impl Collector {
                 self.shared.dispatcher.wake();
                 return None;
             }
-            // A pusher is writing its record.
-            return Some(Rest { records: 1, time: None });
+            // A thread of HAProxy is writing its record.
+            return Some(Sleep { records: 1, time: None });
         }
-        let untold = self.count_drops(DROPS_TOLD_EVERY);
-        let spool = self.shared.store.is_durable().then_some(LOOK_EVERY);
+        let drop_log = self.count_drops(DROP_LOG_INTERVAL);
+        let spool = self.shared.store.is_durable().then_some(SPOOL_INTERVAL);
         let now = SystemTime::now();
-        let left = |until: SystemTime| until.duration_since(now).unwrap_or_default();
-        let due = self.engine.due().map(left);
-        let nap = self.engine.next_send_at(now).filter(|_| may_nap).map(|until| left(until).min(NAP));
-        let many = nap.map_or(1, |_| NAP_EVENTS.min(self.shared.ring.capacity() / 4).max(1));
-        Some(Rest {
-            records: self.in_flight.held + many,
-            time: [untold, spool, due, asked, nap].into_iter().flatten().min(),
+        let until = |time: SystemTime| time.duration_since(now).unwrap_or_default();
+        let due = self.engine.due().map(until);
+        let storm = self.engine.next_send_at(now).filter(|_| is_storm).map(|at| until(at).min(STORM_SLEEP));
+        let records = storm.map_or(1, |_| STORM_EVENTS.min(self.shared.ring.capacity() / 4).max(1));
+        Some(Sleep {
+            records: self.in_flight.held + records,
+            time: [drop_log, spool, due, republish, storm].into_iter().flatten().min(),
         })
     }
 
-    /// Takes what the ring has, up to a bound. False: nothing.
+    /// Processes and commits the ring's records, at most [`MAX_BATCH`]. False: there is none.
     fn drain_batch(&mut self) -> bool {
         let mut record = std::mem::take(&mut self.record);
-        let most = if self.shared.store.is_durable() { TOGETHER } else { 1 };
-        while self.in_flight.read < most {
+        let batch = if self.shared.store.is_durable() { MAX_BATCH } else { 1 };
+        while self.in_flight.read < batch {
             let Some(ticket) = self.shared.ring.peek(self.in_flight.held + self.in_flight.read, &mut record)
             else {
                 break;
             };
             self.in_flight.read += 1;
-            // Somebody may have asked for it before.
+            // A silence that was added before this record was pushed applies to it.
             self.take_silences();
             let id = format!("{}.{ticket}", self.token);
             self.process(&record, &id);
-            self.in_flight.made += 1;
+            self.in_flight.processed += 1;
             self.in_flight.next = ticket + 1;
             self.update_progress();
         }
@@ -218,15 +222,15 @@ impl Collector {
         if self.in_flight.read == 0 {
             return false;
         }
-        if self.in_flight.held + self.in_flight.made >= HELD.min(self.shared.ring.capacity() / 2) {
+        if self.in_flight.held + self.in_flight.processed >= MAX_HELD.min(self.shared.ring.capacity() / 2) {
             self.flush_groups();
         }
-        self.hand_over(None);
+        self.commit(None);
         self.in_flight.read = 0;
         true
     }
 
-    /// The mails that the time brings; all that there are to be if there is no more time.
+    /// Commits the mails that are due; while the service drains, those of all groups.
     fn emit_due(&mut self) {
         self.take_silences();
         let now = SystemTime::now();
@@ -238,7 +242,7 @@ impl Collector {
             (true, true) => self.engine.flush_groups(&id, now),
         };
         self.in_flight.mails.extend(mails);
-        self.hand_over(None);
+        self.commit(None);
     }
 
     fn take_silences(&mut self) {
@@ -258,7 +262,7 @@ impl Collector {
         }
     }
 
-    /// Nothing waits for a digest any more.
+    /// Adds the mails of all groups, before their time.
     fn flush_groups(&mut self) {
         let id = self.next_id();
         self.in_flight.mails.extend(self.engine.flush_groups(&id, SystemTime::now()));
@@ -269,22 +273,23 @@ impl Collector {
         format!("{}.t{}", self.token, self.ticks)
     }
 
-    /// HAProxy is asked what has become of that which the process before knew; returns when to do that again.
-    fn ask(&mut self) -> Option<Duration> {
-        let open = self.engine.unconfirmed_count();
-        if open == self.asked.0 {
+    /// Publishes the targets whose present state HAProxy is asked for, if their number has changed; returns the time until the next
+    /// call is due, if it is too early.
+    fn publish_unconfirmed(&mut self) -> Option<Duration> {
+        let count = self.engine.unconfirmed_count();
+        if count == self.published_unconfirmed.0 {
             return None;
         }
-        let since = self.asked.1.elapsed();
-        if since < ASK_EVERY && open > 0 {
-            return Some(ASK_EVERY - since);
+        let since = self.published_unconfirmed.1.elapsed();
+        if since < PUBLISH_INTERVAL && count > 0 {
+            return Some(PUBLISH_INTERVAL - since);
         }
         self.shared.board.publish_unconfirmed(self.engine.unconfirmed_targets());
-        self.asked = (open, Instant::now());
+        self.published_unconfirmed = (count, Instant::now());
         None
     }
 
-    /// All records so far are in mails for those audiences for which nothing waits for a digest.
+    /// Marks all processed records as mailed to the audiences whose groups are flushed.
     fn update_progress(&mut self) {
         let InFlight { progress, next, .. } = &mut self.in_flight;
         for (progress, is_flushed) in progress.iter_mut().zip(self.engine.is_flushed()) {
@@ -296,12 +301,12 @@ impl Collector {
 
     /// Commits the new mails with progress and snapshot, releases the events that all audiences were notified of, and schedules
     /// the mails. `replay`: progress in the events of a dead process.
-    fn hand_over(&mut self, replay: Option<ReplayMark>) {
+    fn commit(&mut self, replay: Option<ReplayMark>) {
         let snapshot = if self.shared.store.is_durable() { self.engine.take_snapshot() } else { None };
         self.update_progress();
         let Shared { ring, store, schedule, dispatcher, .. } = &self.shared;
-        let InFlight { held, made, mails, progress, next, .. } = &mut self.in_flight;
-        let read = *held + std::mem::take(made);
+        let InFlight { held, processed, mails, progress, next, .. } = &mut self.in_flight;
+        let read = *held + std::mem::take(processed);
         *held = *next - progress.iter().min().copied().unwrap_or(*next);
         let (notifications, done) = (std::mem::take(mails), read - *held);
         let committed = store.commit(Batch { notifications, progress, replay, snapshot: snapshot.as_ref() });
@@ -329,27 +334,28 @@ impl Collector {
         }
     }
 
-    /// Drops the record during which a panic ended a step: it would cause the panic again.
+    /// Drops the record whose processing panicked: it would panic again.
     fn discard_in_flight(&mut self) {
-        let at_one = self.in_flight.read - self.in_flight.made;
+        let unprocessed = self.in_flight.read - self.in_flight.processed;
         if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
             log::error!("{}", internal_error("collector", "one event dropped"));
         }
-        self.hand_over(None);
-        self.shared.ring.release_many(self.in_flight.held + at_one);
-        let next = self.in_flight.next + at_one;
+        self.commit(None);
+        self.shared.ring.release_many(self.in_flight.held + unprocessed);
+        let next = self.in_flight.next + unprocessed;
         self.in_flight =
             InFlight { progress: vec![next; self.in_flight.progress.len()], next, ..InFlight::default() };
         self.shared.counters.failed.one();
     }
 
-    /// Once in [`LOOK_EVERY`]: takes over what dead processes have left, and writes mails to the spool that it refused before.
+    /// Writes volatile mails to files and takes over orphans and snapshots, once in [`SPOOL_INTERVAL`].
     fn maintain_spool(&mut self) {
         let store = self.shared.store.clone();
-        if !store.is_durable() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        if !store.is_durable() || self.spool_checked.is_some_and(|checked| checked.elapsed() < SPOOL_INTERVAL)
+        {
             return;
         }
-        self.looked = Some(Instant::now());
+        self.spool_checked = Some(Instant::now());
         store.retry_writes();
         let orphans = store.orphans();
         for (token, snapshot) in store.foreign_snapshots() {
@@ -357,7 +363,7 @@ impl Collector {
             let snapshot = self.engine.take_snapshot();
             let batch =
                 Batch { progress: &self.in_flight.progress, snapshot: snapshot.as_ref(), ..Batch::default() };
-            // The other process's snapshot is deleted when this one's includes it.
+            // The other process's snapshot is deleted once this process's snapshot includes it.
             if snapshot.is_none() || store.commit(batch).is_snapshot_saved {
                 store.delete_foreign_snapshot(&token);
             } else {
@@ -367,20 +373,20 @@ impl Collector {
         for orphan in orphans {
             self.shared.schedule.add(&orphan.mails, Instant::now());
             self.shared.dispatcher.wake();
-            for events in orphan.events.chunks(HELD as usize) {
-                let forgotten = orphan.forget_on_drop(events);
+            for events in orphan.events.chunks(MAX_HELD as usize) {
+                let records = orphan.forget_on_drop(events);
                 for event in events {
                     self.replay(&orphan, event);
                 }
                 self.flush_groups();
-                self.hand_over(orphan.replay_mark(events));
-                drop(forgotten);
+                self.commit(orphan.replay_mark(events));
+                drop(records);
             }
             orphan.finish();
         }
     }
 
-    /// Makes mails of a record.
+    /// Passes a record to the engine.
     fn process(&mut self, record: &[u64], id: &str) {
         let Some(record) = self.read(record) else { return };
         let (is_confirmation, now) = (record.is_confirmation(), SystemTime::now());
@@ -395,8 +401,8 @@ impl Collector {
         self.in_flight.mails.extend(mails);
     }
 
-    /// Makes mails of what a process that is gone had accepted, for those whom it had not told. What HAProxy had answered it
-    /// says nothing: this process asks again.
+    /// Passes an event of a dead process to the engine, for the recipients that process had not notified. Confirmations are skipped:
+    /// this process asks HAProxy again.
     fn replay(&mut self, orphan: &Orphan, event: &ReplayedEvent) {
         let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation()) else {
             return;
@@ -407,6 +413,7 @@ impl Collector {
         self.in_flight.mails.extend(mails);
     }
 
+    /// Decodes a record; logs and counts one that cannot be decoded.
     fn read(&mut self, record: &[u64]) -> Option<Record> {
         let Some(read) = Record::read(record) else {
             log::error!(
@@ -418,32 +425,32 @@ impl Collector {
         };
         #[cfg(feature = "fault-injection")]
         assert!(read.server() != Some("panic-in-the-collector"), "asked for");
-        self.count_drops(DROPS_TOLD_EVERY);
+        self.count_drops(DROP_LOG_INTERVAL);
         Some(read)
     }
 
-    /// Tells the engine what was dropped, and the log once in `interval`; returns when to look again, if something is
-    /// still to be told.
+    /// Passes the number of dropped events to the engine, and logs drops once in `interval`; returns the time until the next log line,
+    /// if one is due later.
     fn count_drops(&mut self, interval: Duration) -> Option<Duration> {
         let drops = &mut self.drops;
         let dropped = self.shared.counters.dropped.get();
-        let new = dropped - drops.seen;
-        drops.seen = dropped;
-        drops.untold += new;
+        let new = dropped - drops.counted;
+        drops.counted = dropped;
+        drops.unlogged += new;
         if new > 0 {
             self.engine.count_dropped(new);
         }
-        if drops.untold == 0 && drops.mails == 0 {
+        if drops.unlogged == 0 && drops.mails == 0 {
             return None;
         }
-        let since = drops.told.map_or(interval, |told| told.elapsed());
+        let since = drops.logged_at.map_or(interval, |at| at.elapsed());
         if since < interval {
             return Some(interval - since);
         }
-        if drops.untold > 0 {
+        if drops.unlogged > 0 {
             log::error!(
                 "{} state changes were not mailed: they came faster than the ring takes them",
-                drops.untold
+                drops.unlogged
             );
         }
         if drops.mails > 0 {
@@ -453,12 +460,12 @@ impl Collector {
                 MAX_QUEUED_BYTES >> 20
             );
         }
-        *drops = Drops { seen: drops.seen, told: Some(Instant::now()), ..Drops::default() };
+        *drops = Drops { counted: drops.counted, logged_at: Some(Instant::now()), ..Drops::default() };
         None
     }
 }
 
-/// The log line for a panic in one of the threads. `lost`: the consequence.
+/// Returns the log line for a panic in a thread. `lost`: the consequence.
 pub fn internal_error(part: &str, lost: &str) -> String {
     format!("internal error in the {part}: {lost}; please report this")
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Runtime commands: words in, text or JSON out. HAProxy's CLI and the companion have the same ones.
+//! Runtime commands: words in, text or JSON out. HAProxy's CLI and the companion offer the same commands.
 //!
-//! The words are those of HAProxy's CLI. A command may change something or show a [`Status`]; its whole answer is composed at once,
-//! from one snapshot, and read in pieces ([`Answer::piece`]), since HAProxy's CLI has a buffer of limited size.
+//! A command changes something or shows a [`Status`]. Its answer is composed at once, from one snapshot, and read in pieces
+//! ([`Answer::piece`]), because the buffer of HAProxy's CLI is limited.
 
 use super::Service;
 use super::status::{RelayHealth, RelayStatus, Status, seconds_until};
@@ -21,12 +21,12 @@ const LONGEST_REASON: usize = 200;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer(String);
 
-/// Why a command was not carried out: one sentence for the administrator, without line end.
+/// Why a command was not executed: one sentence for the administrator, without line end.
 pub type CommandError = String;
 
 impl Answer {
-    /// The bytes of the answer from `cursor` on: at most `limit`, cut at a character's border. Empty: `cursor` is at the end, or is
-    /// not at a character's border.
+    /// Returns the answer from the byte `cursor` on, at most `limit` bytes, cut at a character boundary. Empty: `cursor` is at the end,
+    /// or not at a character boundary.
     pub fn piece(&self, cursor: usize, limit: usize) -> &str {
         let rest = self.0.get(cursor..).unwrap_or_default();
         let end = (0..=limit.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
@@ -39,11 +39,11 @@ pub const USAGES: [&str; 2] =
     ["show email-alert [json]", "add email-alert silence <proxy>[/<server>] <time> [<reason>]"];
 
 impl Service {
-    /// Carries out a runtime command. Any thread; never waits for a relay, a disk or a lock.
+    /// Executes a runtime command. Any thread; never blocks on a relay, a disk or a lock.
     ///
     /// # Errors
     ///
-    /// The command is unknown or wrong, or cannot be carried out now.
+    /// The command is unknown or wrong, or cannot be executed now.
     pub fn command(&self, words: &[&str]) -> Result<Answer, CommandError> {
         let text = match words {
             ["show", "email-alert"] => self.snapshot().map(|status| as_text(&status))?,
@@ -57,8 +57,8 @@ impl Service {
         Ok(Answer(text))
     }
 
-    /// From now until `time` is over nothing is mailed about what `pattern` matches; what has changed meanwhile is mailed at the
-    /// end, with `reason`. The same pattern again replaces the silence.
+    /// Silences the targets that `pattern` matches, for `time`. Changes in that time are mailed at its end, with `reason`. A second
+    /// silence with an equal pattern replaces the first one.
     fn add_silence(&self, pattern: &str, time: &str, reason: &str) -> Result<(), CommandError> {
         let pattern = pattern.parse::<Pattern>().map_err(|why| format!("'{}' {why}", visible(pattern)))?;
         let length = duration(time)
@@ -93,7 +93,7 @@ fn as_text(status: &Status) -> String {
     text
 }
 
-/// One JSON document in one line.
+/// Returns a JSON document in one line.
 fn as_json(status: &Status) -> Result<String, CommandError> {
     let now = SystemTime::now();
     let document = Document {
@@ -173,7 +173,7 @@ mod tests {
             cursor += piece.len();
         }
         assert_eq!(pieces, ["a: ".as_bytes(), "ä\nb".as_bytes()]);
-        assert_eq!((answer.piece(4, 9), answer.piece(99, 9)), ("", ""), "no border, and beyond the end");
+        assert_eq!((answer.piece(4, 9), answer.piece(99, 9)), ("", ""), "no boundary, and beyond the end");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The dispatcher's work: takes what is due from the schedule and tries the relays in the order written.
+//! The dispatcher: takes due mails from the schedule and tries the relays in the order of the configuration.
 //!
-//! A session with a relay is kept for some seconds. After a failure a relay is not tried for a while (back-off), so that not each
-//! mail waits for it; a mail that no relay took is tried later, with growing pauses. The log has an error when it begins, changes
-//! or ends, not at each attempt.
+//! A session with a relay is kept open for [`SESSION_KEEP`]. After a failure a relay backs off, so that other mails do not wait for
+//! it; a mail that no relay took is retried with growing delays. An error is logged when it begins, changes or ends, not at each
+//! attempt.
 
 use crate::counters::Counters;
 use crate::format::{count, span};
@@ -21,18 +21,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// The first pause after a failure; it doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The first delay after a failure; it doubles with each further one.
+const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// The longest back-off of a relay.
-const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
-/// The longest pause of a mail.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// How long a session is kept for the next mail: failures seldom come alone, and each mail in it saves three round trips.
-const KEEP: Duration = Duration::from_secs(5);
-/// Every pause while the process is about to end: a relay that is just being restarted may still get the mails.
-const LAST_PAUSE: Duration = Duration::from_millis(200);
+const MAX_BACK_OFF: Duration = Duration::from_secs(60);
+/// The longest delay between two attempts at a mail.
+const MAX_RETRY_DELAY: Duration = Duration::from_secs(15 * 60);
+/// Time for which a session stays open after a mail: each further mail in it saves three round trips.
+const SESSION_KEEP: Duration = Duration::from_secs(5);
+/// The delay between two attempts at a mail while the service drains: a relay that is being restarted may still get it.
+const DRAIN_DELAY: Duration = Duration::from_millis(200);
 
-/// A relay with what is known of its health.
+/// A relay and its health.
 pub struct RelayState {
     name: String,
     transport: Box<dyn Transport>,
@@ -40,7 +40,7 @@ pub struct RelayState {
     is_tried: bool,
     failures: u32,
     retry_at: Option<Instant>,
-    /// The error that the log has, until the relay works again.
+    /// The last error that was logged, until the relay works again.
     reported: Option<DeliveryError>,
 }
 
@@ -57,7 +57,6 @@ impl RelayState {
         }
     }
 
-    /// Its status for all views.
     fn status(&self, now: Instant) -> RelayStatus {
         let health = match self.retry_at.filter(|until| *until > now) {
             Some(until) => RelayHealth::BackingOff(SystemTime::now() + (until - now)),
@@ -73,7 +72,7 @@ impl RelayState {
         self.retry_at.is_some_and(|until| until > now)
     }
 
-    /// Logs the error if the log does not have it yet.
+    /// Logs the error, unless it was the last one that was logged.
     fn report(&mut self, error: &DeliveryError, waiting: u64) {
         if self.reported.as_ref() != Some(error) {
             let then = match waiting {
@@ -96,17 +95,17 @@ impl RelayState {
 
     fn back_off(&mut self, now: Instant) {
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(now + pause(self.failures, LONGEST_BACK_OFF));
+        self.retry_at = Some(now + retry_delay(self.failures, MAX_BACK_OFF));
     }
 }
 
-/// What the dispatcher has to do.
+/// The dispatcher's next task.
 enum Task {
-    /// Send this.
+    /// Send this mail.
     Send(Box<Entry>),
-    /// Open a session for a mail that may come until then.
+    /// Open a session and keep it until then: a mail may come.
     OpenSession(Instant),
-    /// End the sessions that were kept for another mail.
+    /// Close the open sessions.
     CloseIdle,
     /// Sleep until then (`None`: until a wake-up).
     Wait(Option<Instant>),
@@ -114,7 +113,7 @@ enum Task {
     End,
 }
 
-/// The dispatcher.
+/// The dispatcher: one thread.
 pub struct Dispatcher {
     relays: Vec<RelayState>,
     composer: Composer,
@@ -128,7 +127,7 @@ pub struct Dispatcher {
     sender: Option<Address>,
     retry: Duration,
     in_flight: Option<InFlight>,
-    /// When the sessions that are open end, unless there is another mail.
+    /// Time at which open sessions are closed, unless a mail is sent before.
     keep_until: Option<Instant>,
 }
 
@@ -157,8 +156,7 @@ impl Dispatcher {
         }
     }
 
-    /// The whole life of the dispatcher's thread. It ends when the schedule is closed and empty, or abandoned. A panic costs the
-    /// mail at hand.
+    /// Runs until the schedule is closed and empty, or abandoned. A panic drops the mail that is being sent.
     pub fn run(mut self) {
         let waker = self.waker.clone();
         waker.register();
@@ -187,7 +185,7 @@ impl Dispatcher {
                 self.publish_relays();
                 self.in_flight = None;
                 self.prewarm.session_used();
-                self.keep_until = self.keep_until.max(Some(Instant::now() + KEEP));
+                self.keep_until = self.keep_until.max(Some(Instant::now() + SESSION_KEEP));
             }
             Task::OpenSession(until) => {
                 self.open_session(until);
@@ -203,13 +201,11 @@ impl Dispatcher {
         true
     }
 
-    /// Publishes the relays' status for all views.
     fn publish_relays(&self) {
         let now = Instant::now();
         self.board.publish_relays(self.relays.iter().map(|relay| relay.status(now)).collect());
     }
 
-    /// The next thing to do.
     fn next_task(&mut self) -> Task {
         let now = Instant::now();
         // While all relays back off, mails stay in their order; those that expire need no relay.
@@ -231,7 +227,7 @@ impl Dispatcher {
         }
     }
 
-    /// Drops and counts the mail during which a panic ended a step: it, or its file, would cause the panic again.
+    /// Drops and counts the mail whose attempt panicked: the mail, or its file, would cause the panic again.
     fn discard_in_flight(&mut self) {
         if let Some(lost) = self.in_flight.take() {
             self.counters.failed.many(lost.copies);
@@ -239,14 +235,14 @@ impl Dispatcher {
         }
     }
 
-    /// The relay that the next mail is offered to first.
+    /// Returns the relay that the next mail is offered to first.
     fn first_usable_relay(&mut self, now: Instant) -> Option<&mut RelayState> {
         let draining = self.schedule.is_draining();
         self.relays.iter_mut().find(|relay| draining || !relay.is_backing_off(now))
     }
 
-    /// Opens a session with the first usable relay, for a mail that may come until then. A relay that fails backs off, so that the
-    /// mail goes to the next one at once.
+    /// Opens a session with the first usable relay, to be kept until `until`. A relay that fails backs off, so that the mail goes to
+    /// the next relay at once.
     fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
         let (sender, waiting) = (self.sender.clone(), self.store.len());
@@ -269,40 +265,40 @@ impl Dispatcher {
 
     fn attempt(&mut self, mut entry: Entry) {
         self.in_flight = Some(InFlight { id: entry.id, copies: 1 });
-        let (mail, left) = match self.store.load(entry.id) {
+        let (mail, remaining) = match self.store.load(entry.id) {
             Ok(mail) => (mail.notification.clone(), mail.remaining.clone()),
-            Err(why) => return self.cannot_read(entry, why),
+            Err(why) => return self.handle_unreadable(entry, why),
         };
-        self.in_flight = Some(InFlight { id: entry.id, copies: left.len() as u64 });
+        self.in_flight = Some(InFlight { id: entry.id, copies: remaining.len() as u64 });
         #[cfg(feature = "fault-injection")]
         assert!(mail.lead().event.server.as_deref() != Some("panic-in-the-dispatcher"), "asked for");
         let (composer, last_error) = (self.composer.clone(), entry.last_error.clone());
         let message = LazyMail::new(|| composer.compose(&mail, SystemTime::now(), last_error.as_deref()));
-        let (left, due) = self.offer(&mut entry, &mail, left, &message);
+        let (remaining, due) = self.offer(&mut entry, &mail, remaining, &message);
         if let Some(why) = message.error() {
             log::error!(
                 "internal error: cannot compose a mail of '{}': {why}; please report this",
                 mail.summary()
             );
-            self.counters.failed.many(left.len() as u64);
+            self.counters.failed.many(remaining.len() as u64);
             return self.store.delete(entry.id);
         }
         drop(message);
-        if left.is_empty() {
+        if remaining.is_empty() {
             return self.store.delete(entry.id);
         }
         entry.attempts = entry.attempts.saturating_add(1);
-        self.reschedule(entry, &mail, &left, due);
+        self.reschedule(entry, &mail, &remaining, due);
     }
 
-    /// The mail cannot be read from the spool: it is tried again later, or is lost.
-    fn cannot_read(&self, mut entry: Entry, why: Unreadable) {
+    /// Reschedules a mail that cannot be read from the spool now; drops one that never can be.
+    fn handle_unreadable(&self, mut entry: Entry, why: Unreadable) {
         let why = match why {
             Unreadable::Unavailable(_) if !self.is_expired(&entry) => {
                 entry.attempts = entry.attempts.saturating_add(1);
                 let draining = self.schedule.is_draining();
-                let pause = if draining { LAST_PAUSE } else { pause(entry.attempts, LONGEST_BACK_OFF) };
-                return self.schedule.reschedule(entry, Some(Instant::now() + pause));
+                let delay = if draining { DRAIN_DELAY } else { retry_delay(entry.attempts, MAX_BACK_OFF) };
+                return self.schedule.reschedule(entry, Some(Instant::now() + delay));
             }
             Unreadable::Gone => "somebody removed its file".to_owned(),
             Unreadable::Damaged(why) => format!("its file was changed: {why}"),
@@ -313,93 +309,96 @@ impl Dispatcher {
         self.store.delete(entry.id);
     }
 
-    /// Offers a mail to the relays, one after the other. Returns the recipients that are left, and, if a relay refused this mail for
-    /// now, when to try again at the earliest; else it is tried as soon as a relay may be.
+    /// Offers a mail to the relays, one after the other. Returns the remaining recipients and, if a relay deferred this mail, the
+    /// earliest time of the next attempt; `None`: as soon as a relay may be tried.
     fn offer(
         &mut self,
         entry: &mut Entry,
         mail: &Arc<Notification>,
-        mut left: Vec<Recipient>,
+        mut remaining: Vec<Recipient>,
         message: &LazyMail,
     ) -> (Vec<Recipient>, Option<Instant>) {
         let draining = self.schedule.is_draining();
         let mut due: Option<Instant> = None;
-        // Recipients for whom every relay so far lacks an extension, and the last relay's error.
-        let (mut unserved, mut lack) = (left.clone(), String::new());
+        // Recipients that no relay so far supports, and the last such relay's error.
+        let (mut unsupported, mut unsupported_error) = (remaining.clone(), String::new());
         for relay in &mut self.relays {
             if !draining && relay.is_backing_off(Instant::now()) {
-                unserved.clear();
+                unsupported.clear();
                 continue;
             }
-            let delivery = Delivery { notification: mail, recipients: &left, mail: message };
+            let delivery = Delivery { notification: mail, recipients: &remaining, mail: message };
             let outcomes = match relay.transport.deliver(&delivery) {
                 Ok(outcomes) => outcomes,
-                Err(_) if message.error().is_some() => return (left, None),
+                Err(_) if message.error().is_some() => return (remaining, None),
                 Err(error) => {
                     relay.back_off(Instant::now());
                     relay.report(&error, self.store.len());
                     entry.last_error = Some(format!("relay {}: {error}", relay.name));
-                    unserved.clear();
+                    unsupported.clear();
                     continue;
                 }
             };
-            let before = left.len();
-            let outcome = AttemptResult::of(relay, &self.counters, mail, left, outcomes);
-            outcome.report(relay, entry.last_error.as_deref(), self.store.len());
-            if let Some(missing) = &outcome.lack {
-                lack = format!("relay {}: {missing}", relay.name);
+            let before = remaining.len();
+            let result = AttemptResult::of(relay, &self.counters, mail, remaining, outcomes);
+            result.report(relay, entry.last_error.as_deref(), self.store.len());
+            if let Some(error) = &result.unsupported_error {
+                unsupported_error = format!("relay {}: {error}", relay.name);
             }
-            if let Some(error) = outcome.error.as_ref().or(outcome.lack.as_ref()) {
+            if let Some(error) = result.error.as_ref().or(result.unsupported_error.as_ref()) {
                 entry.last_error = Some(format!("relay {}: {error}", relay.name));
-                let back = Instant::now() + pause(entry.attempts + 1, LONGEST_PAUSE);
-                due = Some(due.map_or(back, |due| due.min(back)));
+                let retry_at = Instant::now() + retry_delay(entry.attempts + 1, MAX_RETRY_DELAY);
+                due = Some(due.map_or(retry_at, |due| due.min(retry_at)));
             }
-            unserved.retain(|recipient| outcome.unserved.contains(recipient));
-            left = outcome.left;
-            if left.is_empty() {
-                return (left, due);
+            unsupported.retain(|recipient| result.unsupported.contains(recipient));
+            remaining = result.remaining;
+            if remaining.is_empty() {
+                return (remaining, due);
             }
-            if left.len() < before {
-                self.store
-                    .update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
-                self.in_flight = Some(InFlight { id: entry.id, copies: left.len() as u64 });
-            }
-        }
-        if !unserved.is_empty() {
-            let to = addresses(&unserved);
-            log::error!("every relay refused the mail '{}' to {to} for good: {lack}", mail.summary());
-            self.counters.failed.many(unserved.len() as u64);
-            left.retain(|recipient| !unserved.contains(recipient));
-            if !left.is_empty() {
-                self.store
-                    .update(entry.id, PendingMail { notification: mail.clone(), remaining: left.clone() });
+            if remaining.len() < before {
+                let mail = PendingMail { notification: mail.clone(), remaining: remaining.clone() };
+                self.store.update(entry.id, mail);
+                self.in_flight = Some(InFlight { id: entry.id, copies: remaining.len() as u64 });
             }
         }
-        (left, due)
+        if !unsupported.is_empty() {
+            log::error!(
+                "every relay refused the mail '{}' to {} for good: {unsupported_error}",
+                mail.summary(),
+                addresses(&unsupported)
+            );
+            self.counters.failed.many(unsupported.len() as u64);
+            remaining.retain(|recipient| !unsupported.contains(recipient));
+            if !remaining.is_empty() {
+                let mail = PendingMail { notification: mail.clone(), remaining: remaining.clone() };
+                self.store.update(entry.id, mail);
+            }
+        }
+        (remaining, due)
     }
 
-    /// When the first of the relays may be tried again, if all of them back off.
+    /// The earliest end of a back-off, if all relays back off.
     fn all_back_off_until(&self) -> Option<Instant> {
         let now = Instant::now();
         let all_back_off = self.relays.iter().all(|relay| relay.is_backing_off(now));
         all_back_off.then(|| self.relays.iter().filter_map(|relay| relay.retry_at).min()).flatten()
     }
 
-    /// Is it older than `email_alert.retry`? By the wall clock: a mail of the spool may be older than this process.
+    /// True if the mail is older than `email_alert.retry`, by the wall clock: a mail of the spool may be older than this process.
     fn is_expired(&self, entry: &Entry) -> bool {
         age(entry) >= self.retry
     }
 
-    /// Schedules the next attempt for the recipients that are left, unless the mail expires.
-    fn reschedule(&self, entry: Entry, mail: &Notification, left: &[Recipient], due: Option<Instant>) {
-        let copies = left.len() as u64;
-        let due = if self.schedule.is_draining() { Some(Instant::now() + LAST_PAUSE) } else { due };
+    /// Schedules the next attempt for the remaining recipients, unless the mail expires.
+    fn reschedule(&self, entry: Entry, mail: &Notification, remaining: &[Recipient], due: Option<Instant>) {
+        let copies = remaining.len() as u64;
+        let due = if self.schedule.is_draining() { Some(Instant::now() + DRAIN_DELAY) } else { due };
         if self.is_expired(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
                 span(age(&entry)),
                 mail.summary(),
-                addresses(left),
+                addresses(remaining),
                 entry.last_error.as_deref().unwrap_or("no relay took it")
             );
             self.counters.failed.many(copies);
@@ -412,13 +411,13 @@ impl Dispatcher {
 
 /// The result of one attempt at one relay.
 struct AttemptResult {
-    /// Recipients that have not got the mail.
-    left: Vec<Recipient>,
-    /// Why some are left for now.
+    /// Recipients that have not got the mail and were not refused permanently.
+    remaining: Vec<Recipient>,
+    /// Why the relay deferred the mail for some of them.
     error: Option<DeliveryError>,
-    /// Recipients of `left` for whom the relay lacks an extension.
-    unserved: Vec<Recipient>,
-    lack: Option<DeliveryError>,
+    /// Those of `remaining` for whom the relay lacks an extension.
+    unsupported: Vec<Recipient>,
+    unsupported_error: Option<DeliveryError>,
 }
 
 impl AttemptResult {
@@ -430,7 +429,12 @@ impl AttemptResult {
         tried: Vec<Recipient>,
         outcomes: Vec<Outcome>,
     ) -> Self {
-        let mut result = AttemptResult { left: Vec::new(), error: None, unserved: Vec::new(), lack: None };
+        let mut result = AttemptResult {
+            remaining: Vec::new(),
+            error: None,
+            unsupported: Vec::new(),
+            unsupported_error: None,
+        };
         for (recipient, outcome) in tried.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => counters.delivered.one(),
@@ -444,24 +448,24 @@ impl AttemptResult {
                     );
                 }
                 Outcome::Transient(error) => {
-                    result.left.push(recipient);
+                    result.remaining.push(recipient);
                     result.error = Some(error);
                 }
                 Outcome::Unsupported(error) => {
-                    result.left.push(recipient.clone());
-                    result.unserved.push(recipient);
-                    result.lack = Some(error);
+                    result.remaining.push(recipient.clone());
+                    result.unsupported.push(recipient);
+                    result.unsupported_error = Some(error);
                 }
             }
         }
         result
     }
 
-    /// Logs the state of the relay. `before`: why this mail was not sent before.
-    fn report(&self, relay: &mut RelayState, before: Option<&str>, waiting: u64) {
+    /// Logs a change of the relay's state. `last_error`: the error of the mail's attempt before.
+    fn report(&self, relay: &mut RelayState, last_error: Option<&str>, waiting: u64) {
         match &self.error {
-            // The attempt before failed with the same text, which the log has.
-            Some(error) if before.is_some_and(|before| before.ends_with(&error.to_string())) => {}
+            // The attempt before failed with the same text, which is logged.
+            Some(error) if last_error.is_some_and(|last| last.ends_with(&error.to_string())) => {}
             Some(error) => relay.report(error, waiting),
             None => relay.mark_working(),
         }
@@ -476,9 +480,10 @@ fn addresses(to: &[Recipient]) -> String {
     to.iter().map(|recipient| recipient.address.as_ref()).collect::<Vec<&str>>().join(", ")
 }
 
-/// The pause after so many failures: doubled each time, and spread so that many do not come back together.
-fn pause(failures: u32, longest: Duration) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16));
+/// The delay after `failures` failures in a row: doubled each time up to `longest`, then spread by 20 % either way, so that attempts
+/// of several processes do not coincide.
+fn retry_delay(failures: u32, longest: Duration) -> Duration {
+    let doubled = FIRST_DELAY.saturating_mul(1 << failures.saturating_sub(1).min(16));
     doubled.min(longest).mul_f64(0.8 + 0.4 * fastrand::f64())
 }
 
@@ -487,11 +492,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_grow_and_stay_bounded() {
+    fn retry_delays_double_up_to_the_longest() {
         for (failures, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (5, 16.0), (7, 60.0), (u32::MAX, 60.0)] {
             for _ in 0..50 {
-                let pause = pause(failures, LONGEST_BACK_OFF).as_secs_f64();
-                assert!((seconds * 0.8..=seconds * 1.2).contains(&pause), "{failures}: {pause}");
+                let delay = retry_delay(failures, MAX_BACK_OFF).as_secs_f64();
+                assert!((seconds * 0.8..=seconds * 1.2).contains(&delay), "{failures}: {delay}");
             }
         }
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The life of the library in a process: prepared with what needs root and the file system, started with its threads (the
-//! collector, the dispatcher and, with a spool, one that syncs it), drained, stopped.
+//! The service: prepared (root and the file system are still available), started with its threads (the collector, the dispatcher
+//! and, with a spool, one that syncs it), drained, stopped.
 //!
-//! [`Prepared::open`] runs before HAProxy changes its root and its user (and, up to 3.0, before it forks), so it makes
-//! no threads. [`Service::start`] runs in the worker, before its RLIMIT_NPROC becomes 0, so that it makes all threads at
-//! once and for good: a panic in one of them is caught inside.
+//! [`Prepared::open`] runs before HAProxy changes its root and its user (and, up to 3.0, before it forks), so it starts no threads.
+//! [`Service::start`] runs in the worker, before its RLIMIT_NPROC becomes 0, so it starts all threads at once, and no thread is
+//! replaced: a panic is caught inside the thread.
 
 mod collector;
 mod command;
@@ -33,11 +33,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long [`Service::stop`] waits for threads that have nothing to deliver.
+/// Longest wait of [`Service::stop`] for threads that have nothing to deliver.
 const IDLE_STOP: Duration = Duration::from_secs(1);
 
 /// Silences that wait for the collector, at most.
-const SILENCES: usize = 16;
+const MAX_PENDING_SILENCES: usize = 16;
 
 /// A running service: the ring that HAProxy's threads push into, and the threads behind it.
 pub struct Service {
@@ -62,15 +62,15 @@ impl Service {
         let engine = Engine::new(&config.routes, config.policy, &config.host);
         let limits = Limits::default();
         let (store, memory): (Arc<dyn Store>, _) = match spool {
-            Some(place) => {
+            Some(directory) => {
                 let audiences = engine.audiences();
-                let (store, memory) = FileStore::start(place, &token, config.queue, &audiences, limits);
+                let (store, memory) = FileStore::start(directory, &token, config.queue, &audiences, limits);
                 (Arc::new(store), memory)
             }
             None => (Arc::new(RamStore::new(limits)), None),
         };
         let (ends, ended) = bounded(0);
-        let (silences, wanted_silences) = bounded(SILENCES);
+        let (silences, new_silences) = bounded(MAX_PENDING_SILENCES);
         let is_shared = memory.is_some();
         let shared = Shared {
             ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
@@ -82,10 +82,10 @@ impl Service {
             board: Arc::default(),
         };
         let dispatcher = Dispatcher::new(relays, composer, &shared, &config);
-        let collector = Collector::new(shared.clone(), engine, token, wanted_silences);
+        let collector = Collector::new(shared.clone(), engine, token, new_silences);
         let started = threads::start(collector, dispatcher, shared.store.clone(), ends);
         if let Err(error) = started {
-            // A thread that was started ends.
+            // Ends the thread that was started.
             shared.schedule.abandon();
             shared.dispatcher.wake();
             shared.ring.close();
@@ -104,12 +104,12 @@ impl Service {
         self.push_record(change.is_urgent(), |writer| change.write(now, writer))
     }
 
-    /// Takes one finished event of a source outside of HAProxy's process. `is_confirmation`: it reports the present state of one of
-    /// [`Service::next_unconfirmed`]. Any thread; never blocks, never allocates.
+    /// Takes one finished event of a source outside of HAProxy's process. `is_confirmation`: it reports the present state of a target
+    /// that [`Service::next_unconfirmed`] returned. Any thread; never blocks, never allocates.
     ///
     /// # Errors
     ///
-    /// The queue is full; the event is counted as dropped.
+    /// The ring is full; the event is counted as dropped.
     pub fn report(&self, event: &Event, is_confirmation: bool) -> Result<(), Full> {
         let is_urgent = event.kind == Kind::BackendDown;
         self.push_record(is_urgent, |writer| write_report(event, is_confirmation, writer))
@@ -127,7 +127,7 @@ impl Service {
         pushed
     }
 
-    /// A change may come `within` this time, so that a session should be open for its mail: see [`Prewarm`]. Any thread; never
+    /// Hints that a change may come `within` this time, so that a session is opened for its mail: see [`Prewarm`]. Any thread; never
     /// blocks, never allocates.
     pub fn prewarm(&self, within: Duration) {
         if self.shared.prewarm.hint(within) {
@@ -135,37 +135,37 @@ impl Service {
         }
     }
 
-    /// Does it take no more events? Any thread; never blocks.
+    /// True if no more events are accepted. Any thread; never blocks.
     pub fn is_stopped(&self) -> bool {
         self.shared.ring.is_closed()
     }
 
-    /// The counters now. Any thread; never waits.
+    /// Returns the counters. Any thread; never blocks.
     pub fn counts(&self) -> Counts {
         self.shared.counters.counts(self.pending())
     }
 
     /// Events and mails that are neither delivered nor given up. Any thread, no lock.
     pub fn pending(&self) -> u64 {
-        // In the direction in which they travel: the collector commits the mails of an event before it releases the event.
+        // The ring is read first: the collector commits an event's mails before it releases the event, so none is missed.
         self.shared.ring.len() + self.shared.store.len()
     }
 
-    /// Deliver what there is now, do not wait for better times. Any thread, no lock.
+    /// Makes all pending events and mails due at once. Any thread, no lock.
     pub fn drain(&self) {
         self.shared.schedule.drain();
-        // Mails wait for a digest in the collector, and for a retry in the schedule.
+        // Both have pending work: digests in the collector, retries in the schedule.
         self.shared.ring.wake();
         self.shared.dispatcher.wake();
     }
 
-    /// A server, or a backend (without server), of which the library has to know what it is now; `n` counts from 0. Any
-    /// thread; never waits: `None` may also mean that nobody can say just now.
+    /// Returns the unconfirmed target number `n`, from 0: a server, or a backend (without server), whose present state the library
+    /// needs. Any thread; never blocks: `None` also stands for a list that is just being published.
     pub fn next_unconfirmed(&self, n: usize) -> Option<TargetId> {
         self.shared.board.unconfirmed(n)
     }
 
-    /// Adds a silence. Any thread; never waits.
+    /// Adds a silence. Any thread; never blocks.
     ///
     /// # Errors
     ///
@@ -176,34 +176,33 @@ impl Service {
         Ok(())
     }
 
-    /// The status now. Any thread; never waits. `None`: a thread that publishes was descheduled; the caller may ask again.
+    /// Returns the status. Any thread; never blocks. `None`: a thread that publishes was descheduled; the caller may retry.
     pub fn status(&self) -> Option<Status> {
         self.shared.board.status(self.counts())
     }
 
-    /// Delivers what is pending for at most `bound`, then ends the threads or leaves them behind.
-    ///
-    /// Returns how many events and mails were left; the log has their number.
+    /// Delivers what is pending for at most `bound`, then ends the threads, or abandons one that is still busy. Returns the number of
+    /// pending events and mails, which is logged, too.
     pub fn stop(&self, bound: Duration) -> u64 {
         self.shared.schedule.drain();
         self.shared.dispatcher.wake();
         self.shared.ring.close();
-        // With nothing pending, the dispatcher at most ends a session, or opens one that is not needed.
+        // With nothing pending, the dispatcher at most closes a session, or opens one that is not needed.
         let bound = if self.pending() == 0 { bound.min(IDLE_STOP) } else { bound };
         let deadline = Instant::now() + bound;
         // Nothing is ever sent through the channel: it is disconnected when collector and dispatcher have ended.
         let _ = self.ended.recv_deadline(deadline);
         self.shared.schedule.abandon();
         self.shared.dispatcher.wake();
-        let left = self.pending();
+        let pending = self.pending();
         let lost = self.shared.store.volatile() + if self.is_shared { 0 } else { self.shared.ring.len() };
-        if left > lost {
-            log::warn!("stopped with {} alerts left in the spool for the next process", left - lost);
+        if pending > lost {
+            log::warn!("stopped with {} alerts left in the spool for the next process", pending - lost);
         }
         if lost > 0 {
             log::error!("stopped with {lost} alerts not delivered");
         }
         self.shared.store.end(self.shared.ring.is_empty());
-        left
+        pending
     }
 }

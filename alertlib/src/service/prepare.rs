@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Checks a configuration, and opens what needs root, the file system or the resolver: before HAProxy changes its root and its
-//! user.
+//! Checks a configuration, and opens everything that needs root, the file system or the resolver, before HAProxy changes its root
+//! and its user.
 
 use super::dispatcher::RelayState;
 use crate::helper::client::{Helper, SharedHelper};
@@ -10,7 +10,7 @@ use crate::spool::SpoolDirectory;
 use crate::sys::User;
 use crate::transport::{Transport, command, file, smtp};
 
-/// A configuration, and everything that was opened for it.
+/// A configuration with its open directories, relays and helper process.
 pub struct Prepared {
     pub(super) config: Config,
     pub(super) relays: Vec<RelayState>,
@@ -25,7 +25,7 @@ pub struct Prepared {
 ///
 /// # Errors
 ///
-/// The first file, directory or credential that cannot be used, in words for the administrator.
+/// The first file, directory or credential that cannot be used, as a text for the administrator.
 pub fn check(config: &Config, user: User) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
     if let Some(spool) = &config.spool {
@@ -33,23 +33,23 @@ pub fn check(config: &Config, user: User) -> Result<Vec<String>, String> {
             .map_err(|why| format!("spool: {why}"))?;
     }
     for relay in &config.relays {
-        let judged = match &relay.kind {
+        let checked = match &relay.kind {
             RelayKind::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
-            RelayKind::Smtp(place) => smtp::check(place, user),
+            RelayKind::Smtp(settings) => smtp::check(settings, user),
             RelayKind::Command { .. } => Ok(None),
         };
-        let warning = judged.map_err(|why| format!("relay '{}': {why}", relay.name))?;
+        let warning = checked.map_err(|why| format!("relay '{}': {why}", relay.name))?;
         warnings.extend(warning.map(|warning| format!("relay '{}': {warning}", relay.name)));
     }
     Ok(warnings)
 }
 
 impl Prepared {
-    /// Opens directories, resolves names, starts the helper process. `haproxy`: its version.
+    /// Opens directories, resolves names, starts the helper process. `haproxy`: HAProxy's version.
     ///
     /// # Errors
     ///
-    /// The first part that cannot be opened, in words for the administrator.
+    /// The first part that cannot be opened, as a text for the administrator.
     pub fn open(config: Config, user: User, haproxy: Option<String>) -> Result<Self, String> {
         let mut warnings = Vec::new();
         let mut helper = None;
@@ -76,13 +76,13 @@ fn open(
     warnings: &mut Vec<String>,
 ) -> Result<Box<dyn Transport>, String> {
     Ok(match &relay.kind {
-        RelayKind::Smtp(place) => {
-            let mut smtp = smtp::Smtp::new(place, relay.timeout, host)?;
+        RelayKind::Smtp(settings) => {
+            let mut smtp = smtp::Smtp::new(settings, relay.timeout, host)?;
             if let Err(why) = smtp.resolve() {
                 warnings
                     .push(format!("relay '{}': {why}; its mails wait until it can be resolved", relay.name));
             }
-            if place.has_name() {
+            if settings.has_name() {
                 match ensure_helper(helper, user) {
                     Ok(helper) => smtp.resolve_with(helper),
                     Err(why) => warnings

@@ -1,34 +1,34 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Opens a session with the relay before there is a mail. HAProxy sees checks fail before a server is down, and most of the time
-//! that a mail takes to a relay is spent before the mail itself: name look-up, connection, TLS, login.
+//! Hints that open a session with the relay before there is a mail. HAProxy sees checks fail before a server is down, and most of
+//! a mail's latency is spent before the mail itself: name lookup, connection, TLS, login.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// The longest time for which a session is kept open for a change.
-const LONGEST: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Hints are ignored for this time after a session that was opened in vain; the time doubles with each further one.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(60);
-/// The longest such time.
+/// The longest such back-off.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(3600);
 
-/// From HAProxy's threads to the dispatcher: a state change may come soon, so that a session should be open for its mail.
+/// A hint from HAProxy's threads to the dispatcher: a state change may come soon, so a session should be open for its mail.
 ///
 /// If no mail follows, the session is closed and further hints are ignored for 1 minute, doubling up to 1 hour: checks that fail
-/// now and then are no reason to connect to a relay again and again. All atomics are milliseconds after `start`.
+/// now and then must not open session after session. Times are milliseconds after `start`.
 pub struct Prewarm {
     start: Instant,
-    /// Hints before this time are ignored. So at most one of many hints at once wakes the dispatcher.
+    /// Hints before this time are ignored, so that one of many simultaneous hints wakes the dispatcher.
     ignored_until: AtomicU64,
-    /// The change should have come by then; 0: there is no hint, or it was taken.
+    /// Time by which the change is expected; 0: there is no hint, or it was taken.
     hint: AtomicU64,
     /// Sessions that were opened since the last mail. Written by the dispatcher alone.
     opened_in_vain: AtomicU32,
 }
 
 impl Prewarm {
-    /// Without a hint.
+    /// Creates the state without a hint.
     pub fn new() -> Self {
         Prewarm {
             start: Instant::now(),
@@ -38,11 +38,11 @@ impl Prewarm {
         }
     }
 
-    /// Takes a hint: a change may come `within` this time, which is ignored if it is 0 or longer than [`LONGEST`]. Any thread; never
-    /// waits. True: the caller has to wake the dispatcher.
+    /// Adds a hint that a change may come `within` this time; ignored if that is 0 or longer than [`MAX_WAIT`]. Any thread; never
+    /// blocks. True: the caller has to wake the dispatcher.
     pub fn hint(&self, within: Duration) -> bool {
         let (now, ignored_until) = (self.now(), self.ignored_until.load(Relaxed));
-        if within.is_zero() || within > LONGEST || now < ignored_until {
+        if within.is_zero() || within > MAX_WAIT || now < ignored_until {
             return false;
         }
         let until = now.saturating_add(millis(within));
@@ -54,8 +54,8 @@ impl Prewarm {
         true
     }
 
-    /// Until when a session is to be kept open, once for each hint; `None`: no session is needed. By the dispatcher only, which
-    /// opens it: it counts as opened in vain until [`Prewarm::session_used`].
+    /// Returns, once for each hint, the time until which a session is to be kept open; `None`: no session is needed. By the dispatcher
+    /// only. The session counts as opened in vain until [`Prewarm::session_used`].
     pub fn take_hint(&self) -> Option<Instant> {
         let until = Some(self.hint.swap(0, Relaxed)).filter(|until| *until > self.now())?;
         let opened_in_vain = self.opened_in_vain.load(Relaxed).saturating_add(1);
@@ -64,7 +64,7 @@ impl Prewarm {
         self.start.checked_add(Duration::from_millis(until))
     }
 
-    /// A mail was sent: the next hint counts at once. By the dispatcher only.
+    /// Ends the back-off: a mail was sent. By the dispatcher only.
     pub fn session_used(&self) {
         self.opened_in_vain.store(0, Relaxed);
         self.ignored_until.store(0, Relaxed);
@@ -79,7 +79,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How long hints are ignored after so many sessions that were opened in vain one after the other.
+/// The time for which hints are ignored after so many sessions in a row that were opened in vain.
 fn back_off(opened_in_vain: u32) -> Duration {
     match opened_in_vain.checked_sub(1) {
         None => Duration::ZERO,
@@ -94,7 +94,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(30);
 
     #[test]
-    fn of_many_hints_at_once_one_wakes_the_dispatcher() {
+    fn one_of_many_simultaneous_hints_wakes_the_dispatcher() {
         let prewarm = Prewarm::new();
         assert_eq!(prewarm.take_hint(), None);
         let wake_ups = std::thread::scope(|scope| {
@@ -111,12 +111,12 @@ mod tests {
     fn hints_are_ignored_during_back_off_and_if_they_are_out_of_range() {
         let prewarm = Prewarm::new();
         assert!(!prewarm.hint(Duration::ZERO));
-        assert!(!prewarm.hint(LONGEST + Duration::from_millis(1)));
+        assert!(!prewarm.hint(MAX_WAIT + Duration::from_millis(1)));
         assert!(prewarm.hint(SOON));
         assert!(prewarm.take_hint().is_some());
         assert!(!prewarm.hint(SOON));
         assert_eq!(prewarm.take_hint(), None);
-        // Beyond the time of the change by a minute, and by more after each further session.
+        // One minute longer than the hint's own time, and more after each further session.
         let ignored_for = || prewarm.ignored_until.load(Relaxed) - prewarm.now();
         assert!((89_000..=90_000).contains(&ignored_for()), "{}", ignored_for());
         prewarm.ignored_until.store(0, Relaxed);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The service's status: one snapshot that every view reads (runtime commands, C ABI, metrics).
 //!
-//! The counters are atomics. The rest is published by the thread that owns it, as a whole: the dispatcher publishes the relays,
-//! the collector the silences and the unconfirmed targets. A publisher holds the lock only while it swaps a pointer, and a reader
-//! never waits for it: HAProxy's threads are among the readers.
+//! The counters are atomics. Everything else is published as a whole by the thread that owns it: the dispatcher publishes the
+//! relays, the collector the silences and the unconfirmed targets. A publisher holds the lock only while it swaps a pointer, and a
+//! reader never blocks on it: HAProxy's threads are among the readers.
 
 use crate::counters::Counts;
 use crate::engine::{Silence, TargetId};
@@ -16,7 +16,7 @@ const READ_ATTEMPTS: u32 = 1000;
 /// The status at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The counters.
+    /// Events and mails since the start.
     pub counts: Counts,
     /// The relays, in the order in which they are tried.
     pub relays: Arc<Vec<RelayStatus>>,
@@ -27,15 +27,15 @@ pub struct Status {
 /// A relay's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RelayStatus {
-    /// Its name in the configuration.
+    /// The relay's name in the configuration.
     pub name: String,
-    /// Whether it can be used.
+    /// The result of the last attempt.
     pub health: RelayHealth,
-    /// The last error that the log has, until the relay works again: the step, the peer, and the peer's words.
+    /// The last error that was logged, until the relay works again: the step, the peer, and the peer's text.
     pub last_error: Option<String>,
 }
 
-/// Whether a relay can be used.
+/// A relay's health, by its last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayHealth {
     /// No mail was offered to it yet.
@@ -47,7 +47,7 @@ pub enum RelayHealth {
 }
 
 impl RelayHealth {
-    /// The word in text and JSON.
+    /// Returns the name in text and JSON.
     pub fn word(self) -> &'static str {
         match self {
             RelayHealth::Untried => "untried",
@@ -57,7 +57,7 @@ impl RelayHealth {
     }
 }
 
-/// What the threads publish.
+/// Values that the collector and the dispatcher publish.
 #[derive(Default)]
 pub struct StatusBoard {
     relays: Published<Vec<RelayStatus>>,
@@ -66,34 +66,34 @@ pub struct StatusBoard {
 }
 
 impl StatusBoard {
-    /// Publishes the relays. By the dispatcher.
+    /// By the dispatcher only.
     pub fn publish_relays(&self, relays: Vec<RelayStatus>) {
         self.relays.publish(relays);
     }
 
-    /// Publishes the silences. By the collector.
+    /// By the collector only.
     pub fn publish_silences(&self, silences: Vec<Silence>) {
         self.silences.publish(silences);
     }
 
-    /// Publishes the targets whose present state HAProxy is asked for. By the collector.
+    /// Publishes the targets whose present state HAProxy is asked for. By the collector only.
     pub fn publish_unconfirmed(&self, targets: Vec<TargetId>) {
         self.unconfirmed.publish(targets);
     }
 
-    /// The unconfirmed target number `n`, from 0. Any thread; never waits: `None` also stands for a list that is just being
+    /// Returns the unconfirmed target number `n`, from 0. Any thread; never blocks: `None` also stands for a list that is just being
     /// published.
     pub fn unconfirmed(&self, n: usize) -> Option<TargetId> {
         self.unconfirmed.read()?.get(n).cloned()
     }
 
-    /// The status now. Any thread; never waits. `None`: a thread that publishes was descheduled; the caller may ask again.
+    /// Returns the status. Any thread; never blocks. `None`: a thread that publishes was descheduled; the caller may retry.
     pub fn status(&self, counts: Counts) -> Option<Status> {
         Some(Status { counts, relays: self.relays.read()?, silences: self.silences.read()? })
     }
 }
 
-/// A value that one thread replaces and others read.
+/// A value that one thread replaces and other threads read.
 #[derive(Default)]
 struct Published<T>(Mutex<Arc<T>>);
 
@@ -101,7 +101,7 @@ impl<T> Published<T> {
     fn publish(&self, value: T) {
         let value = Arc::new(value);
         let old = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), value);
-        // Freed without the lock.
+        // Freed after the lock is released.
         drop(old);
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Starts the threads: the collector, the dispatcher and, with a spool, the thread that syncs it.
+//! The threads of the service: names, stacks, signals, processors.
 
 use super::collector::{Collector, internal_error};
 use super::dispatcher::Dispatcher;
@@ -18,9 +18,10 @@ use std::time::Duration;
 const STACK: usize = 512 * 1024;
 
 /// Interval between syncs of the spool. Younger files may be lost when the machine loses power.
-const SYNC_EVERY: Duration = Duration::from_millis(500);
+const SYNC_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Starts the collector, the dispatcher and, with a spool, the thread that syncs it.
+/// Starts the collector, the dispatcher and, with a spool, the thread that syncs it. `ends`: dropped by the collector and the
+/// dispatcher when they end.
 pub(super) fn start(
     collector: Collector,
     dispatcher: Dispatcher,
@@ -35,7 +36,7 @@ pub(super) fn start(
     // `Service::stop` does not wait for this thread: a sync takes as long as the disk takes.
     spawn("email-spool", bounded(0).0, move || {
         loop {
-            std::thread::sleep(SYNC_EVERY);
+            std::thread::sleep(SYNC_INTERVAL);
             if catch_unwind(AssertUnwindSafe(|| store.sync())).is_err() {
                 log::error!("{}", internal_error("spool", "one sync skipped"));
             }
@@ -60,13 +61,13 @@ fn spawn(name: &str, end: Sender<()>, work: impl FnOnce() + Send + 'static) -> i
     spawned.map(drop).and(restored)
 }
 
-/// Lifts the binding to a processor that the starting thread passed on: `cpu-map` is meant for HAProxy's traffic.
+/// Removes the processor affinity that is inherited from the starting thread: `cpu-map` is meant for HAProxy's traffic.
 fn allow_all_processors() {
     let mut all = CpuSet::new();
     for processor in 0..CpuSet::count() {
         // Fails only for numbers beyond the set.
         let _ = all.set(processor);
     }
-    // Where a seccomp filter forbids it, the thread keeps the binding and works nevertheless.
+    // Where a seccomp filter forbids it, the thread keeps the affinity.
     let _ = sched_setaffinity(Pid::from_raw(0), &all);
 }

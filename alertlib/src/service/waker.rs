@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The sleep of a thread that other threads wake without a lock.
+//! Wakes a sleeping thread from other threads, without a lock.
 
 use std::sync::OnceLock;
 use std::thread::{Thread, current, park, park_timeout};
 use std::time::Instant;
 
-/// One thread's sleep. A wake-up is never lost: one that comes while the thread is at work ends its next sleep at once.
+/// A thread's sleep. No wake-up is lost: one that comes while the thread is busy ends its next sleep at once.
 #[derive(Default)]
 pub struct Waker {
     thread: OnceLock<Thread>,
 }
 
 impl Waker {
-    /// Makes the calling thread the one that sleeps. It has to look for work after that: earlier wake-ups went nowhere.
+    /// Makes the calling thread the one that sleeps. It has to look for work afterwards: earlier wake-ups had no effect.
     pub fn register(&self) {
         self.thread.get_or_init(current);
     }
@@ -24,7 +24,7 @@ impl Waker {
         }
     }
 
-    /// Sleeps until then (`None`: without a bound) or until it is woken; maybe for a shorter time. By the registered thread only.
+    /// Sleeps until then (`None`: without a bound) or until a wake-up; may return earlier. By the registered thread only.
     pub fn sleep(&self, until: Option<Instant>) {
         match until {
             Some(until) => park_timeout(until.saturating_duration_since(Instant::now())),

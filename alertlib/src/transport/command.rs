@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A program of this machine that sends mail: `sendmail`, `mailx`. The helper process runs it for us.
+//! The `command` relay: a mail program of this machine (`sendmail`, `mailx`), which the helper process runs.
 
 use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::helper::client::SharedHelper;
@@ -21,7 +21,7 @@ pub struct Command {
 }
 
 impl Command {
-    /// `timeout`: when the program is killed.
+    /// Creates the relay. `timeout`: the run time after which the program is killed.
     pub fn new(program: MailProgram, path: &Path, timeout: Duration, helper: SharedHelper) -> Self {
         Command { program, path: path.to_owned(), timeout, helper }
     }
@@ -30,7 +30,7 @@ impl Command {
         self.path.display().to_string()
     }
 
-    /// One run for these recipients: one outcome for all of them.
+    /// Runs the program once, for all these recipients.
     fn run(&self, delivery: &Delivery, to: &[Recipient]) -> Result<ExecResult, DeliveryError> {
         let mail = delivery.mail.get()?;
         let (arguments, input) = match self.program {
@@ -42,8 +42,8 @@ impl Command {
         helper.run(&request).map_err(|why| DeliveryError::new(self.name(), why))
     }
 
-    fn outcome(&self, answer: ExecResult) -> Result<Outcome, DeliveryError> {
-        let ended = match answer.status {
+    fn outcome(&self, result: ExecResult) -> Result<Outcome, DeliveryError> {
+        let ended = match result.status {
             ExecStatus::Exit(0) => return Ok(Outcome::Delivered),
             ExecStatus::NotStarted(why) => {
                 return Err(DeliveryError::new(format!("start {}", self.name()), why));
@@ -52,36 +52,34 @@ impl Command {
             ExecStatus::Signal(signal) => format!("killed by signal {signal}"),
             ExecStatus::Deadline => format!("killed after {:?}", self.timeout),
         };
-        let output = one_line(&answer.output);
-        let words = if output.is_empty() { ended } else { format!("{ended}: {output}") };
-        let error = DeliveryError::new(self.name(), words);
-        match answer.status {
+        let output = one_line(&result.output);
+        let text = if output.is_empty() { ended } else { format!("{ended}: {output}") };
+        let error = DeliveryError::new(self.name(), text);
+        match result.status {
             ExecStatus::Exit(EX_USAGE) => Err(error),
             ExecStatus::Exit(EX_DATAERR | EX_NOUSER) => Ok(Outcome::Permanent(error)),
             _ => Ok(Outcome::Transient(error)),
         }
     }
-}
 
-impl Command {
-    /// One outcome for each of `to`, of which there is at least one.
+    /// Runs the program for `to`, which is not empty. Returns an outcome for each recipient.
     fn run_for(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
-        let answer = self.run(delivery, to)?;
-        let may_be_about_one = to.len() > 1 && is_refusal(&answer.status);
-        let outcome = self.outcome(answer)?;
-        if !may_be_about_one {
+        let result = self.run(delivery, to)?;
+        let may_concern_one = to.len() > 1 && is_refusal(&result.status);
+        let outcome = self.outcome(result)?;
+        if !may_concern_one {
             return Ok(vec![outcome; to.len()]);
         }
-        // The status does not say whom it is about. One by one, a wrong address takes the alert from nobody else. From
-        // here on somebody may have got it, so that a relay that fails now is no `Err`.
+        // The exit status does not name the recipient. With a run for each recipient, a wrong address does not keep the others from
+        // the mail. From here on a recipient may have got it, so a run that fails is not `Err`.
         let alone = |recipient| {
-            self.run(delivery, std::slice::from_ref(recipient)).and_then(|answer| self.outcome(answer))
+            self.run(delivery, std::slice::from_ref(recipient)).and_then(|result| self.outcome(result))
         };
         Ok(to.iter().map(|recipient| alone(recipient).unwrap_or_else(Outcome::Transient)).collect())
     }
 
-    /// `mailx` takes what is not plainly an address for a file, a command or an option of its own.
-    fn takes(&self, recipient: &Recipient) -> bool {
+    /// True if the program takes the recipient for an address: `mailx` may take other characters for a file, a command or an option.
+    fn accepts(&self, recipient: &Recipient) -> bool {
         let plain = |char: char| char.is_alphanumeric() || "@._+-=".contains(char);
         let first = |char: char| char.is_alphanumeric() || char == '_';
         let name = recipient.for_command();
@@ -92,13 +90,13 @@ impl Command {
 impl Transport for Command {
     fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         let (usable, unusable): (Vec<_>, Vec<_>) =
-            delivery.recipients.iter().enumerate().partition(|(_, to)| self.takes(to));
+            delivery.recipients.iter().enumerate().partition(|(_, to)| self.accepts(to));
         let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();
         let mut outcomes = if usable.is_empty() { Vec::new() } else { self.run_for(delivery, &usable)? };
-        for (place, recipient) in unusable {
+        for (index, recipient) in unusable {
             let why =
                 format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
-            outcomes.insert(place, Outcome::Unsupported(DeliveryError::new(self.name(), why)));
+            outcomes.insert(index, Outcome::Unsupported(DeliveryError::new(self.name(), why)));
         }
         Ok(outcomes)
     }
@@ -110,36 +108,36 @@ fn sendmail_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
-/// No `--` before the addresses: bsd-mailx and GNU mailutils know it, but what follows it is for s-nail (and heirloom
-/// mailx before it) not an address but an option of its mail server, and it refuses the mail. `-r` is known to all of them
-/// (tried: bsd-mailx 8.1.2, GNU mailutils 3.15, s-nail 14.9), and each of them waits for its mail server and fails with it.
+/// There is no `--` before the addresses: bsd-mailx and GNU mailutils know it, but s-nail (like heirloom mailx) passes what follows
+/// as options to its mail server, and refuses the mail. All of them know `-r` (tried: bsd-mailx 8.1.2, GNU mailutils 3.15,
+/// s-nail 14.9), wait for their mail server and fail with it.
 fn mailx_arguments(delivery: &Delivery, to: &[Recipient], subject: &str) -> Vec<String> {
     let subject = encoded_subject(subject);
     let options = ["-s", &subject, "-r", delivery.from().as_ref()];
     options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
-/// With this system's line ends, which `sendmail` expects.
+/// Converts CRLF to LF, which `sendmail` expects.
 fn local_lines(mail: &[u8]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(mail.len());
-    for (place, &byte) in mail.iter().enumerate() {
-        if byte != b'\r' || mail.get(place + 1) != Some(&b'\n') {
+    for (index, &byte) in mail.iter().enumerate() {
+        if byte != b'\r' || mail.get(index + 1) != Some(&b'\n') {
             lines.push(byte);
         }
     }
     lines
 }
 
-/// What a line of a mail may have (RFC 5322, 2.1.1: 998 bytes), with room for a header's name.
-const LINE: usize = 900;
+/// Longest line of a mail, in bytes (RFC 5322, 2.1.1: 998), less the space for a header's name.
+const MAX_LINE: usize = 900;
 
-/// The text such that every `mailx` takes it for text: some take a line that begins with `~` for a command, and GNU
-/// mailutils a single dot for the end, even when they do not talk with a person. They do not break long lines either.
+/// Changes lines that a `mailx` would not take for text: some take a line that begins with `~` for a command, and GNU mailutils a
+/// single dot for the end, even without a terminal. Also breaks long lines, which no `mailx` does.
 fn mailx_text(text: &str) -> Vec<u8> {
     let mut safe = String::with_capacity(text.len());
     for mut line in text.lines() {
         loop {
-            let (head, tail) = line.split_at(boundary(line, LINE));
+            let (head, tail) = line.split_at(boundary(line, MAX_LINE));
             if head.starts_with('~') || head == "." {
                 safe.push(' ');
             }
@@ -154,49 +152,49 @@ fn mailx_text(text: &str) -> Vec<u8> {
     safe.into_bytes()
 }
 
-/// The end of the last whole character within `limit` bytes.
+/// Returns the end of the last whole character within `limit` bytes.
 fn boundary(text: &str, limit: usize) -> usize {
     (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
 }
 
-/// The subject as it can stand in a header, on one line; what does not fit is left out. Text that is not ASCII, or looks
-/// as if it were encoded, becomes encoded words (RFC 2047, 4.1): `mailx` passes the argument on as it is.
+/// Encodes a subject for a header, on one line, cut to [`MAX_LINE`]. Text that is not ASCII, or looks encoded, becomes encoded words
+/// (RFC 2047, 4.1), because `mailx` copies the argument unchanged.
 fn encoded_subject(subject: &str) -> String {
     if subject.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !subject.contains("=?") {
-        return subject[..boundary(subject, LINE)].to_owned();
+        return subject[..boundary(subject, MAX_LINE)].to_owned();
     }
     let mut encoded = String::new();
     // Writing to a String cannot fail.
     let _ = rfc2047::encode(subject, &mut EmailWriter::new(&mut encoded, 0, 0, false));
-    // Folding puts each word but the first on a line that begins with a space, which is not part of the text.
+    // Folding puts each further word on a new line that begins with a space; the line ends are removed.
     let mut words = encoded.replace("\r\n", "");
-    if words.len() > LINE {
-        words.truncate(words[..=LINE].rfind(' ').unwrap_or(0));
+    if words.len() > MAX_LINE {
+        words.truncate(words[..=MAX_LINE].rfind(' ').unwrap_or(0));
     }
     words
 }
 
-/// The lines of a program's output as one.
+/// Joins the lines of a program's output.
 fn one_line(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
-/// Did the program itself refuse the mail, and not only for now?
-fn is_refusal(outcome: &ExecStatus) -> bool {
-    matches!(outcome, ExecStatus::Exit(status) if ![0, EX_USAGE, EX_TEMPFAIL].contains(status))
+/// True if the program itself refused the mail, and not with a transient status.
+fn is_refusal(status: &ExecStatus) -> bool {
+    matches!(status, ExecStatus::Exit(code) if ![0, EX_USAGE, EX_TEMPFAIL].contains(code))
 }
 
-// Of sysexits(3). EX_NOHOST (68) is not for good: a program that hands the mail to another host has it, too, when it cannot
-// resolve that host's name for a moment.
+// Exit statuses of sysexits(3). EX_NOHOST (68) is transient: a program that passes the mail to another host returns it as well when
+// that host's name cannot be resolved for a moment.
 
-/// The program was called in a way that it does not know: it is of no use as a relay, and nobody was refused.
+/// The program does not know its arguments: the relay cannot be used, and no recipient was refused.
 const EX_USAGE: i32 = 64;
 /// The mail or an address is not acceptable.
 const EX_DATAERR: i32 = 65;
-/// Nobody has that name.
+/// The recipient is unknown.
 const EX_NOUSER: i32 = 67;
-/// Not now.
+/// Transient failure.
 const EX_TEMPFAIL: i32 = 75;
 
 #[cfg(test)]
@@ -206,33 +204,33 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     #[test]
-    fn only_line_ends_change_for_sendmail() {
+    fn line_ends_are_converted_for_sendmail() {
         assert_eq!(local_lines(b"a\r\n\r\nb\rc\nd\r\r\ne\r"), b"a\n\nb\rc\nd\r\ne\r");
         assert_eq!(local_lines(b""), b"");
     }
 
     #[test]
-    fn no_line_means_anything_to_mailx() {
+    fn mailx_takes_every_line_for_text() {
         let safe = |text: &str| String::from_utf8(mailx_text(text)).unwrap();
         assert_eq!(safe("a\n~!id\n.\n..\n\n ~b"), "a\n ~!id\n .\n..\n\n ~b\n");
         assert_eq!(safe(""), "");
-        // A long line is broken between characters, and what begins a line then is safe, too.
-        let long = format!("{}é~x", "x".repeat(LINE - 1));
-        assert_eq!(safe(&long), format!("{}\né~x\n", "x".repeat(LINE - 1)));
-        assert_eq!(safe(&format!("{}~x", "x".repeat(LINE))), format!("{}\n ~x\n", "x".repeat(LINE)));
+        // A long line is broken between characters, and each part is changed like a line.
+        let long = format!("{}é~x", "x".repeat(MAX_LINE - 1));
+        assert_eq!(safe(&long), format!("{}\né~x\n", "x".repeat(MAX_LINE - 1)));
+        assert_eq!(safe(&format!("{}~x", "x".repeat(MAX_LINE))), format!("{}\n ~x\n", "x".repeat(MAX_LINE)));
     }
 
     #[test]
-    fn a_subject_is_one_line_of_ascii() {
+    fn a_subject_is_encoded_as_one_line_of_ascii() {
         assert_eq!(encoded_subject("DOWN b/s1 on lb1"), "DOWN b/s1 on lb1");
         assert_eq!(encoded_subject("Zürich = 1"), "=?utf-8?b?WsO8cmljaCA9IDE=?=");
         assert_eq!(encoded_subject("=?utf-8?q?x?="), "=?utf-8?b?PT91dGYtOD9xP3g/PQ==?=");
         assert_eq!(encoded_subject("a\r\nBcc: x@y"), "=?utf-8?b?YQ0KQmNjOiB4QHk=?=");
         assert_eq!(encoded_subject(""), "");
-        assert_eq!(encoded_subject(&"x".repeat(2000)), "x".repeat(LINE));
+        assert_eq!(encoded_subject(&"x".repeat(2000)), "x".repeat(MAX_LINE));
     }
 
-    /// Decodes encoded words one by one, as their readers do.
+    /// Decodes each encoded word alone, as mail programs do.
     fn decoded(encoded: &str) -> String {
         let word = |word: &str| {
             assert!(word.is_ascii() && word.len() <= 75, "{word}");
@@ -243,26 +241,26 @@ mod tests {
     }
 
     #[test]
-    fn a_long_subject_has_whole_characters_in_words_of_75() {
+    fn a_long_subject_is_encoded_in_words_of_75_with_whole_characters() {
         // Characters of one to four bytes are at every place of a word.
         let mixed = "x🦀é語".repeat(200);
         for subject in ["日本語".repeat(200), "é".repeat(1000), mixed, format!("é{}", "x".repeat(2000))]
         {
             let encoded = encoded_subject(&subject);
-            assert!(encoded.len() <= LINE);
+            assert!(encoded.len() <= MAX_LINE);
             let decoded = decoded(&encoded);
             assert!(decoded.len() > 500 && subject.starts_with(&decoded), "{decoded}");
         }
     }
 
     #[test]
-    fn a_subject_that_fits_is_whole() {
+    fn a_subject_that_fits_is_not_cut() {
         let subject = "é".repeat(250);
         assert_eq!(decoded(&encoded_subject(&subject)), subject);
     }
 
     #[test]
-    fn output_becomes_one_line() {
+    fn output_lines_are_joined() {
         assert_eq!(one_line(b"  a: no\r\n\n b \xff\n"), "a: no; b \u{fffd}");
         assert_eq!(one_line(b"\n"), "");
     }

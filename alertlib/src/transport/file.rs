@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One `.eml` file a mail, in a directory that was opened before the chroot: for tests, demos and other programs.
+//! The `file` relay: writes each mail to a `.eml` file, in a directory that was opened before the chroot, for tests, demos and other
+//! programs.
 //!
-//! A file appears under its final name only when it is complete, as in a maildir. The envelope is not in it; the
-//! headers have the same addresses.
+//! A file gets its final name when it is complete, as in a maildir. The envelope is not in the file; the headers have its addresses.
 
 use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::files::is_writable_for;
@@ -21,18 +21,17 @@ pub struct File {
 }
 
 impl File {
-    /// Opens the directory. `uid`, `gid`: who will write there.
+    /// Opens the directory. `uid`, `gid`: the worker's user, which will write there.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, or that user could not write into it.
+    /// The directory cannot be opened, or that user cannot write into it.
     pub fn open(path: &Path, uid: u32, gid: u32) -> Result<Self, String> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         let directory = nix::fcntl::open(path, flags, Mode::empty())
             .map_err(|error| format!("cannot open directory '{}': {}", path.display(), error.desc()))?;
         let data = fstat(&directory).map_err(|error| format!("'{}': {}", path.display(), error.desc()))?;
-        let writable = is_writable_for(&directory, &data, uid, gid);
-        if !writable {
+        if !is_writable_for(&directory, &data, uid, gid) {
             return Err(format!(
                 "directory '{}' is not writable for user id {uid}, group id {gid}",
                 path.display()
@@ -57,7 +56,7 @@ impl File {
                     .map_err(|e| ("rename file", e.desc().to_owned()))
             });
         if written.is_err() {
-            // Half a mail is of no use to anybody; that it cannot be removed changes nothing about the trouble told.
+            // Removes an incomplete file. The first error is reported, whether this succeeds or not.
             let _ = unlinkat(&self.directory, hidden.as_str(), UnlinkatFlags::NoRemoveDir);
         }
         written
@@ -68,7 +67,7 @@ impl Transport for File {
     fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         match self.write(&delivery.mail.get()?.bytes) {
             Ok(()) => Ok(vec![Outcome::Delivered; delivery.recipients.len()]),
-            Err((step, words)) => Err(DeliveryError::new(step, words)),
+            Err((step, text)) => Err(DeliveryError::new(step, text)),
         }
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Where a relay is: its addresses, which may change while HAProxy runs.
+//! A relay's addresses, which may change while HAProxy runs.
 //!
-//! The first look-up is before the chroot. From then on the helper process looks up, since it is outside of the chroot: when
-//! the last answer is old and there is something to send, and when none of the addresses answers.
+//! The first lookup is before the chroot. Later lookups are made by the helper process, which is outside of the chroot: before a new
+//! session if the last answer is old, and when no known address accepts a connection.
 
 use super::session::Session;
 use crate::helper::client::SharedHelper;
@@ -12,16 +12,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-/// From this age on, an answer is asked for again before the next session.
-const OLD: Duration = Duration::from_secs(300);
+/// Age of an answer from which on the host is looked up again before the next session.
+const MAX_AGE: Duration = Duration::from_secs(300);
 
-/// A relay's host and port, and what is known of its addresses.
+/// A relay's host and port, and its known addresses.
 pub struct Addresses {
     host: String,
     port: u16,
     known: Vec<SocketAddr>,
-    /// When the last look-up was, whatever it came to.
-    asked: Option<Instant>,
+    /// Time of the last lookup, successful or not.
+    looked_up: Option<Instant>,
     helper: Option<SharedHelper>,
 }
 
@@ -35,78 +35,78 @@ impl Display for Addresses {
 }
 
 impl Addresses {
-    /// Nothing is known yet.
+    /// Creates an entry without known addresses.
     pub fn new(host: &str, port: u16) -> Self {
-        Addresses { host: host.to_owned(), port, known: Vec::new(), asked: None, helper: None }
+        Addresses { host: host.to_owned(), port, known: Vec::new(), looked_up: None, helper: None }
     }
 
     /// Looks the host up in this process.
     ///
     /// # Errors
     ///
-    /// The resolver's words.
+    /// The resolver's text.
     pub fn look_up_here(&mut self) -> Result<(), String> {
-        self.asked = Some(Instant::now());
+        self.looked_up = Some(Instant::now());
         self.known = match (self.host.as_str(), self.port).to_socket_addrs() {
             Ok(found) => found.collect(),
-            // Whatever the machine's files say (RFC 6761, 6.3).
+            // Loopback names resolve whatever the machine's files say (RFC 6761, 6.3).
             Err(_) if is_loopback(&self.host) => {
-                let here = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
-                here.map(|address| SocketAddr::new(address, self.port)).into()
+                let loopback = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+                loopback.map(|address| SocketAddr::new(address, self.port)).into()
             }
             Err(error) => return Err(self.unknown(&error.to_string())),
         };
         Ok(())
     }
 
-    /// The helper looks up from now on.
+    /// Makes all further lookups with the helper process.
     pub fn look_up_with(&mut self, helper: SharedHelper) {
         self.helper = Some(helper);
     }
 
     fn is_old(&self) -> bool {
-        self.helper.is_some() && self.asked.is_none_or(|asked| asked.elapsed() >= OLD)
+        self.helper.is_some() && self.looked_up.is_none_or(|at| at.elapsed() >= MAX_AGE)
     }
 
-    /// Connects to the first of the addresses that answers. `timeout` bounds each attempt and each look-up.
+    /// Connects to the first address that accepts a connection. `timeout` bounds each attempt and each lookup.
     ///
     /// # Errors
     ///
-    /// The system's or the resolver's words.
+    /// The system's or the resolver's text.
     pub fn connect(&mut self, timeout: Duration) -> Result<Session, String> {
-        let mut asked = None;
+        let mut looked_up = None;
         if self.is_old() || self.known.is_empty() {
-            asked = Some(self.look_up(timeout));
+            looked_up = Some(self.look_up(timeout));
         }
         if self.known.is_empty() {
-            return Err(asked.and_then(Result::err).unwrap_or_else(|| self.unknown("it has no address")));
+            return Err(looked_up.and_then(Result::err).unwrap_or_else(|| self.unknown("it has no address")));
         }
-        let failed = match Session::connect(&self.known, timeout) {
+        let error = match Session::connect(&self.known, timeout) {
             Ok(session) => return Ok(session),
-            Err(words) => words,
+            Err(error) => error,
         };
-        if asked.is_some() || self.helper.is_none() {
-            return Err(failed);
+        if looked_up.is_some() || self.helper.is_none() {
+            return Err(error);
         }
         let tried = self.known.clone();
-        // What is known stays when nothing better is: the trouble is that nobody answers there.
+        // If the lookup fails, the known addresses stay, and the failed connection is the error.
         let _ = self.look_up(timeout);
         let new: Vec<SocketAddr> =
             self.known.iter().filter(|address| !tried.contains(address)).copied().collect();
-        if new.is_empty() { Err(failed) } else { Session::connect(&new, timeout) }
+        if new.is_empty() { Err(error) } else { Session::connect(&new, timeout) }
     }
 
     fn look_up(&mut self, timeout: Duration) -> Result<(), String> {
         let Some(helper) = &self.helper else { return self.look_up_here() };
-        self.asked = Some(Instant::now());
+        self.looked_up = Some(Instant::now());
         let found = helper.lock().unwrap_or_else(PoisonError::into_inner).resolve(&self.host, timeout);
-        let found = found.map_err(|words| self.unknown(&words))?;
+        let found = found.map_err(|why| self.unknown(&why))?;
         self.known = found.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
         Ok(())
     }
 
-    fn unknown(&self, words: &str) -> String {
-        format!("cannot resolve '{}': {words}", self.host)
+    fn unknown(&self, why: &str) -> String {
+        format!("cannot resolve '{}': {why}", self.host)
     }
 }
 
@@ -122,7 +122,7 @@ mod tests {
 
     const STEP: Duration = Duration::from_secs(5);
 
-    /// A helper that gives these answers; its thread gives how many were asked for.
+    /// Starts a helper that gives these answers; its thread returns the number of requests.
     fn helper_with(answers: Vec<Result<Vec<IpAddr>, String>>) -> (SharedHelper, JoinHandle<usize>) {
         let (mine, theirs) = UnixStream::pair().expect("sockets");
         let thread = std::thread::spawn(move || {
@@ -144,12 +144,12 @@ mod tests {
         let port = listener.local_addr().expect("its address").port();
         let mut addresses = Addresses::new("mx1.example.com", port);
         addresses.known = known.iter().map(|address| SocketAddr::from((*address, port))).collect();
-        addresses.asked = Some(Instant::now());
+        addresses.looked_up = Some(Instant::now());
         addresses
     }
 
     const HERE: [u8; 4] = [127, 0, 0, 1];
-    /// Nobody listens there.
+    /// No process listens there.
     const ELSEWHERE: [u8; 4] = [127, 9, 9, 9];
 
     fn listener() -> TcpListener {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_has_moved_is_found() {
+    fn a_relay_at_a_new_address_is_found() {
         let listener = listener();
         let mut addresses = relay(&listener, &[ELSEWHERE]);
         let (helper, thread) = helper_with(vec![answer(HERE)]);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_young_and_good_is_not_asked_for_again() {
+    fn a_host_is_not_looked_up_again_while_the_answer_is_young_and_works() {
         let listener = listener();
         let mut addresses = relay(&listener, &[HERE]);
         let (helper, thread) = helper_with(vec![answer(ELSEWHERE)]);
@@ -182,20 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn an_old_answer_is_asked_for_again_and_kept_if_nobody_has_another() {
+    fn an_old_answer_is_looked_up_again_and_kept_if_that_fails() {
         let listener = listener();
         let (helper, thread) = helper_with(vec![Err("no resolver".into()), answer(ELSEWHERE)]);
         let mut addresses = relay(&listener, &[HERE]);
         addresses.look_up_with(helper);
-        addresses.asked = Instant::now().checked_sub(OLD);
+        addresses.looked_up = Instant::now().checked_sub(MAX_AGE);
         assert!(addresses.connect(STEP).is_ok());
-        addresses.asked = Instant::now().checked_sub(OLD);
+        addresses.looked_up = Instant::now().checked_sub(MAX_AGE);
         assert_eq!(addresses.connect(STEP).map(drop), Err("Connection refused".into()));
         assert_eq!(thread.join().expect("answers"), 2);
     }
 
     #[test]
-    fn a_name_without_address_is_a_trouble_with_the_resolvers_words() {
+    fn a_host_without_address_fails_with_the_resolvers_text() {
         let listener = listener();
         let (helper, thread) = helper_with(vec![Err("no such name".into())]);
         let mut addresses = relay(&listener, &[]);

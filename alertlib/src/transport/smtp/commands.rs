@@ -7,16 +7,16 @@ use lettre::Address;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-/// Asks for TLS (RFC 3207).
+/// Requests TLS (RFC 3207).
 pub const STARTTLS: &str = "STARTTLS\r\n";
-/// Announces a mail.
+/// Requests to send the mail's content.
 pub const DATA: &str = "DATA\r\n";
-/// Drops the mail that was begun; the session stays.
+/// Resets the mail transaction; the session stays open.
 pub const RSET: &str = "RSET\r\n";
 /// Ends the session.
 pub const QUIT: &str = "QUIT\r\n";
 
-/// Returns the name as EHLO and HELO take it: a domain, or an address literal (RFC 5321, 4.1.3).
+/// Returns the argument of EHLO and HELO: a domain, or an address literal (RFC 5321, 4.1.3).
 pub fn client_identity(name: &str) -> String {
     match name.parse() {
         Ok(IpAddr::V4(address)) => format!("[{address}]"),
@@ -25,7 +25,7 @@ pub fn client_identity(name: &str) -> String {
     }
 }
 
-/// Greets the relay and asks for its extensions. `identity`: see [`client_identity`].
+/// Greets the relay and requests its extensions. `identity`: see [`client_identity`].
 pub fn ehlo(identity: &str) -> String {
     format!("EHLO {identity}\r\n")
 }
@@ -35,7 +35,7 @@ pub fn helo(identity: &str) -> String {
     format!("HELO {identity}\r\n")
 }
 
-/// Begins a mail. `size`: in bytes, for a relay that offers SIZE (RFC 1870); `smtputf8`: an address of the envelope is not ASCII
+/// Begins a mail transaction. `size`: in bytes, for a relay that offers SIZE (RFC 1870); `smtputf8`: an address of the envelope is not ASCII
 /// (RFC 6531).
 pub fn mail(reverse_path: &Address, size: Option<usize>, smtputf8: bool) -> String {
     let mut command = format!("MAIL FROM:<{reverse_path}>");
@@ -68,7 +68,7 @@ mod tests {
             ("lb1.example.com", "lb1.example.com"),
             ("192.0.2.1", "[192.0.2.1]"),
             ("2001:DB8:0::1", "[IPv6:2001:db8::1]"),
-            // Neither an address nor a name of the DNS: sent as configured.
+            // Names that are neither an address nor a name of the DNS are sent as configured.
             ("[192.0.2.1]", "[192.0.2.1]"),
             ("192.0.2", "192.0.2"),
         ] {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn mail_has_the_parameters_that_were_asked_for_in_this_order() {
+    fn mail_has_the_given_parameters_in_order() {
         let from = address("lb1@example.com");
         assert_eq!(mail(&from, None, false), "MAIL FROM:<lb1@example.com>\r\n");
         assert_eq!(mail(&from, Some(42), false), "MAIL FROM:<lb1@example.com> SIZE=42\r\n");

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a relay can do beyond RFC 5321's minimum, by its reply to EHLO.
+//! SMTP extensions that a relay offers in its reply to EHLO.
 
 use super::session::Reply;
 use crate::settings::Recipient;
 
-/// What a relay has to offer (RFC 5321, 4.1.1.1).
+/// The extensions that are used here (RFC 5321, 4.1.1.1).
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Extensions {
-    /// Protection from then on (RFC 3207).
+    /// TLS for an open connection (RFC 3207).
     pub starttls: bool,
     /// Addresses outside ASCII (RFC 6531).
     pub smtputf8: bool,
-    /// Several commands at once (RFC 2920).
+    /// Commands without waiting for the reply to the one before (RFC 2920).
     pub pipelining: bool,
-    /// Mails whose length is said before them (RFC 3030).
+    /// BDAT: a mail behind its length, without DATA (RFC 3030).
     pub chunking: bool,
-    /// The largest mail, in bytes; `Some(0)`: no limit that it would tell (RFC 1870, 4).
+    /// The largest mail, in bytes; `Some(0)`: no limit is announced (RFC 1870, 4).
     pub size: Option<usize>,
     /// Mechanisms of AUTH.
     pub auth: Vec<String>,
 }
 
 impl Extensions {
-    /// The first line of the reply has the relay's name.
+    /// Reads the extensions from a reply to EHLO, whose first line has the relay's name.
     pub fn of(reply: &Reply) -> Self {
         let mut extensions = Extensions::default();
         for line in reply.lines.iter().skip(1) {
@@ -42,18 +42,13 @@ impl Extensions {
         extensions
     }
 
-    /// A mail needs no invitation, so that it can be sent together with what comes before it.
-    pub fn takes_mails_unasked(&self) -> bool {
+    /// True if a mail can be sent together with its envelope: no reply of the relay has to come before it.
+    pub fn allows_mail_ahead(&self) -> bool {
         self.pipelining && self.chunking
     }
 
-    /// May it be asked to send to this one?
-    pub fn takes(&self, recipient: &Recipient) -> bool {
+    /// True if the relay can deliver to this address.
+    pub fn supports(&self, recipient: &Recipient) -> bool {
         self.smtputf8 || !recipient.is_international()
-    }
-
-    /// Those of these that it may be asked to send to.
-    pub fn taken<'a>(&self, to: &'a [Recipient]) -> Vec<&'a Recipient> {
-        to.iter().filter(|recipient| self.takes(recipient)).collect()
     }
 }

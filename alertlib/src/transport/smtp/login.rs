@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Telling a relay who we are: AUTH (RFC 4954) with PLAIN, LOGIN or XOAUTH2.
+//! Authentication at a relay: AUTH (RFC 4954) with PLAIN, LOGIN or XOAUTH2.
 //!
-//! A secret is in no text: neither in the log nor in `Debug`, where `***` stands for it. A password is kept in memory that
-//! no core dump has. It, a token, and what is made of them are elsewhere while a login lasts, and are then overwritten.
+//! Neither the log nor `Debug` shows a secret: `***` stands for it. A password is kept in memory that is excluded from core dumps.
+//! Copies of it, tokens, and lines that are made of them exist elsewhere only during a login, and are then overwritten.
 
 use super::session::{Reply, Session};
 use crate::credentials::{about, directory_of, secret_in};
@@ -29,7 +29,7 @@ pub struct Login {
 enum Secret {
     Password(SecretBytes),
     Token {
-        /// Open since before the chroot. Not the file: it is replaced when the token is refreshed.
+        /// Opened before the chroot. The directory and not the file, which is replaced when the token is refreshed.
         directory: OwnedFd,
         name: OsString,
         /// For the log.
@@ -43,27 +43,27 @@ impl fmt::Debug for Login {
     }
 }
 
-/// What the relay did not like.
+/// The error of a login.
 pub struct Refusal {
     /// `AUTH PLAIN`, ...
     pub step: String,
-    /// Its words, or ours; no secret in them.
-    pub words: String,
+    /// The relay's text, or this library's; without secrets.
+    pub text: String,
 }
 
 impl Login {
-    /// Reads the password, or opens the directory of the token: before the chroot.
+    /// Reads the password, or opens the directory of the token, before the chroot.
     ///
     /// # Errors
     ///
-    /// What is wrong with the file.
+    /// The file or directory cannot be used.
     pub fn open(login: &settings::Login) -> Result<Self, String> {
         let secret = match &login.secret {
             SecretFile::Password(path) => {
                 let bytes = files::read(path).map_err(about("password-file", path))?;
-                let kept = secret_in(&bytes)
+                let password = secret_in(&bytes)
                     .and_then(|secret| SecretBytes::new(secret).map_err(|error| files::unreadable(&error)));
-                Secret::Password(kept.map_err(about("password-file", path))?)
+                Secret::Password(password.map_err(about("password-file", path))?)
             }
             SecretFile::Token(path) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
@@ -76,7 +76,7 @@ impl Login {
         Ok(Login { user: login.user.clone(), secret })
     }
 
-    /// The account for a sender: a session is of one account.
+    /// Returns the account for a sender: the configured one, else the sender itself. A session belongs to one account.
     pub fn account<'a>(&'a self, sender: &'a str) -> &'a str {
         self.user.as_deref().unwrap_or(sender)
     }
@@ -85,36 +85,36 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// The session is of no use.
+    /// The relay refused the login, or offers no usable mechanism: no mail can be sent in this session.
     pub fn authenticate(
         &self,
         session: &mut Session,
         offered: &[String],
         account: &str,
     ) -> Result<(), Refusal> {
-        let refusal = |step: &str, words: String| Refusal { step: step.to_owned(), words };
+        let refusal = |step: &str, text: String| Refusal { step: step.to_owned(), text };
         let offers = |mechanism: &str| offered.iter().any(|offer| offer.eq_ignore_ascii_case(mechanism));
         let (mechanisms, password): (&[&str], bool) = match &self.secret {
             Secret::Password(_) => (&["PLAIN", "LOGIN"], true),
             Secret::Token { .. } => (&["XOAUTH2"], false),
         };
         let Some(mechanism) = mechanisms.iter().find(|mechanism| offers(mechanism)) else {
-            let other = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
-            let words = format!("the relay offers {other}; expected {}", mechanisms.join(" or "));
-            return Err(refusal("AUTH", words));
+            let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
+            let text = format!("the relay offers {offered}; expected {}", mechanisms.join(" or "));
+            return Err(refusal("AUTH", text));
         };
         let step = format!("AUTH {mechanism}");
-        let secret = self.secret().map_err(|words| refusal(&step, words))?;
+        let secret = self.secret().map_err(|why| refusal(&step, why))?;
         let lines = match (*mechanism, password) {
             ("LOGIN", _) => vec![Zeroizing::new(step.clone()), encoded(account.as_bytes()), encoded(&secret)],
             ("PLAIN", _) => vec![command(&step, &[b"\0", account.as_bytes(), b"\0", &secret])],
-            // An empty line asks for the refusal behind its explanation, which is for programmers.
+            // After an error in JSON the relay waits for an empty line, and then sends its refusal.
             _ => vec![
                 command(&step, &[b"user=", account.as_bytes(), b"\x01auth=Bearer ", &secret, b"\x01\x01"]),
                 Zeroizing::new(String::new()),
             ],
         };
-        let reply = converse(session, &lines).map_err(|words| refusal(&step, words))?;
+        let reply = send_lines(session, &lines).map_err(|why| refusal(&step, why))?;
         match reply.code {
             200..=299 => Ok(()),
             _ => Err(refusal(&step, without_secrets(&reply.to_string(), &lines, &secret))),
@@ -125,7 +125,7 @@ impl Login {
         match &self.secret {
             Secret::Password(password) => Ok(Zeroizing::new(password.to_vec())),
             Secret::Token { directory, name, path } => {
-                // Not to wait for a pipe.
+                // O_NONBLOCK: opening a pipe must not block.
                 let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
                 openat(directory, name.as_os_str(), flags, Mode::empty())
                     .map_err(|error| files::unreadable(&error.into()))
@@ -137,15 +137,15 @@ impl Login {
     }
 }
 
-/// Sends the first line, and each of the others when the relay asks for more.
-fn converse(session: &mut Session, lines: &[Zeroizing<String>]) -> Result<Reply, String> {
-    const ASKS: u16 = 334;
+/// Sends the first line, and each further line when the relay requests it. Returns the last reply.
+fn send_lines(session: &mut Session, lines: &[Zeroizing<String>]) -> Result<Reply, String> {
+    const CONTINUE: u16 = 334;
     let mut reply = None;
     for line in lines {
-        let answer = session.exchange(&[line.as_bytes(), b"\r\n"])?;
-        let goes_on = answer.code == ASKS;
-        reply = Some(answer);
-        if !goes_on {
+        let reply_to_line = session.exchange(&[line.as_bytes(), b"\r\n"])?;
+        let is_last = reply_to_line.code != CONTINUE;
+        reply = Some(reply_to_line);
+        if is_last {
             break;
         }
     }
@@ -166,16 +166,16 @@ fn command(step: &str, parts: &[&[u8]]) -> Zeroizing<String> {
     Zeroizing::new(line)
 }
 
-/// A relay's words, which may repeat what it was told.
-fn without_secrets(words: &str, lines: &[Zeroizing<String>], secret: &[u8]) -> String {
+/// Removes secrets from a relay's text, which may repeat a line that was sent.
+fn without_secrets(text: &str, lines: &[Zeroizing<String>], secret: &[u8]) -> String {
     const HIDDEN: &str = "***";
-    // Shorter ones would be found where they are not.
+    // Shorter texts would match by chance.
     const RECOGNISABLE: usize = 4;
     let sent = lines.iter().filter_map(|line| line.rsplit(' ').next());
     let secret = std::str::from_utf8(secret).ok();
     sent.chain(secret)
-        .filter(|text| text.len() >= RECOGNISABLE && !matches!(*text, "PLAIN" | "LOGIN" | "XOAUTH2"))
-        .fold(words.to_owned(), |words, text| words.replace(text, HIDDEN))
+        .filter(|sent| sent.len() >= RECOGNISABLE && !matches!(*sent, "PLAIN" | "LOGIN" | "XOAUTH2"))
+        .fold(text.to_owned(), |text, sent| text.replace(sent, HIDDEN))
 }
 
 #[cfg(test)]
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_secret_is_in_what_is_printed() {
+    fn secrets_are_not_printed() {
         let login = Login {
             user: Some("bob".into()),
             secret: Secret::Password(SecretBytes::new(b"hunter2").expect("memory")),
@@ -211,7 +211,7 @@ mod tests {
 
         let line = command("AUTH PLAIN", &[b"\0bob\0hunter2"]);
         let lines = [line.clone()];
-        let words = without_secrets(&format!("501 what is {}, hunter2", *line), &lines, b"hunter2");
-        assert_eq!(words, "501 what is AUTH PLAIN ***, ***");
+        let text = without_secrets(&format!("501 what is {}, hunter2", *line), &lines, b"hunter2");
+        assert_eq!(text, "501 what is AUTH PLAIN ***, ***");
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SMTP (RFC 5321): one session at a time, an outcome per recipient.
 //!
-//! The relay's name is looked up before the chroot, in which nothing can be looked up, and then by the helper process, which
-//! is outside of it: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well, a token for
-//! each session.
+//! The relay's name is looked up before the chroot, where the resolver's files are, and later by the helper process, which is outside
+//! of the chroot: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well; a token is read for each
+//! session.
 
 mod addresses;
 mod commands;
@@ -26,37 +26,37 @@ use login::Login;
 use session::{Reply, Session};
 use std::time::Duration;
 
-/// How long a relay may take to say goodbye: nothing depends on its answer.
+/// Bound of the wait for the reply to QUIT, on which nothing depends.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The relay ends the session (RFC 5321, 3.8).
+/// The relay closes the session (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
 
-/// The relay wants to know who we are, or does not believe it (RFC 4954, 6): whatever the step, it is not about the mail.
-const WANTS_LOGIN: [u16; 4] = [530, 534, 535, 538];
+/// The relay requires a login, or refuses this one (RFC 4954, 6): in any step, the mail is not the reason.
+const LOGIN_REQUIRED: [u16; 4] = [530, 534, 535, 538];
 
-/// Too many recipients, or too much in a mailbox: not for good (RFC 5321, 4.5.3.1.10).
-const TOO_MUCH: u16 = 552;
+/// Too many recipients, or a full mailbox: transient for RCPT (RFC 5321, 4.5.3.1.10).
+const STORAGE_EXCEEDED: u16 = 552;
 
-/// The first step of a mail.
+/// The step that begins a mail.
 const MAIL: &str = "MAIL FROM";
-/// The step of each recipient.
+/// The step of each recipient; the recipient follows.
 const RCPT: &str = "RCPT TO";
-/// The step that asks for more.
+/// The step that requests to send the mail's content.
 const DATA: &str = "DATA";
-/// The step that has the mail with it (RFC 3030).
+/// The step that includes the mail's content (RFC 3030).
 const BDAT: &str = "BDAT";
 
-/// The relay does not know what it has offered, and may take the mail for commands (RFC 5321, 4.2.4).
-const UNKNOWN: [u16; 4] = [500, 501, 502, 504];
+/// The relay does not know the command (RFC 5321, 4.2.4); after BDAT, it may take the mail for commands.
+const UNKNOWN_COMMAND: [u16; 4] = [500, 501, 502, 504];
 
-/// So much longer than for other steps, the reply to the final dot, or to BDAT, is waited for: who looks into the mail first has often
-/// taken it when that is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, has ten minutes; but a relay that
-/// hangs there must not keep the next one from being tried for that long.
-const PATIENCE: u32 = 6;
+/// Factor of the time-out for the reply to the final dot, or to BDAT: a relay that scans the mail first has often accepted it when the
+/// scan is over, and would get it again at each attempt. RFC 5321, 4.5.3.2.6, says ten minutes; but a relay that hangs must not delay
+/// the next relay for that long.
+const CONTENT_TIMEOUT_FACTOR: u32 = 6;
 
-/// A mail of at most so many bytes goes to a relay that permits it before that has said who will get it.
-const UNASKED: usize = 64 * 1024;
+/// Largest mail, in bytes, that is sent together with its envelope: the relay may refuse all recipients.
+const MAX_MAIL_AHEAD: usize = 64 * 1024;
 
 /// The relay is ready for TLS (RFC 3207, 4).
 const READY: u16 = 220;
@@ -65,13 +65,13 @@ const READY: u16 = 220;
 pub struct Smtp {
     addresses: Addresses,
     timeout: Duration,
-    /// For EHLO and HELO.
+    /// The argument of EHLO and HELO.
     identity: String,
     protection: Protection,
     login: Option<Login>,
     session: Option<Greeted>,
-    /// It offered CHUNKING and did not know BDAT: for as long as this process lives, it is asked before a mail comes.
-    is_asked: bool,
+    /// The relay offers CHUNKING and does not know BDAT: this process sends it DATA.
+    lacks_bdat: bool,
 }
 
 enum Protection {
@@ -84,21 +84,21 @@ enum Protection {
 struct Greeted {
     session: Session,
     extensions: Extensions,
-    /// Whose it is, if the relay knows.
+    /// The account that is logged in.
     account: Option<String>,
 }
 
-/// The commands before a mail of `size` bytes: MAIL, a RCPT for each recipient, and DATA unless the relay takes BDAT.
+/// Returns the commands before a mail of `size` bytes: MAIL, RCPT for each recipient, and DATA unless BDAT is used.
 fn envelope_commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: usize) -> Vec<String> {
     let size = extensions.size.map(|_| size);
     let smtputf8 = to.iter().any(|recipient| recipient.is_international());
     let mail = commands::mail(from, size, smtputf8);
     let recipients = to.iter().map(|to| commands::rcpt(&to.address));
-    let data = (!extensions.takes_mails_unasked()).then(|| commands::DATA.to_owned());
+    let data = (!extensions.allows_mail_ahead()).then(|| commands::DATA.to_owned());
     [mail].into_iter().chain(recipients).chain(data).collect()
 }
 
-/// A mail as DATA sends it: dots doubled at the beginning of lines, the final dot (RFC 5321, 4.5.2).
+/// Encodes a mail for DATA: doubles dots at the beginning of lines, adds the final dot (RFC 5321, 4.5.2).
 fn content(mail: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(mail.len() + 64);
     for line in mail.trim_ascii_end().split_inclusive(|byte| *byte == b'\n') {
@@ -111,24 +111,24 @@ fn content(mail: &[u8]) -> Vec<u8> {
     content
 }
 
-/// A mail as BDAT sends it: its length, and then as it is (RFC 3030, 2).
+/// Encodes a mail for BDAT: the command with the length, then the mail unchanged (RFC 3030, 2).
 fn chunk(mail: &[u8]) -> Vec<u8> {
     [format!("{BDAT} {} LAST\r\n", mail.len()).as_bytes(), mail].concat()
 }
 
 /// A step of the session that failed.
 enum StepError {
-    /// The relay's reply: for the mail or the recipient, not for the session.
+    /// The relay refused the mail or the recipient; the session can be used.
     Refused { permanent: bool, error: DeliveryError },
-    /// The session is over.
+    /// The session is broken.
     Session(DeliveryError),
 }
 
-/// Looks whether all is there that the relay needs, and gives what the administrator should know.
+/// Checks the files that the relay needs. Returns a warning for the administrator.
 ///
 /// # Errors
 ///
-/// What is missing or wrong, for the administrator.
+/// A file is missing or wrong; the text is for the administrator.
 pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, String> {
     if let Some(login) = &relay.login {
         credentials::check_for_worker(&login.secret, user)?;
@@ -143,12 +143,12 @@ pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, Strin
 }
 
 impl Smtp {
-    /// A relay that is greeted as `own_name`, unless it has another one for us. `timeout` bounds each step. Reads the files
-    /// that it needs.
+    /// Creates a relay and reads its files. `own_name`: this host's name for EHLO, unless the relay's settings have one; `timeout`: the
+    /// bound of each step.
     ///
     /// # Errors
     ///
-    /// What is wrong with them.
+    /// A file cannot be used.
     pub fn new(relay: &settings::Smtp, timeout: Duration, own_name: &str) -> Result<Self, String> {
         let own_name = relay.helo.as_deref().unwrap_or(own_name);
         let identity = commands::client_identity(own_name);
@@ -159,41 +159,41 @@ impl Smtp {
         };
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, identity, protection, login, session: None, is_asked: false })
+        Ok(Smtp { addresses, timeout, identity, protection, login, session: None, lacks_bdat: false })
     }
 
-    /// Looks the host up, where the resolver's files are: before the chroot.
+    /// Looks the host up in this process, before the chroot.
     ///
     /// # Errors
     ///
-    /// The resolver's words. The relay can be used nevertheless: it looks again when it has a mail.
+    /// The resolver's text. The relay can be used nevertheless: the host is looked up again for the next mail.
     pub fn resolve(&mut self) -> Result<(), String> {
         self.addresses.look_up_here()
     }
 
-    /// Who looks the host up from now on.
+    /// Makes all further lookups with the helper process.
     pub fn resolve_with(&mut self, helper: SharedHelper) {
         self.addresses.look_up_with(helper);
     }
 
-    /// A session in which mails can be sent.
+    /// Opens a session in which mails can be sent.
     fn connect(&mut self, sender: &Address) -> Result<Greeted, DeliveryError> {
         let connected = self.addresses.connect(self.timeout);
         let mut session = connected.map_err(|why| self.error_at("connect to", &why))?;
-        match self.introduce(&mut session, sender) {
+        match self.set_up(&mut session, sender) {
             Ok((mut extensions, account)) => {
-                extensions.chunking &= !self.is_asked;
+                extensions.chunking &= !self.lacks_bdat;
                 Ok(Greeted { session, extensions, account })
             }
             Err(error) => {
-                session.leave();
+                session.quit();
                 Err(error)
             }
         }
     }
 
-    /// Everything that comes before the first mail: what the relay offers, and whose the session is.
-    fn introduce(
+    /// Runs the steps before the first mail: greeting, TLS, login. Returns the relay's extensions and the account.
+    fn set_up(
         &self,
         session: &mut Session,
         sender: &Address,
@@ -201,11 +201,11 @@ impl Smtp {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.judge("greeting", session.reply()).map_err(StepError::into_error)?;
+        self.check("greeting", session.reply()).map_err(StepError::into_error)?;
         let mut extensions = self.greet(session)?;
         if let Protection::StartTls(client) = &self.protection {
             self.start_tls(session, &extensions, client)?;
-            // What was said before it may be a lie (RFC 3207, 4.2).
+            // Extensions that were offered before TLS may be forged (RFC 3207, 4.2).
             extensions = self.greet(session)?;
         }
         let account = match &self.login {
@@ -214,7 +214,7 @@ impl Smtp {
                 let account = login.account(sender.as_ref());
                 login
                     .authenticate(session, &extensions.auth, account)
-                    .map_err(|refusal| self.error_at(&refusal.step, &refusal.words))?;
+                    .map_err(|refusal| self.error_at(&refusal.step, &refusal.text))?;
                 Some(account.to_owned())
             }
         };
@@ -222,11 +222,11 @@ impl Smtp {
     }
 
     fn greet(&self, session: &mut Session) -> Result<Extensions, DeliveryError> {
-        match self.judge("EHLO", session.command(commands::ehlo(&self.identity))) {
-            // A relay from before 1995 (RFC 5321, 4.1.1.1).
+        match self.check("EHLO", session.command(commands::ehlo(&self.identity))) {
+            // The relay does not know EHLO (RFC 5321, 4.1.1.1).
             Err(StepError::Refused { permanent: true, .. }) => {
                 let helo = commands::helo(&self.identity);
-                self.judge("HELO", session.command(helo)).map_err(StepError::into_error)?;
+                self.check("HELO", session.command(helo)).map_err(StepError::into_error)?;
                 Ok(Extensions::default())
             }
             greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::into_error),
@@ -240,11 +240,11 @@ impl Smtp {
         client: &tls::Client,
     ) -> Result<(), DeliveryError> {
         if !offered.starttls {
-            // Or somebody on the way has taken it out: never without.
+            // An attacker on the path may have removed the offer, so there is no fallback to plain text.
             return Err(self.error_at("STARTTLS", "the relay does not offer it"));
         }
         let reply =
-            self.judge("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::into_error)?;
+            self.check("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::into_error)?;
         if reply.code != READY {
             return Err(self.error_at("STARTTLS", &reply.to_string()));
         }
@@ -255,8 +255,8 @@ impl Smtp {
         session.secure(client).map_err(|why| self.error_at("TLS handshake", &why))
     }
 
-    /// One mail over an open session. `Err`: the session is over.
-    fn converse(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
+    /// Sends a mail in an open session. `Err`: the session is broken.
+    fn send_mail(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         let mail = delivery.mail.get()?;
         let size = mail.bytes.len();
         if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
@@ -265,22 +265,23 @@ impl Smtp {
             return Ok(vec![Outcome::Unsupported(error); delivery.recipients.len()]);
         }
         let extensions = &greeted.extensions;
-        let taken = extensions.taken(delivery.recipients);
+        let supported: Vec<&Recipient> =
+            delivery.recipients.iter().filter(|recipient| extensions.supports(recipient)).collect();
         let session = &mut greeted.session;
-        let mut outcomes = match taken.is_empty() {
+        let mut outcomes = match supported.is_empty() {
             true => Vec::new(),
-            false => self.send(session, extensions, delivery.from(), &mail.bytes, &taken)?,
+            false => self.send(session, extensions, delivery.from(), &mail.bytes, &supported)?,
         }
         .into_iter();
-        let outcome = |recipient: &Recipient| match extensions.takes(recipient) {
+        let outcome = |recipient: &Recipient| match extensions.supports(recipient) {
             true => outcomes.next(),
             false => None,
         };
         let in_order =
             delivery.recipients.iter().map(outcome).zip(delivery.recipients).map(|(outcome, recipient)| {
                 outcome.unwrap_or_else(|| {
-                    let words = "the relay does not offer SMTPUTF8, which this address needs";
-                    Outcome::Unsupported(self.error_at(&rcpt(recipient), words))
+                    let text = "the relay does not offer SMTPUTF8, which this address needs";
+                    Outcome::Unsupported(self.error_at(&rcpt(recipient), text))
                 })
             });
         Ok(in_order.collect())
@@ -296,21 +297,21 @@ impl Smtp {
         to: &[&Recipient],
     ) -> Result<Vec<Outcome>, DeliveryError> {
         let commands = envelope_commands(extensions, from, to, bytes.len());
-        let is_unasked = extensions.takes_mails_unasked();
-        let content = if is_unasked { chunk(bytes) } else { content(bytes) };
+        let is_bdat = extensions.allows_mail_ahead();
+        let content = if is_bdat { chunk(bytes) } else { content(bytes) };
         let mut ahead: Vec<&[u8]> = Vec::new();
         if extensions.pipelining {
             ahead.extend(commands.iter().map(String::as_bytes));
         }
-        if is_unasked && bytes.len() <= UNASKED {
+        if is_bdat && bytes.len() <= MAX_MAIL_AHEAD {
             ahead.push(&content);
         }
         session.send_ahead(&ahead);
-        self.step_by_step(session, to, &commands, &content)
+        self.run_steps(session, to, &commands, &content)
     }
 
-    /// MAIL, a RCPT for each recipient, DATA, the mail: up to the step that makes the others needless.
-    fn step_by_step(
+    /// Runs MAIL, RCPT for each recipient, DATA and the mail, up to the step whose failure makes the others needless.
+    fn run_steps(
         &self,
         session: &mut Session,
         to: &[&Recipient],
@@ -319,14 +320,14 @@ impl Smtp {
     ) -> Result<Vec<Outcome>, DeliveryError> {
         let mut commands = commands.iter();
         let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
-        if let Err(failure) = self.judge(MAIL, next(session)) {
-            return Ok(vec![failure.outcome()?; to.len()]);
+        if let Err(error) = self.check(MAIL, next(session)) {
+            return Ok(vec![error.outcome()?; to.len()]);
         }
         let mut outcomes = Vec::with_capacity(to.len());
         for recipient in to {
-            outcomes.push(match self.judge(&rcpt(recipient), next(session)) {
+            outcomes.push(match self.check(&rcpt(recipient), next(session)) {
                 Ok(_) => Outcome::Delivered,
-                Err(failure) => failure.outcome()?,
+                Err(error) => error.outcome()?,
             });
         }
         if !outcomes.contains(&Outcome::Delivered) {
@@ -334,12 +335,12 @@ impl Smtp {
         }
         let sent = match commands.next() {
             Some(data) => self
-                .judge(DATA, session.command(data))
-                .and_then(|_| self.judge("end of DATA", self.send_content(session, content))),
-            None => self.judge(BDAT, self.send_content(session, content)),
+                .check(DATA, session.command(data))
+                .and_then(|_| self.check("end of DATA", self.send_content(session, content))),
+            None => self.check(BDAT, self.send_content(session, content)),
         };
-        if let Err(failure) = sent {
-            let refused = failure.outcome()?;
+        if let Err(error) = sent {
+            let refused = error.outcome()?;
             for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
                 *outcome = refused.clone();
             }
@@ -347,35 +348,36 @@ impl Smtp {
         Ok(outcomes)
     }
 
-    /// Sends the mail itself, unless it was sent ahead.
+    /// Sends the mail's content, unless it was sent ahead, and reads the reply.
     fn send_content(&self, session: &mut Session, content: &[u8]) -> Result<Reply, String> {
-        session.set_timeout(self.timeout * PATIENCE);
-        let outcome = session.exchange(&[content]);
+        session.set_timeout(self.timeout * CONTENT_TIMEOUT_FACTOR);
+        let reply = session.exchange(&[content]);
         session.set_timeout(self.timeout);
-        outcome
+        reply
     }
 
-    /// Whose session it has to be for a mail of this sender.
+    /// Returns the account that a session needs for a mail of this sender.
     fn account<'a>(&'a self, sender: &'a Address) -> Option<&'a str> {
         self.login.as_ref().map(|login| login.account(sender.as_ref()))
     }
 
-    fn error_at(&self, step: &str, words: &str) -> DeliveryError {
+    fn error_at(&self, step: &str, text: &str) -> DeliveryError {
         let at = if step.ends_with(" to") { "" } else { " at" };
-        DeliveryError::new(format!("{step}{at} {}", self.addresses), words)
+        DeliveryError::new(format!("{step}{at} {}", self.addresses), text)
     }
 
-    fn judge(&self, step: &str, outcome: Result<Reply, String>) -> Result<Reply, StepError> {
-        let reply = outcome.map_err(|words| StepError::Session(self.error_at(step, &words)))?;
+    /// Returns the reply if the next step can follow.
+    fn check(&self, step: &str, reply: Result<Reply, String>) -> Result<Reply, StepError> {
+        let reply = reply.map_err(|why| StepError::Session(self.error_at(step, &why)))?;
         let error = || self.error_at(step, &reply.to_string());
-        let goes_on = if step == DATA { reply.asks_for_more() } else { reply.is_done() };
+        let is_expected = if step == DATA { reply.is_intermediate() } else { reply.is_completion() };
         match reply.code {
-            _ if goes_on => Ok(reply),
-            // Those below 400 are of another step: what this relay says means something else than we think.
+            _ if is_expected => Ok(reply),
+            // Codes below 400 belong to another step: relay and client do not agree on the session's state.
             CLOSING | 200..400 => Err(StepError::Session(error())),
-            code if WANTS_LOGIN.contains(&code) => Err(StepError::Session(error())),
-            code if step == BDAT && UNKNOWN.contains(&code) => Err(StepError::Session(error())),
-            TOO_MUCH if step.starts_with(RCPT) => {
+            code if LOGIN_REQUIRED.contains(&code) => Err(StepError::Session(error())),
+            code if step == BDAT && UNKNOWN_COMMAND.contains(&code) => Err(StepError::Session(error())),
+            STORAGE_EXCEEDED if step.starts_with(RCPT) => {
                 Err(StepError::Refused { permanent: false, error: error() })
             }
             code => Err(StepError::Refused { permanent: code >= 500, error: error() }),
@@ -383,18 +385,19 @@ impl Smtp {
     }
 }
 
-/// Does the relay say that it does not know BDAT?
+/// True if the relay does not know BDAT.
 fn is_bdat_unknown(error: &DeliveryError) -> bool {
-    error.step.starts_with(BDAT) && UNKNOWN.iter().any(|code| error.words.starts_with(&code.to_string()))
+    error.step.starts_with(BDAT)
+        && UNKNOWN_COMMAND.iter().any(|code| error.text.starts_with(&code.to_string()))
 }
 
-/// The step in which a recipient is named.
+/// Returns the step of a recipient.
 fn rcpt(recipient: &Recipient) -> String {
     format!("{RCPT} <{}>", recipient.address)
 }
 
 impl StepError {
-    /// The outcome for the recipients concerned; `Err`: the session is over.
+    /// Returns the outcome for the recipients concerned; `Err`: the session is broken.
     fn outcome(self) -> Result<Outcome, DeliveryError> {
         match self {
             StepError::Refused { permanent: true, error } => Ok(Outcome::Permanent(error)),
@@ -403,7 +406,7 @@ impl StepError {
         }
     }
 
-    /// The error of a step after which no mail can be sent in this session.
+    /// Returns the error, for a step without which no mail can be sent.
     fn into_error(self) -> DeliveryError {
         match self {
             StepError::Refused { error, .. } | StepError::Session(error) => error,
@@ -423,31 +426,31 @@ impl Transport for Smtp {
             Some(greeted) => greeted,
             None => self.connect(delivery.from())?,
         };
-        let mut outcome = self.converse(&mut greeted, delivery);
-        let has_no_bdat = outcome.as_ref().is_err_and(is_bdat_unknown);
-        self.is_asked |= has_no_bdat;
+        let mut result = self.send_mail(&mut greeted, delivery);
+        let lacks_bdat = result.as_ref().is_err_and(is_bdat_unknown);
+        self.lacks_bdat |= lacks_bdat;
         // A relay may have closed a session that was kept open.
-        let was_closed = was_kept && outcome.as_ref().is_err_and(|error| error.step.starts_with(MAIL));
-        // In both cases nobody has got anything yet.
-        if has_no_bdat || was_closed {
-            // Some relays take one session at a time.
+        let was_closed = was_kept && result.as_ref().is_err_and(|error| error.step.starts_with(MAIL));
+        // In both cases no recipient has got the mail yet.
+        if lacks_bdat || was_closed {
+            // Some relays allow one session at a time.
             drop(greeted);
             greeted = self.connect(delivery.from())?;
-            outcome = self.converse(&mut greeted, delivery);
+            result = self.send_mail(&mut greeted, delivery);
         }
-        let is_clean = match &outcome {
+        let is_reusable = match &result {
             Ok(outcomes) if outcomes.contains(&Outcome::Delivered) => true,
-            // Whether it can be used again changes nothing in what the relay has said of this mail.
+            // An error of the session from here on does not change the outcomes.
             Ok(_) => {
                 greeted.session.catch_up().is_ok()
-                    && greeted.session.command(commands::RSET).is_ok_and(|reply| reply.is_done())
+                    && greeted.session.command(commands::RSET).is_ok_and(|reply| reply.is_completion())
             }
             Err(_) => false,
         };
-        if is_clean {
+        if is_reusable {
             self.session = Some(greeted);
         }
-        outcome
+        result
     }
 
     fn open_session(&mut self, sender: &Address) -> Result<(), DeliveryError> {
@@ -460,9 +463,9 @@ impl Transport for Smtp {
     fn close_idle(&mut self) {
         if let Some(Greeted { mut session, .. }) = self.session.take() {
             session.set_timeout(QUIT_TIMEOUT.min(self.timeout));
-            // What was sent is sent, whatever the relay answers.
+            // All mails have their outcomes: the reply does not matter.
             let _ = session.command(commands::QUIT);
-            session.end();
+            session.close();
         }
     }
 }

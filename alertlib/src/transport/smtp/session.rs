@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! One SMTP session: commands out, replies in, a deadline for each step.
+//! An SMTP session: commands out, replies in, a deadline for each step.
 //!
-//! Under TLS as well: a handshake is a step, and a relay that drips its records is as late as one that drips its lines.
+//! The deadline holds under TLS as well: a handshake is a step, and TLS records that arrive slowly do not extend it.
 //!
-//! lettre's connection is not used: it bounds each socket operation rather than the step (a relay that drips a byte a second
-//! holds a mail for hours), sends the final dot apart (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
+//! lettre's connection is not used: it bounds each socket operation rather than the step (a relay that sends a byte a second
+//! blocks a mail for hours), sends the final dot in a packet of its own (which Nagle's algorithm then delays by 40 ms), and panics at an EHLO
 //! line of spaces.
 
 use super::commands;
@@ -17,12 +17,12 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// Longest reply, in bytes: more than any relay has to say, EHLO included.
-const REPLY: usize = 16 * 1024;
+/// Longest reply, in bytes: far more than a reply to EHLO needs.
+const MAX_REPLY: usize = 16 * 1024;
 /// Longest line of a reply, in bytes; RFC 5321, 4.5.3.1.5 allows 512.
-const REPLY_LINE: usize = 2048;
+const MAX_REPLY_LINE: usize = 2048;
 
-/// The relay waits for a mail (RFC 5321, 4.3.2).
+/// The relay waits for the mail's content (RFC 5321, 4.3.2).
 const START_MAIL: u16 = 354;
 
 /// A reply of the relay (RFC 5321, 4.2).
@@ -30,18 +30,18 @@ const START_MAIL: u16 = 354;
 pub struct Reply {
     /// 200 to 599.
     pub code: u16,
-    /// Its lines, without the code.
+    /// Its lines, without the codes.
     pub lines: Vec<String>,
 }
 
 impl Reply {
-    /// The command was done.
-    pub fn is_done(&self) -> bool {
+    /// True for a positive completion reply (RFC 5321, 4.2.1).
+    pub fn is_completion(&self) -> bool {
         (200..300).contains(&self.code)
     }
 
-    /// The command may go on.
-    pub fn asks_for_more(&self) -> bool {
+    /// True for a positive intermediate reply (RFC 5321, 4.2.1).
+    pub fn is_intermediate(&self) -> bool {
         (300..400).contains(&self.code)
     }
 }
@@ -55,39 +55,39 @@ impl Display for Reply {
 /// An open connection with a relay.
 pub struct Session {
     stream: TcpStream,
-    /// What protects it, once it does.
+    /// Set after the handshake.
     tls: Option<Box<ClientConnection>>,
-    /// Read, and not yet part of a reply.
+    /// Bytes that were read and are not part of a reply yet.
     read: Vec<u8>,
     timeout: Duration,
-    /// Commands whose turn has not come, but which are sent already.
+    /// Number of commands that were sent ahead and whose replies were not read yet.
     ahead: usize,
-    /// Why no more can be sent.
+    /// The error after which nothing can be sent.
     broken: Option<String>,
-    /// The relay has answered everything that was sent, and waits for a command.
+    /// The relay has replied to all commands, and waits for the next one.
     is_idle: bool,
 }
 
 impl Session {
-    /// Connects to the first of the addresses that accepts a connection. `timeout` bounds each attempt, and each later step.
+    /// Connects to the first address that accepts a connection. `timeout` bounds each attempt, and each later step.
     ///
     /// # Errors
     ///
-    /// The system's words.
+    /// The system's text for the last address.
     pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<Self, String> {
         let stream = socket::connect(addresses, timeout)?;
         Ok(Session { stream, tls: None, read: Vec::new(), timeout, ahead: 0, broken: None, is_idle: false })
     }
 
-    /// Protects what follows. Nothing that came before it can become part of it.
+    /// Starts TLS. Bytes that came unencrypted are never taken for a part of the encrypted session.
     ///
     /// # Errors
     ///
-    /// What is wrong with the relay's certificate, or with its TLS.
+    /// The relay's certificate or its TLS cannot be accepted, or bytes came before the handshake.
     pub fn secure(&mut self, client: &tls::Client) -> Result<(), String> {
         self.is_idle = false;
         if !self.read.is_empty() {
-            // Somebody on the way would have his commands taken for the relay's answers (CVE-2011-0411 and its kin).
+            // An attacker on the path could inject replies (like CVE-2011-0411).
             return Err("the relay, or somebody on the way, sent something unencrypted before it".to_owned());
         }
         let mut tls = Box::new(client.begin()?);
@@ -104,8 +104,9 @@ impl Session {
         self.timeout = timeout;
     }
 
-    /// Sends the commands (or a mail) that will come next all at once, for a relay that takes them so (RFC 2920): one round trip
-    /// instead of many. What fails is told when their turn comes: until then the relay's replies to others can be read.
+    /// Sends the next commands (or a mail) at once, to a relay that offers PIPELINING (RFC 2920): one round trip instead of many. The
+    /// matching calls of [`Session::command`] then read the replies. An error is returned by the first call whose reply cannot come:
+    /// the replies before it can be read.
     pub fn send_ahead(&mut self, commands: &[&[u8]]) {
         if commands.is_empty() || self.broken.is_some() {
             return;
@@ -117,7 +118,7 @@ impl Session {
         }
     }
 
-    /// Reads the replies to what was sent ahead in vain. A relay that wants a mail nevertheless gets none.
+    /// Reads the replies to commands that were sent ahead and are not needed. If DATA was accepted, an empty mail follows.
     ///
     /// # Errors
     ///
@@ -135,12 +136,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// The session is broken: the system's words, or what the relay did.
+    /// The session is broken: the system's text, or a violation of the protocol.
     pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
         self.exchange(&[command.to_string().as_bytes()])
     }
 
-    /// The same with bytes that are not copied if they are in one part, and may be secret.
+    /// Sends bytes, which may be secret, like [`Session::command`]. A single part is not copied.
     ///
     /// # Errors
     ///
@@ -150,8 +151,8 @@ impl Session {
             self.ahead = ahead;
             return self.reply();
         }
-        if let Some(words) = &self.broken {
-            return Err(words.clone());
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
         }
         let deadline = Instant::now() + self.timeout;
         let joined;
@@ -175,20 +176,20 @@ impl Session {
         self.reply_until(Instant::now() + self.timeout)
     }
 
-    /// Says goodbye to a relay that expects more, without waiting for its answer: one that is left without a word may
-    /// take us for an attacker. If the session is broken, it just ends.
-    pub fn leave(mut self) {
+    /// Sends QUIT, if the relay waits for a command, and closes the session without waiting for the reply. Some relays take a client
+    /// that closes without QUIT for an attacker.
+    pub fn quit(mut self) {
         if self.is_idle && self.write(commands::QUIT.as_bytes(), Instant::now() + self.timeout).is_ok() {
-            self.end();
+            self.close();
         }
     }
 
-    /// Tells the relay that nothing more will come, where it can be told.
-    pub fn end(mut self) {
+    /// Closes the session; under TLS, with a `close_notify`.
+    pub fn close(mut self) {
         let mut wire = Timed { stream: &self.stream, deadline: Instant::now() + self.timeout };
         if let Some(tls) = &mut self.tls {
             tls.send_close_notify();
-            // The relay has said goodbye, and may be gone.
+            // The relay may have closed the connection already.
             let _ = tls.write_tls(&mut wire);
         }
     }
@@ -220,8 +221,8 @@ impl Session {
         loop {
             let line = self.line(deadline)?;
             size += line.len();
-            if size > REPLY {
-                return Err(format!("the relay's reply is longer than {REPLY} bytes"));
+            if size > MAX_REPLY {
+                return Err(format!("the relay's reply is longer than {MAX_REPLY} bytes"));
             }
             let (number, is_last, text) = parse_line(&line)
                 .ok_or_else(|| format!("not an SMTP reply: {}", String::from_utf8_lossy(&line)))?;
@@ -236,7 +237,7 @@ impl Session {
         }
     }
 
-    /// One line, without its end.
+    /// Reads a line; returns it without its end.
     fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
@@ -246,8 +247,8 @@ impl Session {
                 }
                 return Ok(line);
             }
-            if self.read.len() > REPLY_LINE {
-                return Err(format!("the relay sent a line of more than {REPLY_LINE} bytes"));
+            if self.read.len() > MAX_REPLY_LINE {
+                return Err(format!("the relay sent a line of more than {MAX_REPLY_LINE} bytes"));
             }
             let mut buffer = [0; 1024];
             match self.read(&mut buffer, deadline) {
@@ -259,7 +260,7 @@ impl Session {
     }
 }
 
-/// Code, whether it is the last line of the reply, text.
+/// Parses a line of a reply: its code, true for the last line, its text.
 fn parse_line(line: &[u8]) -> Option<(u16, bool, String)> {
     let (code, rest) = line.split_at_checked(3)?;
     let code: u16 = std::str::from_utf8(code)
@@ -284,7 +285,7 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    /// What a session makes of bytes that come in these pieces, before the relay closes.
+    /// Reads a reply from a relay that sends these pieces and closes.
     fn reply_to(pieces: &[&[u8]]) -> Result<Reply, String> {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
@@ -292,7 +293,7 @@ mod tests {
             scope.spawn(|| {
                 let (mut stream, _) = listener.accept().expect("a session");
                 for piece in pieces {
-                    // The session may have ended already, and rightly so.
+                    // Fails when the session has ended.
                     let _ = stream.write_all(piece);
                 }
             });
@@ -301,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_may_come_in_lines_and_pieces() {
+    fn replies_are_read_from_any_lines_and_pieces() {
         let reply = |code, lines: &[&str]| {
             Ok(Reply { code, lines: lines.iter().map(|line| line.to_string()).collect() })
         };
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_refused_and_bounded() {
+    fn malformed_and_endless_replies_are_refused() {
         let flood = b"250-x\r\n".repeat(10_000);
         let endless = vec![b'2'; 1_000_000];
         for (bytes, part) in [
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relay_that_drips_does_not_hold_a_step() {
+    fn a_step_ends_at_its_deadline_when_bytes_arrive_slowly() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let start = Instant::now();

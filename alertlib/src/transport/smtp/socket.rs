@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Connections with a relay: made within a time, read and written until a deadline, and the texts of their errors.
+//! Connections with a relay: opened within a time-out, read and written until a deadline, and the texts of their errors.
 
 use crate::credentials::tls_error_text;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// The relay ended the connection.
+/// The error text for a connection that the relay closed.
 pub const CLOSED: &str = "the relay closed the connection";
 
-/// Connects to the first of the addresses that accepts a connection. `timeout` bounds each attempt.
+/// Connects to the first address that accepts a connection. `timeout` bounds each attempt.
 ///
 /// # Errors
 ///
-/// Why the last address failed.
+/// The text of the last address's error.
 pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream, String> {
     let mut text = "no address to connect to".to_owned();
     for address in addresses {
         match TcpStream::connect_timeout(address, timeout) {
             Ok(stream) => {
-                // Without it a step may take longer, and is as good.
+                // Without this option a step may take longer, but works.
                 let _ = stream.set_nodelay(true);
                 return Ok(stream);
             }
@@ -33,7 +33,7 @@ pub fn connect(addresses: &[SocketAddr], timeout: Duration) -> Result<TcpStream,
 pub struct Timed<'a> {
     /// A blocking socket.
     pub stream: &'a TcpStream,
-    /// When every operation fails with a time-out.
+    /// Time from which on every operation fails with a time-out.
     pub deadline: Instant,
 }
 
@@ -44,10 +44,10 @@ impl Timed<'_> {
         mut operation: impl FnMut(&TcpStream) -> io::Result<usize>,
     ) -> io::Result<usize> {
         loop {
-            bound(self.stream, Some(left(self.deadline)?))?;
+            bound(self.stream, Some(time_left(self.deadline)?))?;
             match operation(self.stream) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // The system's error for a socket's time-out; rustls would try again.
+                // The system's error for a socket's time-out, after which rustls would retry.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(ErrorKind::TimedOut.into()),
                 done => return done,
             }
@@ -71,15 +71,15 @@ impl Write for Timed<'_> {
     }
 }
 
-/// The time until `deadline`, or a time-out.
-fn left(deadline: Instant) -> io::Result<Duration> {
+/// Returns the time until `deadline`, or a time-out.
+fn time_left(deadline: Instant) -> io::Result<Duration> {
     match deadline.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(ErrorKind::TimedOut.into()),
         left => Ok(left),
     }
 }
 
-/// Text for the log: the system's; ours for a time-out, a closed connection and TLS.
+/// Returns the error's text for the log: the system's, or this library's for a time-out, a closed connection and TLS.
 pub fn error_text(error: &io::Error, timeout: Duration) -> String {
     if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
         return tls_error_text(error);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Of the session with a relay: what is said in it, and what becomes of a mail.
+//! Tests of SMTP sessions: commands, replies, and the outcomes of mails.
 
 use super::*;
 use crate::message::Message;
@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
 #[test]
-fn what_a_relay_offers_is_read_in_any_case_and_order() {
+fn extensions_are_read_in_any_case_and_order() {
     let reply =
         |lines: &[&str]| Reply { code: 250, lines: lines.iter().map(|line| line.to_string()).collect() };
     let extensions =
@@ -17,9 +17,9 @@ fn what_a_relay_offers_is_read_in_any_case_and_order() {
     let auth = vec!["PLAIN".to_owned(), "LOGIN".to_owned()];
     assert_eq!(extensions, Extensions { smtputf8: true, size: Some(1000), auth, ..Extensions::default() });
     let extensions = Extensions::of(&reply(&["mx1", "Pipelining", "CHUNKING"]));
-    assert!(extensions.takes_mails_unasked());
+    assert!(extensions.allows_mail_ahead());
     for alone in ["PIPELINING", "CHUNKING"] {
-        assert!(!Extensions::of(&reply(&["mx1", alone])).takes_mails_unasked());
+        assert!(!Extensions::of(&reply(&["mx1", alone])).allows_mail_ahead());
     }
     assert_eq!(Extensions::of(&reply(&["mx1", "SIZE"])).size, Some(0));
     assert_eq!(Extensions::of(&reply(&["mx1", "SIZE -1"])).size, Some(0));
@@ -29,8 +29,8 @@ fn what_a_relay_offers_is_read_in_any_case_and_order() {
 
 const CLOSES: &str = "(closes)";
 
-/// What `client` does with a relay that takes what comes in one piece and gives the next of the replies to it, session after
-/// session; behind one that ends with `CLOSES` it closes. Returns the pieces, too, commands separated by `|`.
+/// Runs `client` with a relay that reads one piece at a time and sends the next reply, session after session; after a reply that ends
+/// with `CLOSES` it closes the session. Returns the result of `client` and the pieces, their commands separated by `|`.
 fn with_relay<T>(
     offers: &str,
     sessions: &[&[&str]],
@@ -45,7 +45,7 @@ fn with_relay<T>(
         let greetings = ["220 mx1\r\n", &format!("250-mx1\r\n{offers}250 PIPELINING\r\n")];
         for reply in greetings.iter().chain(*replies) {
             let last = reply.strip_suffix(CLOSES);
-            // Who does not listen any more says nothing either, which shows in the next piece.
+            // A client that has closed the session sends nothing more: the next piece is empty.
             let _ = stream.write_all(last.unwrap_or(reply).as_bytes());
             if last.is_some() {
                 break;
@@ -80,13 +80,13 @@ fn recipient(to: &str) -> Recipient {
     Recipient { address: to.parse().expect("an address"), is_local: false }
 }
 
-/// The outcomes' kinds, or why the session is over.
+/// Sends a mail; returns the outcomes, or the error's text.
 fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
     let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
     let mail = LazyMail::new(|| Ok(message.clone()));
     let outcome = smtp.deliver(&Delivery { notification: &notification(), recipients: to, mail: &mail });
     outcome.map_or_else(
-        |trouble| trouble.words,
+        |error| error.text,
         |outcomes| {
             let word = |outcome: &Outcome| match outcome {
                 Outcome::Delivered => "delivered",
@@ -100,35 +100,35 @@ fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
 }
 
 #[test]
-fn a_relay_that_takes_commands_at_once_gets_them_so() {
+fn commands_are_sent_together_to_a_relay_with_pipelining() {
     let ahead = "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|DATA";
     for (replies, outcomes, pieces) in [
-        // All is well.
+        // No failure.
         (
             &["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"][..],
             "delivered delivered",
             &["mail|.", "QUIT"][..],
         ),
-        // One recipient is refused: the other one gets it.
+        // A recipient is refused; the other one gets the mail.
         (&["250 1\r\n550 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "never delivered", &["mail|.", "QUIT"]),
-        // All are refused, and DATA with them.
+        // All recipients are refused, and DATA with them.
         (&["250 1\r\n550 2\r\n450 3\r\n503 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
-        // All are refused, but DATA is not: it gets nothing.
+        // All recipients are refused, but DATA is not: an empty mail is sent.
         (
             &["250 1\r\n550 2\r\n550 3\r\n354 4\r\n", "554 5\r\n", "250 6\r\n"],
             "never never",
             &[".", "RSET", "QUIT"],
         ),
-        // The sender is refused; what follows from that is not what the outcome says.
+        // The sender is refused; the replies that follow from that are no outcomes.
         (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
-        // Nothing has to follow.
+        // The relay closes the session.
         (&["554 1\r\n(closes)"], "never never", &[]),
-        // A full mailbox will be emptied.
+        // A full mailbox is transient.
         (&["250 1\r\n552 2\r\n250 3\r\n354 4\r\n", "250 5\r\n"], "later delivered", &["mail|.", "QUIT"]),
-        // A relay that asks for a login has nothing against the mail.
+        // A relay that requires a login has not refused the mail.
         (&["530 1\r\n503 2\r\n503 3\r\n503 4\r\n"], "530 1", &[""]),
         (&["250 1\r\n250 2\r\n535 3\r\n354 4\r\n"], "535 3", &[""]),
-        // It would take the mail for commands, or has not taken it.
+        // A reply of another step: the relay would take the mail for commands, or has not accepted it.
         (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"], "250 4", &[""]),
         (&["250 1\r\n250 2\r\n250 3\r\n354 4\r\n", "354 5\r\n"], "354 5", &["mail|.", ""]),
     ] {
@@ -142,19 +142,19 @@ fn a_relay_that_takes_commands_at_once_gets_them_so() {
 }
 
 #[test]
-fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
+fn a_mail_is_sent_with_its_envelope_to_a_relay_with_chunking() {
     const CHUNK: &str = "BDAT 6 LAST|mail";
     let ahead = format!("MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|RCPT TO:<b@x.org>|{CHUNK}");
     let to = [recipient("a@x.org"), recipient("b@x.org")];
     for (replies, outcomes, pieces) in [
         (&["250 1\r\n250 2\r\n250 3\r\n250 4\r\n"][..], "delivered delivered", &["QUIT"][..]),
-        // One recipient is refused: the other one gets it, or not.
+        // A recipient is refused; the other one gets the mail, or is refused with it.
         (&["250 1\r\n550 2\r\n250 3\r\n250 4\r\n"], "never delivered", &["QUIT"]),
         (&["250 1\r\n550 2\r\n250 3\r\n452 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
-        // All are refused, and the mail with them.
+        // All recipients are refused, and the mail with them.
         (&["250 1\r\n550 2\r\n450 3\r\n503 4\r\n", "250 5\r\n"], "never later", &["RSET", "QUIT"]),
         (&["450 1\r\n503 2\r\n503 3\r\n503 4\r\n", "250 5\r\n"], "later later", &["RSET", "QUIT"]),
-        // Nothing has to follow, and what was heard counts.
+        // The relay closes the session; the replies before that count.
         (&["554 1\r\n(closes)"], "never never", &[]),
         (&["250 1\r\n550 2\r\n554 3\r\n(closes)"], "never never", &[]),
         (&["250 1\r\n250 2\r\n250 3\r\n(closes)"], "the relay closed the connection", &[]),
@@ -169,23 +169,23 @@ fn a_relay_that_takes_mails_unasked_gets_them_with_what_comes_before() {
 }
 
 #[test]
-fn a_relay_that_does_not_know_what_it_offers_gets_mails_nevertheless() {
+fn data_is_used_after_a_relay_that_offers_chunking_refuses_bdat() {
     let to = [recipient("a@x.org")];
-    // It takes the mail for commands.
+    // The relay takes the mail for a command.
     let replies = ["250 1\r\n250 2\r\n502 3\r\n502 4\r\n", CLOSES];
     let others = ["250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n", "250 1\r\n250 2\r\n354 3\r\n", "250 4\r\n"];
     let (outcomes, pieces) =
         with_relay("250-CHUNKING\r\n", &[&replies, &others], |smtp| [send(smtp, &to), send(smtp, &to)]);
     assert_eq!(outcomes, ["delivered", "delivered"]);
-    let unasked = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|BDAT 6 LAST|mail", ""];
-    let asked = ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|DATA", "mail|."];
-    assert_eq!(pieces, [&unasked[..], &["EHLO lb1.x.org"], &asked, &asked, &["QUIT"]].concat());
+    let with_bdat = ["EHLO lb1.x.org", "MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|BDAT 6 LAST|mail", ""];
+    let with_data = ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>|DATA", "mail|."];
+    assert_eq!(pieces, [&with_bdat[..], &["EHLO lb1.x.org"], &with_data, &with_data, &["QUIT"]].concat());
 }
 
 #[test]
-fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
+fn a_large_mail_is_not_sent_before_a_recipient_is_accepted() {
     let to = [recipient("a@x.org")];
-    let bytes = b"x\r\n".repeat(UNASKED / 3 + 1);
+    let bytes = b"x\r\n".repeat(MAX_MAIL_AHEAD / 3 + 1);
     let message = Message { subject: "s".into(), text: "t".into(), bytes };
     let mail = LazyMail::new(|| Ok(message.clone()));
     let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
@@ -198,7 +198,7 @@ fn a_large_mail_is_not_sent_before_somebody_is_known_to_get_it() {
 }
 
 #[test]
-fn dots_are_doubled_and_the_last_one_stands_alone() {
+fn leading_dots_are_doubled_and_the_final_dot_is_added() {
     assert_eq!(
         String::from_utf8(content(b"a: b\r\n\r\n.\r\n.x\r\ny.\r\n")).expect("ASCII"),
         "a: b\r\n\r\n..\r\n..x\r\ny.\r\n.\r\n"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! TLS with a relay: what it needs is read before the chroot, where the files are.
+//! TLS with a relay. Certificates and keys are read before the chroot.
 
 use crate::credentials::{about, identity, roots, system_roots, tls_error_text};
 use crate::settings::{Tls, Trust};
@@ -18,11 +18,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Reads the files. `host`: whose name the relay's certificate must have, unless `tls` has another.
+    /// Reads certificates and keys. `host`: the name that the relay's certificate must have, unless `tls` has one.
     ///
     /// # Errors
     ///
-    /// What is wrong with them, for the administrator.
+    /// A file cannot be used; the text is for the administrator.
     pub fn new(tls: &Tls, host: &str) -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider.clone())
@@ -32,7 +32,7 @@ impl Client {
             Trust::System => config.with_root_certificates(system_roots()?),
             Trust::File(path) => config.with_root_certificates(roots(path).map_err(about("ca-file", path))?),
             Trust::Unverified => {
-                config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+                config.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
             }
         };
         let mut config = match &tls.identity {
@@ -42,32 +42,32 @@ impl Client {
                 config.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
             }
         };
-        // A resumed session would not show a certificate: one that has expired would go unnoticed.
+        // In a resumed session the certificate is not verified again, so an expired one would go unnoticed.
         config.resumption = Resumption::disabled();
         Ok(Client { config: Arc::new(config), name: server_name(tls.name.as_deref().unwrap_or(host))? })
     }
 
-    /// A new session, before its handshake.
+    /// Creates a TLS session, before its handshake.
     ///
     /// # Errors
     ///
-    /// What TLS cannot do with this configuration.
+    /// TLS does not accept this configuration.
     pub fn begin(&self) -> Result<ClientConnection, String> {
         ClientConnection::new(self.config.clone(), self.name.clone()).map_err(|error| tls_error_text(&error))
     }
 }
 
-/// The name that a certificate must have; an absolute one has no dot at its end there.
+/// Returns the name that a certificate must have, without the final dot of an absolute name.
 fn server_name(host: &str) -> Result<ServerName<'static>, String> {
     let name = host.strip_suffix('.').unwrap_or(host).to_owned();
     ServerName::try_from(name).map_err(|_| format!("'{host}' cannot be the name in a certificate"))
 }
 
-/// Accepts every certificate: `insecure-no-verify`. That its owner is at the other end is still verified.
+/// Accepts every certificate (`insecure-no-verify`). The peer must still prove that it has the certificate's key.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct Unverified(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The checkpoint: which of the ring's events are in mails, in memory that survives the process. No event is in two mails, or in
-//! none.
+//! The checkpoint: progress of each recipient in the ring's events, in memory that survives the process, so that no event is mailed
+//! twice or lost.
 //!
-//! An event leaves the ring when all audiences were notified; those with a digest are notified later than others. So when a
-//! process dies, some events in its ring are in mails already, for some audiences only. The checkpoint has, for each recipient,
-//! the event up to which that is so. It is written in one step, a store of one word, together with the number below which
-//! drafts are valid: mails and snapshots are written as `draft.<token>.<number>` before, and get their names afterwards.
-//! Whenever the process is killed, either all of it has happened or nothing.
+//! An event leaves the ring when all audiences were notified; an audience with a digest is notified later than others. So when a
+//! process dies, some events in its ring are in mails already, for some audiences only. The checkpoint has, for each recipient, the
+//! first event that is not in a mail. Committing is atomic: mails and snapshots are written as `draft.<token>.<number>`, then a store
+//! of one word makes the new progress valid, and with it all drafts below a number; they get their final names afterwards. After a
+//! SIGKILL the next process finds all of the commit, or nothing.
 //!
-//! Word 0 is the format's number, word 1 the ring's capacity, word 2 the number of recipients that follow; word 3 says which of
-//! the two pages behind the recipients is valid, while the other one is written. Then come the ring's slots.
+//! Word 0 is the format's number, word 1 the ring's capacity, word 2 the number of recipients. Word 3 is the index of the valid one
+//! of two pages; the other page is written. The recipients' hashes, the two pages and the ring's slots follow.
 
 use crate::event::{Number, Text};
 use crate::queue::ReplayMark;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
-/// Changes with the layout of the memory, the ring's included; with the fields of a record it changes by itself.
+/// Change it with the layout of the memory, the ring's included. A new field of a record changes it automatically.
 const FORMAT: u64 = 0x6861_6c65_0001_0000 | (Number::COUNT as u64) << 8 | Text::COUNT as u64;
-/// Words in front of the recipients.
+/// Words before the recipients.
 const HEAD: usize = 4;
-/// Words of a page in front of those of the recipients.
+/// Words of a page before the recipients' progress.
 const PAGE: usize = 4;
-/// Recipients beyond that number have no word: after a crash they may get a mail again.
-const MOST_RECIPIENTS: usize = 10_000;
+/// Recipients with progress. Further recipients may get a mail twice after a crash.
+const MAX_RECIPIENTS: usize = 10_000;
 
 /// A part of shared memory.
 pub(super) struct View {
@@ -47,16 +47,16 @@ impl Deref for View {
 /// The checkpoint of this process. Written by the collector only.
 pub(super) struct Checkpoint {
     words: View,
-    /// The audience's number, by recipient.
+    /// Index of the audience, by recipient.
     audiences: Vec<usize>,
 }
 
-/// Everything that becomes valid at one moment.
+/// The contents of a checkpoint, which become valid together.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct CheckpointUpdate {
     /// Drafts with smaller numbers are valid.
     pub drafts: u64,
-    /// There is nothing that the next process has to know: an incidents file is outdated.
+    /// The snapshot is empty: an incidents file of this process is outdated.
     pub is_snapshot_empty: bool,
     /// Progress in the events of a dead process.
     pub replay: Option<ReplayMark>,
@@ -78,7 +78,7 @@ pub(super) struct CheckpointState {
 }
 
 impl CheckpointState {
-    /// Whether the event is in a mail to one of these recipients.
+    /// True if the event is in a mail to one of these recipients.
     pub(super) fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool {
         let is_notified =
             |to: &Recipient| self.progress.get(&hash(to.address.as_ref())).is_some_and(|n| ticket < *n);
@@ -86,14 +86,14 @@ impl CheckpointState {
     }
 }
 
-/// Words of checkpoint and ring together.
+/// Returns the number of words of checkpoint and ring together.
 pub(super) fn words_for(capacity: usize, recipients: usize) -> usize {
     slots_at(recipients) + ring::words_for(capacity)
 }
 
-/// The slots begin at a multiple of their size.
+/// Returns the first word of the ring's slots, a multiple of a slot's size.
 fn slots_at(recipients: usize) -> usize {
-    let words = HEAD + recipients.min(MOST_RECIPIENTS) * 3 + PAGE * 2;
+    let words = HEAD + recipients.min(MAX_RECIPIENTS) * 3 + PAGE * 2;
     words.next_multiple_of(ring::words_for(1))
 }
 
@@ -111,10 +111,10 @@ pub(super) fn create(
     let slots = View { range: at..words.len(), words: words.clone() };
     let checkpoint = Checkpoint {
         words: View { words, range: 0..at },
-        audiences: all.iter().take(MOST_RECIPIENTS).map(|(number, _)| *number).collect(),
+        audiences: all.iter().take(MAX_RECIPIENTS).map(|(number, _)| *number).collect(),
     };
-    for (place, (_, to)) in all.iter().take(MOST_RECIPIENTS).enumerate() {
-        checkpoint.words[HEAD + place].store(hash(to.address.as_ref()), Relaxed);
+    for (index, (_, to)) in all.iter().take(MAX_RECIPIENTS).enumerate() {
+        checkpoint.words[HEAD + index].store(hash(to.address.as_ref()), Relaxed);
     }
     checkpoint.words[1].store(capacity as u64, Relaxed);
     checkpoint.words[2].store(checkpoint.audiences.len() as u64, Relaxed);
@@ -123,7 +123,7 @@ pub(super) fn create(
 }
 
 impl Checkpoint {
-    /// Makes `update` valid.
+    /// Writes `update` to the page that is not valid, then makes that page valid.
     pub(super) fn write(&self, update: &CheckpointUpdate) {
         let page = 1 - self.words[3].load(Relaxed);
         let (replay_token, replay_ticket) = update.replay.map_or((0, 0), |mark| (mark.token, mark.ticket));
@@ -134,7 +134,7 @@ impl Checkpoint {
         for (word, value) in words.iter().zip(head.into_iter().chain(progress)) {
             word.store(value, Relaxed);
         }
-        // The other page must not be written before this is visible.
+        // The next write, to the other page, must not become visible before this one.
         self.words[3].swap(page, AcqRel);
     }
 }
@@ -144,7 +144,7 @@ fn page_at(recipients: usize, page: usize) -> Range<usize> {
     start..start + PAGE + recipients
 }
 
-/// Whether [`create`] has finished in this memory.
+/// True if [`create`] has finished in this memory.
 pub(super) fn is_created(words: &[AtomicU64]) -> bool {
     words.first().is_none_or(|format| format.load(Acquire) != 0)
 }
@@ -153,28 +153,28 @@ pub(super) fn is_created(words: &[AtomicU64]) -> bool {
 pub(super) fn read(words: SharedWords) -> Option<(CheckpointState, View)> {
     let head: Vec<u64> = words.get(..HEAD)?.iter().map(|word| word.load(Acquire)).collect();
     let (capacity, recipients, page) = (head[1] as usize, head[2] as usize, head[3] as usize);
-    let is_sound = head[0] == FORMAT
+    let is_valid = head[0] == FORMAT
         && (1..=LARGEST_QUEUE).contains(&capacity)
-        && recipients <= MOST_RECIPIENTS
+        && recipients <= MAX_RECIPIENTS
         && page <= 1
         && words.len() == words_for(capacity, recipients);
-    if !is_sound {
+    if !is_valid {
         return None;
     }
     let load = |range: Range<usize>| words[range].iter().map(|word| word.load(Relaxed)).collect::<Vec<_>>();
-    let names = load(HEAD..HEAD + recipients);
+    let hashes = load(HEAD..HEAD + recipients);
     let page = load(page_at(recipients, page));
     let state = CheckpointState {
         drafts: page[0],
         is_snapshot_empty: page[1] != 0,
         replay: (page[2] != 0).then_some(ReplayMark { token: page[2], ticket: page[3] }),
-        progress: names.into_iter().zip(page[PAGE..].iter().copied()).collect(),
+        progress: hashes.into_iter().zip(page[PAGE..].iter().copied()).collect(),
     };
     let range = slots_at(recipients)..words.len();
     Some((state, View { words: Arc::new(words), range }))
 }
 
-/// FNV-1a: equal in all versions and processes. Never 0.
+/// Returns the FNV-1a hash, which is equal in all versions and processes. Never 0.
 pub(super) fn hash(text: &str) -> u64 {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step).max(1)
@@ -241,12 +241,12 @@ mod tests {
     fn memory_of_another_format_is_refused() {
         let words = memory(words_for(5, 1));
         let _ = create(Box::new(Shared(words.clone())), 5, &[vec![to("a@x")]]);
-        let is_one = || read(Box::new(Shared(words.clone()))).is_some();
-        assert!(is_one());
-        for (place, value) in [(0, 7), (1, 0), (1, 6), (1, u64::MAX), (2, 400), (2, u64::MAX), (3, 2)] {
-            let before = words[place].swap(value, Relaxed);
-            assert!(!is_one(), "word {place} is {value}");
-            words[place].store(before, Relaxed);
+        let is_readable = || read(Box::new(Shared(words.clone()))).is_some();
+        assert!(is_readable());
+        for (index, value) in [(0, 7), (1, 0), (1, 6), (1, u64::MAX), (2, 400), (2, u64::MAX), (3, 2)] {
+            let before = words[index].swap(value, Relaxed);
+            assert!(!is_readable(), "word {index} is {value}");
+            words[index].store(before, Relaxed);
         }
         assert!(read(Box::new(Shared(memory(3)))).is_none());
     }

@@ -10,32 +10,32 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// Shared memory is a file there: `shm_open()` on Linux.
+/// The directory of shared memory, as of `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
-/// The mode of all files: they have addresses, and their content is mailed.
+/// The mode of all files: their content is mailed to the addresses in them.
 pub const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
-/// Flags for opening files that another user may have put there.
-pub const ANYBODYS: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
+/// Flags for opening files that another user may have created: symbolic links are not followed, and pipes do not block.
+pub const UNTRUSTED: OFlag = OFlag::O_CLOEXEC.union(OFlag::O_NOFOLLOW).union(OFlag::O_NONBLOCK);
 
-/// The directories, opened before the chroot.
+/// The spool's directory and `/dev/shm`, opened before the chroot.
 pub struct SpoolDirectory {
     pub(super) directory: OwnedFd,
     memory: Option<OwnedFd>,
     /// The directory's path, for the log.
     pub(super) path: String,
-    /// The directory's device and inode, in the names of its shared memory.
+    /// The directory's device and inode, a part of the names of its shared memory.
     id: String,
-    /// Size of all its mails, in bytes, at most.
+    /// Largest size of all its mails, in bytes.
     pub(super) max_size: u64,
 }
 
 impl SpoolDirectory {
-    /// Opens the spool's directory. `uid`, `gid`: the user that will write there; `max_size`: the size of all its mails, in bytes, at
-    /// most.
+    /// Opens the spool's directory. `uid`, `gid`: the user that will write there; `max_size`: the largest size of all mails,
+    /// in bytes.
     ///
     /// # Errors
     ///
-    /// It cannot be opened, that user cannot write into it, or every user can.
+    /// The directory cannot be opened, that user cannot write into it, or every user can.
     pub fn open(path: &Path, uid: u32, gid: u32, max_size: u64) -> Result<Self, String> {
         let shown = path.display();
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
@@ -58,7 +58,7 @@ impl SpoolDirectory {
     }
 
     /// Creates the shared memory of a process.
-    pub(super) fn make_memory(&self, token: &str) -> nix::Result<OwnedFd> {
+    pub(super) fn create_memory(&self, token: &str) -> nix::Result<OwnedFd> {
         let memory = self.memory.as_ref().ok_or(Errno::ENOENT)?;
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
         openat(memory, self.memory_name(token).as_str(), flags, PRIVATE)
@@ -67,7 +67,7 @@ impl SpoolDirectory {
     /// Opens the shared memory of a process, if there is one.
     pub(super) fn open_memory(&self, token: &str) -> Option<OwnedFd> {
         let name = self.memory_name(token);
-        openat(self.memory.as_ref()?, name.as_str(), ANYBODYS | OFlag::O_RDWR, Mode::empty()).ok()
+        openat(self.memory.as_ref()?, name.as_str(), UNTRUSTED | OFlag::O_RDWR, Mode::empty()).ok()
     }
 
     /// Removes the shared memory of a process.
@@ -78,16 +78,16 @@ impl SpoolDirectory {
         }
     }
 
-    /// The tokens of the processes that have shared memory for this directory.
+    /// Returns the tokens of the processes that have shared memory for this directory.
     pub(super) fn memories(&self) -> Vec<String> {
         let Some(memory) = &self.memory else { return Vec::new() };
         let prefix = self.memory_prefix();
-        let is_ours = |name: &str| {
-            // Every user can create files there.
+        let is_own = |name: &str| {
+            // Every user can create files in /dev/shm.
             fstatat(memory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
                 .is_ok_and(|data| is_private(&data) && data.st_uid == nix::unistd::geteuid().as_raw())
         };
-        let names = names_in(memory).into_iter().filter(|name| name.starts_with(&prefix) && is_ours(name));
+        let names = names_in(memory).into_iter().filter(|name| name.starts_with(&prefix) && is_own(name));
         names.map(|name| name[prefix.len()..].to_owned()).collect()
     }
 
@@ -100,7 +100,7 @@ impl SpoolDirectory {
     }
 }
 
-/// The names in a directory.
+/// Returns the names in a directory; none if it cannot be read.
 pub fn names_in(directory: impl AsFd) -> Vec<String> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
     let Ok(mut directory) = Dir::openat(directory, ".", flags, Mode::empty()) else {
@@ -109,7 +109,7 @@ pub fn names_in(directory: impl AsFd) -> Vec<String> {
     directory.iter().flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned())).collect()
 }
 
-/// Whether it is a regular file of this user or root, that no other user can write, and has no other name.
+/// True for a regular file of this user or root that no other user can write, and that has one name.
 pub fn is_private(data: &FileStat) -> bool {
     let is_file = SFlag::from_bits_truncate(data.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     let owner = data.st_uid;

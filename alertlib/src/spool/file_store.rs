@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The store in files.
 //!
-//! Every mail is in a file, as long as the disk takes it; else in RAM. The spool has a size: when it is full, less important
-//! mails move from files into RAM, to make room for more important ones. The first [`CACHED`] mails are in RAM as well, so that
-//! sending them needs no file to be read.
+//! Each mail is in a file; in RAM if it cannot be written. The spool's size is limited: when it is full, less important mails move
+//! from files into RAM, and more important ones take their space. Up to [`MAX_CACHED`] mails are in RAM as well, so that they can be
+//! sent without reading a file.
 //!
-//! The table says where each mail is. Its lock is held for lookups and changes of the table only, never during a file
-//! operation: a thread looks up the place, works on the file, and then looks whether the mail is still at that place.
+//! The table has the place of each mail. Its lock is held for lookups and changes of the table only, never during a file operation:
+//! a thread looks up the place, works on the file, and then checks that the mail is still at that place.
 
 use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
 use super::directory::SpoolDirectory;
@@ -29,30 +29,30 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqC
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Mails in files that are in RAM as well, at most.
-const CACHED: usize = 1024;
-/// The size of those mails, in bytes, at most.
-const CACHED_SIZE: u64 = 8 * 1024 * 1024;
-/// Volatile mails that [`Store::retry_writes`] writes at a time.
-const RETRIED: usize = 256;
+const MAX_CACHED: usize = 1024;
+/// Size of those mails, in bytes, at most.
+const MAX_CACHED_SIZE: u64 = 8 * 1024 * 1024;
+/// Volatile mails that one [`Store::retry_writes`] writes, at most.
+const MAX_RETRIED: usize = 256;
 
 /// The spool of this process.
 pub struct FileStore {
     pub(super) files: Arc<Files>,
     pub(super) mails: MailFiles,
-    /// The shared memory of the ring, and the checkpoint in it.
+    /// The shared memory, locked, and the checkpoint in it.
     memory: OnceLock<(Flock<OwnedFd>, Checkpoint)>,
     table: Mutex<Table>,
     next_id: AtomicU64,
     len: AtomicU64,
     volatile: AtomicU64,
-    /// An incidents file of this process exists, unless another one has taken it over.
+    /// This process has written an incidents file; another process may have taken it over.
     has_snapshot: AtomicBool,
 }
 
-/// Where each mail is.
+/// The place of each mail.
 #[derive(Default)]
 struct Table {
-    /// Mails that the disk does not have.
+    /// Mails that are in no file.
     ram: RamTable,
     files: HashMap<MailId, FileMail>,
     /// Mails in files, by importance, then by arrival.
@@ -65,7 +65,7 @@ struct Table {
 struct FileMail {
     at: SpoolRef,
     cached: Option<Arc<PendingMail>>,
-    /// The dispatcher is writing it anew.
+    /// The dispatcher is rewriting its file.
     is_updating: bool,
 }
 
@@ -78,10 +78,10 @@ impl Table {
         }
     }
 
-    /// Keeps the mail in RAM as well, if there is room.
+    /// Keeps a mail in RAM as well, within the limits of the cache.
     fn cache(&mut self, id: MailId, mail: Arc<PendingMail>) {
-        let has_room = self.cached < CACHED && self.cached_size + mail.size() <= CACHED_SIZE;
-        let Some(entry) = self.files.get_mut(&id).filter(|entry| has_room && entry.cached.is_none()) else {
+        let fits = self.cached < MAX_CACHED && self.cached_size + mail.size() <= MAX_CACHED_SIZE;
+        let Some(entry) = self.files.get_mut(&id).filter(|entry| fits && entry.cached.is_none()) else {
             return;
         };
         self.cached += 1;
@@ -99,23 +99,23 @@ impl Table {
         Some(entry.at)
     }
 
-    /// Whether the mail is still at this place.
+    /// True if the mail is still at this place.
     fn is_at(&self, id: MailId, at: &SpoolRef) -> bool {
         self.files.get(&id).is_some_and(|entry| !entry.is_updating && entry.at.is(at))
     }
 }
 
 impl FileStore {
-    /// Opens the spool for the process `token`, and shared memory for a ring of `capacity` records that survives the process.
-    /// After the fork, as the worker's user. `audiences`: their recipients, for the checkpoint.
+    /// Opens the spool for the process `token`, and shared memory for a ring of `capacity` records that survives the process. Call it
+    /// after the fork, as the worker's user. `audiences`: their recipients, for the checkpoint.
     pub fn start(
-        place: SpoolDirectory,
+        directory: SpoolDirectory,
         token: &str,
         capacity: usize,
         audiences: &[Vec<Recipient>],
         limits: Limits,
     ) -> (Self, Option<SharedWords>) {
-        let files = Arc::new(Files::new(place, token));
+        let files = Arc::new(Files::new(directory, token));
         let store = FileStore {
             mails: MailFiles::new(files.clone()),
             files,
@@ -132,7 +132,7 @@ impl FileStore {
             Err(error) => {
                 log::warn!(
                     "spool {}: no shared memory for the queue: {}; events that are in it when the process is killed are lost",
-                    store.files.place.path,
+                    store.files.directory.path,
                     error.desc()
                 );
                 None
@@ -145,8 +145,8 @@ impl FileStore {
     }
 
     fn create_memory(&self, capacity: usize, audiences: &[Vec<Recipient>]) -> nix::Result<SharedWords> {
-        let Files { place, token, .. } = &*self.files;
-        let file = place.make_memory(token)?;
+        let Files { directory, token, .. } = &*self.files;
+        let file = directory.create_memory(token)?;
         let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
         let words = checkpoint::words_for(capacity, audiences.iter().map(Vec::len).sum());
         let mapped = file.and_then(|file| {
@@ -158,7 +158,7 @@ impl FileStore {
             Ok(Box::new(slots) as SharedWords)
         });
         if mapped.is_err() {
-            place.remove_memory(token);
+            directory.remove_memory(token);
         }
         mapped
     }
@@ -167,7 +167,7 @@ impl FileStore {
         lock(&self.table)
     }
 
-    /// Publishes the number of volatile mails.
+    /// Updates the number of volatile mails.
     fn count_volatile(&self, table: &Table) {
         self.volatile.store(table.ram.count(), SeqCst);
     }
@@ -184,24 +184,24 @@ impl FileStore {
         id
     }
 
-    /// Writes drafts of mails, if need be in the place of less important mails.
+    /// Writes drafts of mails. If the spool is full, less important mails move into RAM.
     fn write_drafts(&self, mails: &[Arc<PendingMail>]) -> Vec<Option<SpoolRef>> {
         let mut written = self.mails.write_drafts(&mails.iter().map(|mail| &**mail).collect::<Vec<_>>());
         loop {
-            let without_room = (0..written.len()).filter(|n| matches!(written[*n], Err(NotWritten::Full)));
-            let without_room: Vec<usize> = without_room.collect();
-            let highest = without_room.iter().map(|n| mails[*n].importance()).max();
+            let unwritten = (0..written.len()).filter(|n| matches!(written[*n], Err(NotWritten::Full)));
+            let unwritten: Vec<usize> = unwritten.collect();
+            let highest = unwritten.iter().map(|n| mails[*n].importance()).max();
             if !highest.is_some_and(|importance| self.displace(importance)) {
                 return written.into_iter().map(Result::ok).collect();
             }
-            let again: Vec<&PendingMail> = without_room.iter().map(|n| &*mails[*n]).collect();
-            for (n, outcome) in without_room.into_iter().zip(self.mails.write_drafts(&again)) {
-                written[n] = outcome;
+            let retried: Vec<&PendingMail> = unwritten.iter().map(|n| &*mails[*n]).collect();
+            for (n, result) in unwritten.into_iter().zip(self.mails.write_drafts(&retried)) {
+                written[n] = result;
             }
         }
     }
 
-    /// Moves mails of less than this importance from files into RAM until that removes a file. False: there is none. By the
+    /// Moves mails of less than this importance from files into RAM until a file is removed. False: no such mail is left. By the
     /// collector only.
     fn displace(&self, importance: u8) -> bool {
         loop {
@@ -219,7 +219,7 @@ impl FileStore {
                 continue;
             }
             let Ok(mail) = mail else {
-                // The dispatcher finds out why it cannot be read. Without a rank it is not tried again here.
+                // The dispatcher handles the error. Without a rank the mail is not tried again here.
                 table.ranks.remove(&(at.importance(), id));
                 continue;
             };
@@ -233,8 +233,8 @@ impl FileStore {
         }
     }
 
-    /// Makes the drafts mails, and progress, replay mark and snapshot (`None`: unchanged) valid, at one moment. False: the
-    /// snapshot could not be written, and the log says why.
+    /// Makes drafts, progress, replay mark and snapshot (`None`: unchanged) valid, atomically. False: the snapshot could not be written;
+    /// the error is logged.
     fn commit_files(
         &self,
         snapshot: Option<&Snapshot>,
@@ -274,7 +274,7 @@ impl FileStore {
     fn delete_snapshot(&self, empty: &Snapshot) -> bool {
         let had_snapshot = self.has_snapshot.swap(false, Relaxed);
         let deleted = self.files.try_unlink(&incidents_name(&self.files.token));
-        // If another process has taken the file over, it has to learn that nothing is open any more.
+        // If another process has taken the file over, it needs a new, empty snapshot.
         deleted.is_ok()
             || !had_snapshot && deleted == Err(Errno::ENOENT)
             || self.write_incidents(&self.files.token, empty)
@@ -331,7 +331,7 @@ impl Store for FileStore {
                 }
                 return read;
             }
-            // The collector has moved it into RAM meanwhile.
+            // The collector has moved the mail into RAM meanwhile.
         }
     }
 
@@ -362,7 +362,7 @@ impl Store for FileStore {
         let (at, from_ram) = (table.remove_file(id), table.ram.remove(id));
         self.count_volatile(&table);
         drop(table);
-        // The file first: while the mail is counted, the process does not end.
+        // The file is removed before the mail is uncounted: while mails are counted, the process does not end.
         if let Some(at) = &at {
             self.mails.remove(at);
         }
@@ -385,13 +385,13 @@ impl Store for FileStore {
 
     fn retry_writes(&self) {
         self.files.report_recovery();
-        let volatile = self.table().ram.most_important(RETRIED);
+        let volatile = self.table().ram.most_important(MAX_RETRIED);
         let written = self.mails.write(&volatile.iter().map(|(_, mail)| &**mail).collect::<Vec<_>>());
         let mut outdated = Vec::new();
         let mut table = self.table();
         for ((id, mail), at) in volatile.into_iter().zip(written) {
             let Ok(at) = at else { continue };
-            // The dispatcher may have delivered or updated it meanwhile.
+            // The dispatcher may have delivered or updated the mail meanwhile.
             if table.ram.get(id).is_some_and(|current| Arc::ptr_eq(current, &mail)) {
                 table.ram.remove(id);
                 table.add_file(id, at, Some(mail));
@@ -422,7 +422,7 @@ impl Store for FileStore {
 
     fn end(&self, is_ring_empty: bool) {
         if is_ring_empty {
-            self.files.place.remove_memory(&self.files.token);
+            self.files.directory.remove_memory(&self.files.token);
             if self.is_empty() {
                 self.files.remove_owner();
             }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! File operations in the spool's directory: create, write, read, rename, remove, quarantine, sync.
 
-use super::directory::{ANYBODYS, PRIVATE, SpoolDirectory, is_private};
+use super::directory::{PRIVATE, SpoolDirectory, UNTRUSTED, is_private};
 use super::error_log::ErrorLog;
 use super::{IN_MEMORY, LARGEST, SYNC_ALONE, format, lock, owner_name};
 use crate::queue::Unreadable;
@@ -25,7 +25,7 @@ impl From<Errno> for Unreadable {
     fn from(error: Errno) -> Self {
         match error {
             Errno::ENOENT => Unreadable::Gone,
-            // A symbolic link or a socket: not written by this library.
+            // A symbolic link or a socket, which this library does not create.
             Errno::ELOOP | Errno::ENXIO => Unreadable::Damaged(error.desc().to_owned()),
             _ => Unreadable::Unavailable(error),
         }
@@ -34,22 +34,22 @@ impl From<Errno> for Unreadable {
 
 /// The files of one process in the spool's directory.
 pub(super) struct Files {
-    pub place: SpoolDirectory,
+    pub directory: SpoolDirectory,
     pub token: String,
     /// The owner file, locked as long as the process lives.
     owner: Mutex<Option<Flock<OwnedFd>>>,
     numbers: AtomicU64,
-    /// Written since the last sync, and not removed since.
+    /// Names of files that were written since the last sync, and not removed.
     unsynced: Mutex<BTreeSet<String>>,
-    /// Files to remove and mails in files (at their offsets) to mark as done, as soon as the file system permits that.
+    /// Files to remove, and mails in files (with their offsets) to mark as done, which the file system did not permit yet.
     pending_deletes: Mutex<BTreeSet<(String, Option<u64>)>>,
     pub errors: Mutex<ErrorLog>,
 }
 
 impl Files {
-    pub(super) fn new(place: SpoolDirectory, token: &str) -> Self {
+    pub(super) fn new(directory: SpoolDirectory, token: &str) -> Self {
         Files {
-            place,
+            directory,
             token: token.to_owned(),
             owner: Mutex::new(None),
             numbers: AtomicU64::new(0),
@@ -59,7 +59,7 @@ impl Files {
         }
     }
 
-    /// Creates and locks the owner file at the start, with some patience.
+    /// Creates and locks the owner file at the start, in up to [`LOCK_ATTEMPTS`] attempts.
     pub(super) fn lock_owner(&self) -> nix::Result<()> {
         let mut locked = self.ensure_lock();
         for _ in 0..LOCK_ATTEMPTS {
@@ -73,7 +73,7 @@ impl Files {
         locked
     }
 
-    /// Creates and locks the owner file, unless this process has it. Without it any process could take over this one's files.
+    /// Creates and locks the owner file, unless this process holds it. Without it any process could take over this process's files.
     fn ensure_lock(&self) -> nix::Result<()> {
         let mut owner = lock(&self.owner);
         if owner.as_ref().is_some_and(|owner| fstat(&**owner).is_ok_and(|data| data.st_nlink > 0)) {
@@ -94,15 +94,15 @@ impl Files {
 
     pub(super) fn create(&self, name: &str) -> nix::Result<OwnedFd> {
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_RDWR | OFlag::O_CLOEXEC;
-        openat(&self.place.directory, name, flags, PRIVATE)
+        openat(&self.directory.directory, name, flags, PRIVATE)
     }
 
-    /// The number of the next file. They grow: drafts below a number become valid together.
+    /// Returns the number of the next file. Numbers grow: drafts below a number become valid together.
     pub(super) fn next_number(&self) -> u64 {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    /// The number that [`Files::next_number`] would return.
+    /// Returns the number that [`Files::next_number`] would return.
     pub(super) fn numbers(&self) -> u64 {
         self.numbers.load(Relaxed)
     }
@@ -115,7 +115,7 @@ impl Files {
         format!("draft.{}.{number:08}", self.token)
     }
 
-    /// Writes a whole file in place of what has that name, through the file `hidden`. False: that failed, and the log says why.
+    /// Creates or replaces a file atomically, through the file `hidden`. False: that failed; the error is logged.
     pub(super) fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
         let is_written = self.write_new(hidden, text, |hidden| self.rename(hidden, name));
         if is_written {
@@ -124,12 +124,12 @@ impl Files {
         is_written
     }
 
-    /// Writes a draft. False: that failed, and the log says why.
+    /// Writes a draft. False: that failed; the error is logged.
     pub(super) fn write_draft(&self, number: u64, text: &str) -> bool {
         self.write_new(&self.draft_name(number), text, |_| Ok(()))
     }
 
-    /// Gives a valid draft its name.
+    /// Renames a valid draft to its final name.
     pub(super) fn publish(&self, number: u64, name: String) {
         match self.rename(&self.draft_name(number), &name) {
             Ok(()) => _ = lock(&self.unsynced).insert(name),
@@ -139,16 +139,15 @@ impl Files {
         }
     }
 
-    /// Writes a whole new file and calls `then` with its name. False: that failed, the log says why, and there is no file.
+    /// Creates a file and calls `then` with its name. False: that failed, the error is logged, and the file is removed.
     fn write_new(&self, name: &str, text: &str, then: impl FnOnce(&str) -> nix::Result<()>) -> bool {
         let written = self.ensure_lock().and_then(|()| {
             let file = self.create(name)?;
-            let outcome =
-                File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| then(name));
-            if outcome.is_err() {
+            let result = File::from(file).write_all(text.as_bytes()).map_err(errno).and_then(|()| then(name));
+            if result.is_err() {
                 self.unlink(name);
             }
-            outcome
+            result
         });
         match written {
             Ok(()) => lock(&self.errors).works = true,
@@ -158,14 +157,14 @@ impl Files {
     }
 
     pub(super) fn rename(&self, from: &str, to: &str) -> nix::Result<()> {
-        renameat(&self.place.directory, from, &self.place.directory, to)
+        renameat(&self.directory.directory, from, &self.directory.directory, to)
     }
 
     /// Reads a whole file.
     pub(super) fn read(&self, name: &str) -> Result<String, Unreadable> {
         let file = self.open(name)?;
         let mut bytes = Vec::new();
-        // One byte more than the limit tells a file that is too large from one that was cut.
+        // With a byte more than the limit, a file that is too large is detected.
         file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(errno)?;
         if bytes.len() > LARGEST {
             return Err(Unreadable::Damaged(format!("it has more than {LARGEST} bytes")));
@@ -187,20 +186,23 @@ impl Files {
     }
 
     fn open(&self, name: &str) -> Result<File, Unreadable> {
-        let file = openat(&self.place.directory, name, ANYBODYS | OFlag::O_RDONLY, Mode::empty())?;
+        let file = openat(&self.directory.directory, name, UNTRUSTED | OFlag::O_RDONLY, Mode::empty())?;
         if !is_private(&fstat(&file)?) {
             return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
         }
         Ok(File::from(file))
     }
 
-    /// Renames an unusable file to `bad.*`, out of the way and for the administrator.
+    /// Renames an unusable file to `bad.*`, for the administrator.
     pub(super) fn quarantine(&self, name: &str, why: &str) {
         let aside = format!("bad.{name}");
         match self.rename(name, &aside) {
             Ok(()) => {
                 let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
-                log::error!("spool {}: {name} cannot be used: {why}; set aside as {aside}", self.place.path);
+                log::error!(
+                    "spool {}: {name} cannot be used: {why}; set aside as {aside}",
+                    self.directory.path
+                );
             }
             Err(error) => self.report_unusable(
                 name,
@@ -209,17 +211,17 @@ impl Files {
         }
     }
 
-    /// Removes a file. False: it was not there, or cannot be removed now.
+    /// Removes a file.
     pub(super) fn try_unlink(&self, name: &str) -> nix::Result<()> {
-        unlinkat(&self.place.directory, name, UnlinkatFlags::NoRemoveDir)
+        unlinkat(&self.directory.directory, name, UnlinkatFlags::NoRemoveDir)
     }
 
-    /// Removes a file now, or as soon as that is possible: else the next process would send its mails again.
+    /// Removes a file, or retries that at each [`Files::sync`]: otherwise the next process would send its mails again.
     pub(super) fn unlink(&self, name: &str) {
         self.finish(name, None);
     }
 
-    /// Marks the mail at `offset` of a file as done, now or as soon as that is possible.
+    /// Marks the mail at `offset` of a file as done, or retries that at each [`Files::sync`].
     pub(super) fn mark_done(&self, name: &str, offset: u64) {
         self.finish(name, Some(offset));
     }
@@ -230,17 +232,17 @@ impl Files {
         }
     }
 
-    /// False: it may be possible later.
+    /// Removes a file (`offset`: `None`) or marks a mail as done. False: the error is transient.
     fn try_finish(&self, name: &str, offset: Option<u64>) -> bool {
-        let flags = ANYBODYS | OFlag::O_WRONLY;
+        let flags = UNTRUSTED | OFlag::O_WRONLY;
         let finished = match offset {
             None => self.try_unlink(name),
-            Some(offset) => openat(&self.place.directory, name, flags, Mode::empty()).and_then(|file| {
+            Some(offset) => openat(&self.directory.directory, name, flags, Mode::empty()).and_then(|file| {
                 File::from(file).write_all_at(&[format::DONE], offset + format::DONE_AT).map_err(errno)
             }),
         };
-        // Other errors, such as a file that is gone, do not pass.
-        let passing = [
+        // Other errors, such as a file that does not exist, are permanent.
+        let transient = [
             Errno::EACCES,
             Errno::EPERM,
             Errno::EROFS,
@@ -249,25 +251,25 @@ impl Files {
             Errno::EMFILE,
             Errno::ENFILE,
         ];
-        !finished.is_err_and(|error| passing.contains(&error))
+        !finished.is_err_and(|error| transient.contains(&error))
     }
 
-    /// A file is written anew: what is pending for the old one is void.
+    /// Drops the pending deletes of a file that is about to be rewritten.
     pub(super) fn cancel_deletes(&self, name: &str) {
         lock(&self.pending_deletes).retain(|(pending, _)| pending != name);
     }
 
-    /// A file is removed: it need not be synced.
+    /// Excludes a file that is removed from the next sync.
     pub(super) fn cancel_sync(&self, name: &str) {
         lock(&self.unsynced).remove(name);
     }
 
-    /// Retries pending deletes, then syncs what was written since the last call. Mails that were delivered meanwhile cost nothing.
-    /// No lock is held during a sync.
+    /// Retries pending deletes, then syncs the files that were written since the last call, except those that were removed. No lock is
+    /// held during a sync.
     pub(super) fn sync(&self) {
         let pending = lock(&self.pending_deletes).clone();
         for entry in pending {
-            // With the lock, because the dispatcher may be about to write that file anew.
+            // The lock is held because the dispatcher may be about to rewrite that file.
             let mut pending = lock(&self.pending_deletes);
             if pending.contains(&entry) && self.try_finish(&entry.0, entry.1) {
                 pending.remove(&entry);
@@ -275,22 +277,22 @@ impl Files {
         }
         let unsynced = std::mem::take(&mut *lock(&self.unsynced));
         if unsynced.len() > SYNC_ALONE {
-            if let Err(error) = syncfs(&self.place.directory) {
+            if let Err(error) = syncfs(&self.directory.directory) {
                 self.sync_failed(error);
             }
             return;
         }
         for name in &unsynced {
-            let flags = ANYBODYS | OFlag::O_RDONLY;
-            let file = openat(&self.place.directory, name.as_str(), flags, Mode::empty());
+            let flags = UNTRUSTED | OFlag::O_RDONLY;
+            let file = openat(&self.directory.directory, name.as_str(), flags, Mode::empty());
             match file.and_then(|file| fsync(&file)) {
                 Ok(()) | Err(Errno::ENOENT) => {}
                 Err(error) => self.sync_failed(error),
             }
         }
         if !unsynced.is_empty() {
-            // Some file systems cannot sync directories; nothing can be done there.
-            let _ = fsync(&self.place.directory);
+            // Some file systems cannot sync directories; there is no alternative.
+            let _ = fsync(&self.directory.directory);
         }
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Mails in files: which file a mail is in, and the room that the files take.
+//! Mails in files: the place of each mail, and the size of the files.
 //!
-//! Mails that are written together share a file, if they are of the same importance: where many files have been removed lately,
-//! ext4 takes a millisecond to create one. A file is removed with the last of its mails.
+//! Mails of equal importance that are written together share a file, because ext4 needs a millisecond to create a file when many
+//! files were removed recently. A file is removed with the last of its mails.
 
 use super::files::Files;
 use super::{IN_MEMORY, LARGEST, SHARED, format, lock};
@@ -39,12 +39,12 @@ struct SpoolFile {
     damage: OnceLock<String>,
 }
 
-/// Why a mail is not in a file.
+/// The reason for which a mail was not written to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NotWritten {
-    /// The spool has no room for it.
+    /// The spool is full.
     Full,
-    /// Writing failed.
+    /// Writing failed, or the mail is too large.
     Failed,
 }
 
@@ -53,7 +53,7 @@ impl SpoolRef {
         self.segment.importance
     }
 
-    /// Whether both are the same place.
+    /// True if both are the same place.
     pub(super) fn is(&self, other: &SpoolRef) -> bool {
         Arc::ptr_eq(&self.file, &other.file) && self.segment == other.segment
     }
@@ -70,7 +70,7 @@ impl Segment {
 }
 
 impl SpoolFile {
-    /// The places of the mails of a file of `size` bytes.
+    /// Returns the places of the mails in a file of `size` bytes.
     fn refs(name: String, size: usize, segments: &[Segment], damage: Option<String>) -> Vec<SpoolRef> {
         let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
         let mails = AtomicUsize::new(segments.len());
@@ -83,7 +83,7 @@ impl SpoolFile {
 #[derive(Default)]
 struct Composed {
     text: String,
-    /// Of the mails in it, among those to write.
+    /// Indices of its mails, among the mails to write.
     indices: Vec<usize>,
     segments: Vec<Segment>,
 }
@@ -91,9 +91,9 @@ struct Composed {
 /// The mails of this process in files.
 pub(super) struct MailFiles {
     files: Arc<Files>,
-    /// Of all files, in bytes.
+    /// Size of all files, in bytes.
     size: AtomicU64,
-    /// Drafts that are not valid yet.
+    /// Numbers of the drafts that are not published yet.
     drafts: Mutex<Vec<u64>>,
 }
 
@@ -102,17 +102,17 @@ impl MailFiles {
         MailFiles { files, size: AtomicU64::new(0), drafts: Mutex::default() }
     }
 
-    /// Writes mails; the log says why one is not written. The most important ones get the room that is left.
+    /// Writes mails, the most important ones first; errors are logged.
     pub(super) fn write(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
         self.write_all(mails, false)
     }
 
-    /// Writes mails as drafts, which are no mails before the checkpoint says so. By the collector only.
+    /// Writes mails as drafts, which become valid with the next checkpoint. By the collector only.
     pub(super) fn write_drafts(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
         self.write_all(mails, true)
     }
 
-    /// Gives the drafts their names: the checkpoint says that they are mails. By the collector only.
+    /// Renames the drafts, which the checkpoint has made valid, to mails. By the collector only.
     pub(super) fn publish_drafts(&self) {
         for number in std::mem::take(&mut *lock(&self.drafts)) {
             self.files.publish(number, self.files.mail_name(number));
@@ -131,7 +131,7 @@ impl MailFiles {
                 if file.text.len() + record.len() > SHARED {
                     self.write_file(is_draft, std::mem::take(&mut file), &mut written);
                 }
-                if let Err(why) = self.has_room(file.text.len(), record.len()) {
+                if let Err(why) = self.check_size(file.text.len(), record.len()) {
                     written[*index] = Err(why);
                     continue;
                 }
@@ -176,14 +176,14 @@ impl MailFiles {
         is_written
     }
 
-    /// Whether there is room for a mail of `size` bytes and `others` bytes beside it.
-    fn has_room(&self, others: usize, size: usize) -> Result<(), NotWritten> {
+    /// Checks that a mail of `size` bytes and `others` bytes of other mails fit into the spool.
+    fn check_size(&self, others: usize, size: usize) -> Result<(), NotWritten> {
         if size > LARGEST {
-            // It could not be read back.
+            // `Files::read` refuses larger files.
             self.files.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
             return Err(NotWritten::Failed);
         }
-        let max_size = self.files.place.max_size;
+        let max_size = self.files.directory.max_size;
         if self.size.load(Relaxed) + (others + size) as u64 > max_size {
             self.files
                 .report_error(&format!("its {max_size} bytes are full; the least important {IN_MEMORY}"));
@@ -192,10 +192,10 @@ impl MailFiles {
         Ok(())
     }
 
-    /// Writes a mail anew, with fewer remaining recipients. `None`: it is in no file any more, and the log says why.
+    /// Rewrites a mail with fewer remaining recipients. `None`: it is in no file any more; the error is logged.
     pub(super) fn update(&self, at: &SpoolRef, mail: &PendingMail) -> Option<SpoolRef> {
         if !at.is_alone() {
-            // The other mails of the file stay where they are.
+            // The other mails of the file stay there.
             let updated = self.write(&[mail]).pop()?.ok();
             self.remove(at);
             return updated;
@@ -204,15 +204,15 @@ impl MailFiles {
         self.size.fetch_sub(at.file.size, Relaxed);
         self.files.cancel_deletes(&name);
         let text = format::encode(mail);
-        if self.has_room(0, text.len()).is_ok() && self.replace(&name, &text) {
+        if self.check_size(0, text.len()).is_ok() && self.replace(&name, &text) {
             return SpoolFile::refs(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
         }
-        // After a crash the old file would send copies to recipients that have got the mail. RAM only is the lesser evil.
+        // The old file is removed: after a crash the next process would send the mail again to recipients that have got it.
         self.files.unlink(&name);
         None
     }
 
-    /// Removes a mail. True: its file is gone, too, and its room is free.
+    /// Removes a mail. True: its file was removed, too.
     pub(super) fn remove(&self, at: &SpoolRef) -> bool {
         let SpoolFile { name, size, mails, damage } = &*at.file;
         if mails.fetch_sub(1, Relaxed) > 1 {
@@ -248,7 +248,7 @@ impl MailFiles {
         read
     }
 
-    /// Makes the file `name` of a dead process a file of this one. `None`: it cannot be renamed now.
+    /// Renames the file `name` of a dead process to a file of this process. `None`: it cannot be renamed now.
     pub(super) fn adopt(
         &self,
         name: &str,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Takes over what dead processes have left in the spool: mails, events and snapshots.
+//! Takeover of the mails, events and snapshots that dead processes have left in the spool.
 
 use super::checkpoint::{self, CheckpointState, View};
-use super::directory::{ANYBODYS, is_private, names_in};
+use super::directory::{UNTRUSTED, is_private, names_in};
 use super::files::Files;
 use super::mail_files::{Segment, SpoolRef};
 use super::{FileStore, format, incidents, incidents_name, owner_name};
@@ -19,14 +19,14 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// The hold on what a dead process has left.
+/// The lock on an orphan.
 struct FileClaim {
     files: Arc<Files>,
     token: String,
     /// The ring's slots.
     slots: Option<View>,
     state: CheckpointState,
-    /// Locked until the end: no other process takes it over.
+    /// Locked until the takeover has finished, so that no other process begins one.
     owner: Flock<OwnedFd>,
 }
 
@@ -48,14 +48,14 @@ impl Claim for FileClaim {
     fn finish(self: Box<Self>) {
         let FileClaim { files, token, state, owner, .. } = *self;
         if let Some(ReplayMark { token, ticket }) = state.replay {
-            // What it had replayed of a third process is removed there: its mark ends with it.
-            for other in files.place.memories().iter().filter(|other| checkpoint::hash(other) == token) {
+            // Removes the events of a third process that the dead process had replayed: its mark is lost with its memory.
+            for other in files.directory.memories().iter().filter(|other| checkpoint::hash(other) == token) {
                 if let Some((_, slots)) = files.memory_of(other) {
                     ring::discard_before(&slots, ticket);
                 }
             }
         }
-        files.place.remove_memory(&token);
+        files.directory.remove_memory(&token);
         files.unlink(&owner_name(&token));
         drop(owner);
     }
@@ -66,9 +66,9 @@ impl FileStore {
     pub(super) fn take_over_orphans(&self) -> Vec<Orphan> {
         let files = &self.files;
         let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        // Shared memory alone shows a process, too: its owner file may have been removed.
-        tokens.extend(files.place.memories().into_iter().map(|token| (token, Vec::new())));
-        for name in names_in(&files.place.directory) {
+        // A process may have shared memory and no files: its owner file may have been removed.
+        tokens.extend(files.directory.memories().into_iter().map(|token| (token, Vec::new())));
+        for name in names_in(&files.directory.directory) {
             let token = match name.split_once('.') {
                 Some(("owner" | "incidents", token)) => token.to_owned(),
                 Some(("mail" | "new" | "draft", rest)) => match rest.rsplit_once('.') {
@@ -87,13 +87,13 @@ impl FileStore {
         if claimed.is_empty() {
             return Vec::new();
         }
-        // Two dead processes may be taken over by different processes, so marks are read from every shared memory.
+        // Different processes may take over two dead processes, so the marks in all shared memory count.
         let marks: Vec<ReplayMark> =
-            files.place.memories().iter().filter_map(|token| files.state_of(token)?.replay).collect();
+            files.directory.memories().iter().filter_map(|token| files.state_of(token)?.replay).collect();
         claimed.into_iter().map(|(owner, token, names)| self.orphan(owner, token, names, &marks)).collect()
     }
 
-    /// Takes over the mails of a claimed process. `marks`: what others have replayed of its events.
+    /// Takes over the mails of a claimed process. `marks`: progress of other processes in its events.
     fn orphan(
         &self,
         owner: Flock<OwnedFd>,
@@ -114,7 +114,7 @@ impl FileStore {
         if mails.len() + events.len() > 0 {
             log::info!(
                 "spool {}: takes over {} mails and {} events of a process that is gone",
-                self.files.place.path,
+                self.files.directory.path,
                 mails.len(),
                 events.len()
             );
@@ -125,7 +125,7 @@ impl FileStore {
         Orphan::new(token, mails, events, Box::new(claim))
     }
 
-    /// Takes over the files of a dead process: mails become this process's own, a snapshot becomes available to all.
+    /// Takes over the files of a dead process: mails become this process's mails, a snapshot becomes readable for all processes.
     fn take_files(
         &self,
         token: &str,
@@ -135,7 +135,7 @@ impl FileStore {
         names.sort_unstable();
         let mut mails = Vec::new();
         if state.is_snapshot_empty {
-            // It may have been killed before it deleted its incidents file.
+            // The process may have been killed before it deleted its incidents file.
             self.write_incidents(token, &Snapshot::default());
         }
         for name in names {
@@ -155,14 +155,14 @@ impl FileStore {
                     }
                 }
                 Ok(text) => self.take_file(&name, &text, &mut mails),
-                // Another process had claimed it a moment ago.
+                // Another process has taken the file over.
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => self.files.quarantine(&name, &why),
-                // It belongs to another user.
+                // The file belongs to another user.
                 Err(Unreadable::Unavailable(error @ Errno::EACCES)) => {
                     self.files.quarantine(&name, error.desc());
                 }
-                // It is found again at the next look for orphans.
+                // The next search for orphans finds the file again.
                 Err(Unreadable::Unavailable(error)) => {
                     self.files.report_error(&format!("cannot read: {}; mails wait", error.desc()));
                 }
@@ -186,7 +186,7 @@ impl FileStore {
         }
         match damage {
             Some(why) if created.is_empty() => self.files.quarantine(name, &why),
-            // The process was killed between the last mail's end and the file's removal.
+            // The process was killed after its last mail was marked as done, before the file was removed.
             None if created.is_empty() => self.files.unlink(name),
             damage => {
                 let refs = self.mails.adopt(name, text.len(), &segments, damage);
@@ -198,7 +198,7 @@ impl FileStore {
     /// See [`crate::queue::Store::foreign_snapshots`].
     pub(super) fn read_foreign_snapshots(&self) -> Vec<(String, Snapshot)> {
         let mut snapshots = Vec::new();
-        for name in names_in(&self.files.place.directory) {
+        for name in names_in(&self.files.directory.directory) {
             let token = name.strip_prefix("incidents.").filter(|token| *token != self.files.token);
             let Some(token) = token else { continue };
             let text = self.files.read(&name);
@@ -214,19 +214,19 @@ impl FileStore {
 }
 
 impl Files {
-    /// Locks the owner file of a process. `None`: the process lives, or another one was quicker.
+    /// Locks the owner file of a process. `None`: the process lives, or another process has locked it.
     fn claim(&self, token: &str) -> Option<Flock<OwnedFd>> {
         let name = owner_name(token);
-        let flags = ANYBODYS | OFlag::O_RDWR;
-        let file = match openat(&self.place.directory, name.as_str(), flags, Mode::empty()) {
-            // It lives, and creates a new owner file when it needs one.
+        let flags = UNTRUSTED | OFlag::O_RDWR;
+        let file = match openat(&self.directory.directory, name.as_str(), flags, Mode::empty()) {
+            // The process lives, and creates a new owner file when it writes a file.
             Err(Errno::ENOENT) if self.is_memory_locked(token) => return None,
             Err(Errno::ENOENT) => self.create(&name),
             opened => opened,
         };
         let file = match file {
             Ok(file) => file,
-            // Another process was quicker.
+            // Another process has created it.
             Err(Errno::EEXIST) => return None,
             Err(error) => {
                 self.report_unusable(&name, error.desc());
@@ -238,15 +238,15 @@ impl Files {
         fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
     }
 
-    /// Whether a living process holds that shared memory.
+    /// True if a living process has locked that shared memory.
     fn is_memory_locked(&self, token: &str) -> bool {
-        let memory = self.place.open_memory(token);
+        let memory = self.directory.open_memory(token);
         memory.is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
     }
 
-    /// The checkpoint of a process, dead or alive.
+    /// Reads the checkpoint of a process, dead or alive.
     fn state_of(&self, token: &str) -> Option<CheckpointState> {
-        let words = self.map(&self.place.open_memory(token)?)?;
+        let words = self.map(&self.directory.open_memory(token)?)?;
         Some(checkpoint::read(words)?.0)
     }
 
@@ -256,9 +256,9 @@ impl Files {
         Some(Box::new(shared_memory::SharedWords::map(file, words).ok()?))
     }
 
-    /// The checkpoint and the ring of a dead process; `None`: there is none, or it was killed before it used them.
+    /// Returns the checkpoint and the ring of a dead process; `None`: there is none, or the process was killed before it used them.
     fn memory_of(&self, token: &str) -> Option<(CheckpointState, View)> {
-        let file = self.place.open_memory(token)?;
+        let file = self.directory.open_memory(token)?;
         if fstat(&file).is_ok_and(|data| data.st_size == 0) {
             return None;
         }
@@ -271,7 +271,7 @@ impl Files {
             let token = crate::text::visible(token);
             log::warn!(
                 "spool {}: the memory of process {token} is damaged: what was in it is lost",
-                self.place.path
+                self.directory.path
             );
         }
         memory

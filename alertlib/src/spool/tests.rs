@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Tests of the file store's table: which mails are in files, and which in RAM.
+//! Tests of the file store's table: the mails in files and those in RAM.
 
 use super::{FileStore, SpoolDirectory, format};
 use crate::event::{Event, Kind, sample};
@@ -28,23 +28,23 @@ fn mail(name: &str, kind: Kind) -> Notification {
     }
 }
 
-/// Runs `test` with a spool that has room for `mails` mails and RAM for `limit`, in a directory that is removed at the end.
+/// Runs `test` with a spool for `mails` mails in files and `limit` in RAM, in a directory that is removed at the end.
 fn with_store<T>(name: &str, limit: usize, mails: usize, test: impl FnOnce(&FileStore) -> T) -> T {
     let path = std::env::temp_dir().join(format!("email-alert-store.{name}.{}", std::process::id()));
     std::fs::create_dir_all(&path).expect("a directory");
     let size = format::encode(&PendingMail::new(mail("backend-1", Kind::BackendDown))).len() * mails;
     let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
-    let place = SpoolDirectory::open(&path, uid, gid, size as u64).expect("a directory");
+    let directory = SpoolDirectory::open(&path, uid, gid, size as u64).expect("a directory");
     let token = format!("{name}-{}", std::process::id());
     let limits = Limits { mails: limit, ..Limits::default() };
-    let (store, _) = FileStore::start(place, &token, 1, &[], limits);
+    let (store, _) = FileStore::start(directory, &token, 1, &[], limits);
     let result = test(&store);
     store.end(true);
     std::fs::remove_dir_all(&path).expect("our own directory");
     result
 }
 
-/// Commits one mail; returns its id and the Message-IDs of those that are evicted then.
+/// Commits a mail, then evicts as the collector does; returns its id and the Message-IDs of the evicted mails.
 fn put(store: &FileStore, name: &str, kind: Kind) -> (MailId, Vec<String>) {
     let committed = store.commit(Batch { notifications: vec![mail(name, kind)], ..Batch::default() });
     let mut evicted = Vec::new();
@@ -60,7 +60,7 @@ fn message_id(store: &FileStore, id: MailId) -> String {
 }
 
 #[test]
-fn a_full_spool_has_the_most_important_mails_and_ram_the_others() {
+fn a_full_spool_keeps_the_most_important_mails_in_files() {
     with_store("full", 2, 2, |store| {
         let put = |name: &str, kind| {
             let (id, evicted) = put(store, name, kind);
@@ -93,7 +93,7 @@ fn a_full_spool_has_the_most_important_mails_and_ram_the_others() {
 }
 
 #[test]
-fn a_mail_that_is_in_a_file_only_moves_into_ram_whole() {
+fn a_mail_that_is_not_cached_moves_into_ram_complete() {
     let downs: Vec<Notification> = (0..1024).map(|n| mail(&format!("down-{n}"), Kind::Down)).collect();
     with_store("moves", 10, 1024, |store| {
         store.commit(Batch { notifications: downs, ..Batch::default() });
@@ -132,7 +132,7 @@ fn a_mail_that_is_displaced_while_it_is_sent_can_be_updated_and_deleted() {
 }
 
 #[test]
-fn an_updated_mail_keeps_its_id_alone_and_beside_others() {
+fn an_updated_mail_keeps_its_id_alone_and_in_a_shared_file() {
     with_store("updated", 10, 10, |store| {
         let notifications = vec![mail("down-1", Kind::Down), mail("down-2", Kind::Down)];
         let committed = store.commit(Batch { notifications, ..Batch::default() });
@@ -150,7 +150,7 @@ fn an_updated_mail_keeps_its_id_alone_and_beside_others() {
 }
 
 #[test]
-fn volatile_mails_are_written_when_there_is_room_again() {
+fn volatile_mails_are_written_after_a_delete_in_a_full_spool() {
     with_store("retried", 10, 2, |store| {
         let ids: Vec<MailId> = (0..3).map(|n| put(store, &format!("down-{n}"), Kind::Down).0).collect();
         assert_eq!(store.volatile(), 1);

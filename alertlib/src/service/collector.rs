@@ -9,6 +9,7 @@ use crate::queue::{Batch, Orphan, ReplayMark, ReplayedEvent, Schedule, Store};
 use crate::ring::Ring;
 use crate::service::prewarm::Prewarm;
 use crate::service::status::StatusBoard;
+use crate::service::steps::{Steps, internal_error};
 use crate::service::waker::Waker;
 use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS, Recipient};
 use crate::sys::shared_memory;
@@ -135,32 +136,6 @@ impl Collector {
             in_flight: InFlight { progress, ..InFlight::default() },
             record: Vec::new(),
         }
-    }
-
-    /// Runs until the ring is closed and empty. A panic drops the event that is being processed.
-    pub fn run(mut self) {
-        let mut has_panicked = false;
-        loop {
-            let step = catch_unwind(AssertUnwindSafe(|| {
-                if has_panicked {
-                    log::error!("{}", internal_error("collector", "one event dropped"));
-                    self.discard_in_flight();
-                }
-                self.step()
-            }));
-            if let Ok(false) = step {
-                return;
-            }
-            has_panicked = step.is_err();
-        }
-    }
-
-    /// Does what is due, then sleeps. False: the ring is closed and empty, and the schedule is closed.
-    fn step(&mut self) -> bool {
-        let Some(sleep) = self.collect() else { return false };
-        self.shared.ring.prefault(shared_memory::prefault);
-        self.shared.ring.sleep_until_pushed(sleep.records, sleep.time);
-        true
     }
 
     /// Does what is due. `None`: the ring is closed and empty.
@@ -334,20 +309,6 @@ impl Collector {
         }
     }
 
-    /// Drops the record whose processing panicked: it would panic again.
-    fn discard_in_flight(&mut self) {
-        let unprocessed = self.in_flight.read - self.in_flight.processed;
-        if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
-            log::error!("{}", internal_error("collector", "one event dropped"));
-        }
-        self.commit(None);
-        self.shared.ring.release_many(self.in_flight.held + unprocessed);
-        let next = self.in_flight.next + unprocessed;
-        self.in_flight =
-            InFlight { progress: vec![next; self.in_flight.progress.len()], next, ..InFlight::default() };
-        self.shared.counters.failed.one();
-    }
-
     /// Writes volatile mails to files and takes over orphans and snapshots, once in [`SPOOL_INTERVAL`].
     fn maintain_spool(&mut self) {
         let store = self.shared.store.clone();
@@ -465,7 +426,29 @@ impl Collector {
     }
 }
 
-/// Returns the log line for a panic in a thread. `lost`: the consequence.
-pub fn internal_error(part: &str, lost: &str) -> String {
-    format!("internal error in the {part}: {lost}; please report this")
+impl Steps for Collector {
+    const THREAD: &'static str = "collector";
+    const LOSS: &'static str = "one event dropped";
+
+    /// Does what is due, then sleeps. False: the ring is closed and empty, and the schedule is closed.
+    fn step(&mut self) -> bool {
+        let Some(sleep) = self.collect() else { return false };
+        self.shared.ring.prefault(shared_memory::prefault);
+        self.shared.ring.sleep_until_pushed(sleep.records, sleep.time);
+        true
+    }
+
+    /// Drops the record whose processing panicked: it would panic again.
+    fn discard_in_flight(&mut self) {
+        let unprocessed = self.in_flight.read - self.in_flight.processed;
+        if catch_unwind(AssertUnwindSafe(|| self.flush_groups())).is_err() {
+            log::error!("{}", internal_error("collector", "one event dropped"));
+        }
+        self.commit(None);
+        self.shared.ring.release_many(self.in_flight.held + unprocessed);
+        let next = self.in_flight.next + unprocessed;
+        self.in_flight =
+            InFlight { progress: vec![next; self.in_flight.progress.len()], next, ..InFlight::default() };
+        self.shared.counters.failed.one();
+    }
 }

@@ -10,14 +10,14 @@ use crate::format::{count, span};
 use crate::message::Composer;
 use crate::notification::Notification;
 use crate::queue::{Entry, MailId, Next, PendingMail, Schedule, Store, Unreadable};
-use crate::service::collector::{Shared, internal_error};
+use crate::service::collector::Shared;
 use crate::service::prewarm::Prewarm;
 use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
+use crate::service::steps::Steps;
 use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
 use crate::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
 use lettre::Address;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -156,49 +156,10 @@ impl Dispatcher {
         }
     }
 
-    /// Runs until the schedule is closed and empty, or abandoned. A panic drops the mail that is being sent.
-    pub fn run(mut self) {
-        let waker = self.waker.clone();
-        waker.register();
+    /// Makes the calling thread the one that [`Waker::wake`] wakes. Called once, by the dispatcher's thread.
+    pub fn register(&self) {
+        self.waker.register();
         self.publish_relays();
-        let mut has_panicked = false;
-        loop {
-            let step = catch_unwind(AssertUnwindSafe(|| {
-                if has_panicked {
-                    log::error!("{}", internal_error("dispatcher", "one mail dropped"));
-                    self.discard_in_flight();
-                }
-                self.step()
-            }));
-            if let Ok(false) = step {
-                return;
-            }
-            has_panicked = step.is_err();
-        }
-    }
-
-    /// Does the next task. False: it was the last one.
-    fn step(&mut self) -> bool {
-        match self.next_task() {
-            Task::Send(entry) => {
-                self.attempt(*entry);
-                self.publish_relays();
-                self.in_flight = None;
-                self.prewarm.session_used();
-                self.keep_until = self.keep_until.max(Some(Instant::now() + SESSION_KEEP));
-            }
-            Task::OpenSession(until) => {
-                self.open_session(until);
-                self.publish_relays();
-            }
-            Task::CloseIdle => self.close_idle(),
-            Task::Wait(due) => self.waker.sleep(due),
-            Task::End => {
-                self.close_idle();
-                return false;
-            }
-        }
-        true
     }
 
     fn publish_relays(&self) {
@@ -224,14 +185,6 @@ impl Dispatcher {
                 _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
             },
             Next::End => Task::End,
-        }
-    }
-
-    /// Drops and counts the mail whose attempt panicked: the mail, or its file, would cause the panic again.
-    fn discard_in_flight(&mut self) {
-        if let Some(lost) = self.in_flight.take() {
-            self.counters.failed.many(lost.copies);
-            self.store.delete(lost.id);
         }
     }
 
@@ -406,6 +359,43 @@ impl Dispatcher {
         }
         self.counters.retried.many(copies);
         self.schedule.reschedule(entry, due);
+    }
+}
+
+impl Steps for Dispatcher {
+    const THREAD: &'static str = "dispatcher";
+    const LOSS: &'static str = "one mail dropped";
+
+    /// Does the next task. False: it was the last one.
+    fn step(&mut self) -> bool {
+        match self.next_task() {
+            Task::Send(entry) => {
+                self.attempt(*entry);
+                self.publish_relays();
+                self.in_flight = None;
+                self.prewarm.session_used();
+                self.keep_until = self.keep_until.max(Some(Instant::now() + SESSION_KEEP));
+            }
+            Task::OpenSession(until) => {
+                self.open_session(until);
+                self.publish_relays();
+            }
+            Task::CloseIdle => self.close_idle(),
+            Task::Wait(due) => self.waker.sleep(due),
+            Task::End => {
+                self.close_idle();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops and counts the mail whose attempt panicked: the mail, or its file, would cause the panic again.
+    fn discard_in_flight(&mut self) {
+        if let Some(lost) = self.in_flight.take() {
+            self.counters.failed.many(lost.copies);
+            self.store.delete(lost.id);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ mod dispatcher;
 mod prepare;
 mod prewarm;
 mod status;
+mod steps;
 mod threads;
 mod waker;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The threads of the service: names, stacks, signals, processors.
 
-use super::collector::{Collector, internal_error};
+use super::collector::Collector;
 use super::dispatcher::Dispatcher;
+use super::steps::{internal_error, run};
 use crate::queue::Store;
 use crossbeam_channel::{Sender, bounded};
 use nix::sched::{CpuSet, sched_setaffinity};
@@ -28,8 +29,11 @@ pub(super) fn start(
     store: Arc<dyn Store>,
     ends: Sender<()>,
 ) -> io::Result<()> {
-    spawn("email-alert-dis", ends.clone(), move || dispatcher.run())?;
-    spawn("email-alert-col", ends, move || collector.run())?;
+    spawn("email-alert-dis", ends.clone(), move || {
+        dispatcher.register();
+        run(dispatcher);
+    })?;
+    spawn("email-alert-col", ends, move || run(collector))?;
     if !store.is_durable() {
         return Ok(());
     }

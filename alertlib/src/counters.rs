@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counters of the service since the start of the process. They never decrease.
 
+use serde::Serialize;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A number that never decreases. Any thread may use it.
@@ -40,7 +41,7 @@ pub struct Counters {
 }
 
 /// Values of the counters at one time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Events that the ring accepted.
     pub accepted: u64,

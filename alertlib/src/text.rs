@@ -51,11 +51,15 @@ fn is_formatting(char: char) -> bool {
         | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Returns the end of the last whole character within the first `limit` bytes.
+pub fn char_boundary(text: &str, limit: usize) -> usize {
+    (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
+}
+
 /// Returns `text` if it has at most `limit` bytes, else its longest beginning of at most `limit` bytes, and [`CUT`].
 pub fn bounded(mut text: String, limit: usize) -> String {
     if text.len() > limit {
-        let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(char_boundary(&text, limit));
         text.push_str(CUT);
     }
     text

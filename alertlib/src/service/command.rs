@@ -6,10 +6,11 @@
 
 use super::Service;
 use super::status::{RelayHealth, RelayStatus, Status, seconds_until};
+use crate::counters::Counts;
 use crate::directive::duration;
 use crate::engine::{MAX_SILENCE_LENGTH, Silence};
 use crate::settings::Pattern;
-use crate::text::{bounded, visible};
+use crate::text::{bounded, char_boundary, visible};
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -29,8 +30,7 @@ impl Answer {
     /// or not at a character boundary.
     pub fn piece(&self, cursor: usize, limit: usize) -> &str {
         let rest = self.0.get(cursor..).unwrap_or_default();
-        let end = (0..=limit.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(0);
-        &rest[..end]
+        &rest[..char_boundary(rest, limit)]
     }
 }
 
@@ -97,12 +97,7 @@ fn as_text(status: &Status) -> String {
 fn as_json(status: &Status) -> Result<String, CommandError> {
     let now = SystemTime::now();
     let document = Document {
-        accepted: status.counts.accepted,
-        dropped: status.counts.dropped,
-        waiting: status.counts.waiting,
-        delivered: status.counts.delivered,
-        failed: status.counts.failed,
-        retried: status.counts.retried,
+        counts: status.counts,
         relays: status.relays.iter().map(|relay| RelayDocument::of(relay, now)).collect(),
         silences: status.silences.iter().map(|silence| SilenceDocument::of(silence, now)).collect(),
     };
@@ -112,12 +107,8 @@ fn as_json(status: &Status) -> Result<String, CommandError> {
 
 #[derive(Serialize)]
 struct Document<'a> {
-    accepted: u64,
-    dropped: u64,
-    waiting: u64,
-    delivered: u64,
-    failed: u64,
-    retried: u64,
+    #[serde(flatten)]
+    counts: Counts,
     relays: Vec<RelayDocument<'a>>,
     silences: Vec<SilenceDocument<'a>>,
 }
@@ -162,7 +153,6 @@ impl<'a> SilenceDocument<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::counters::Counts;
 
     #[test]
     fn an_answer_is_read_in_pieces_of_whole_characters() {

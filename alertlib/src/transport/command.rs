@@ -5,6 +5,7 @@ use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::helper::client::SharedHelper;
 use crate::helper::frame::{ExecRequest, ExecResult, ExecStatus};
 use crate::settings::{MailProgram, Recipient};
+use crate::text::char_boundary;
 use email_encoding::headers::rfc2047;
 use email_encoding::headers::writer::EmailWriter;
 use std::path::{Path, PathBuf};
@@ -137,7 +138,7 @@ fn mailx_text(text: &str) -> Vec<u8> {
     let mut safe = String::with_capacity(text.len());
     for mut line in text.lines() {
         loop {
-            let (head, tail) = line.split_at(boundary(line, MAX_LINE));
+            let (head, tail) = line.split_at(char_boundary(line, MAX_LINE));
             if head.starts_with('~') || head == "." {
                 safe.push(' ');
             }
@@ -152,16 +153,11 @@ fn mailx_text(text: &str) -> Vec<u8> {
     safe.into_bytes()
 }
 
-/// Returns the end of the last whole character within `limit` bytes.
-fn boundary(text: &str, limit: usize) -> usize {
-    (0..=limit.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0)
-}
-
 /// Encodes a subject for a header, on one line, cut to [`MAX_LINE`]. Text that is not ASCII, or looks encoded, becomes encoded words
 /// (RFC 2047, 4.1), because `mailx` copies the argument unchanged.
 fn encoded_subject(subject: &str) -> String {
     if subject.bytes().all(|byte| matches!(byte, b' '..=b'~')) && !subject.contains("=?") {
-        return subject[..boundary(subject, MAX_LINE)].to_owned();
+        return subject[..char_boundary(subject, MAX_LINE)].to_owned();
     }
     let mut encoded = String::new();
     // Writing to a String cannot fail.

@@ -273,17 +273,13 @@ impl Smtp {
             false => self.send(session, extensions, delivery.from(), &mail.bytes, &supported)?,
         }
         .into_iter();
-        let outcome = |recipient: &Recipient| match extensions.supports(recipient) {
-            true => outcomes.next(),
-            false => None,
-        };
-        let in_order =
-            delivery.recipients.iter().map(outcome).zip(delivery.recipients).map(|(outcome, recipient)| {
-                outcome.unwrap_or_else(|| {
-                    let text = "the relay does not offer SMTPUTF8, which this address needs";
-                    Outcome::Unsupported(self.error_at(&rcpt(recipient), text))
-                })
-            });
+        let in_order = delivery.recipients.iter().map(|recipient| {
+            let outcome = if extensions.supports(recipient) { outcomes.next() } else { None };
+            outcome.unwrap_or_else(|| {
+                let text = "the relay does not offer SMTPUTF8, which this address needs";
+                Outcome::Unsupported(self.error_at(&rcpt(recipient), text))
+            })
+        });
         Ok(in_order.collect())
     }
 

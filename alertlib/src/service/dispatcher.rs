@@ -140,7 +140,7 @@ struct InFlight {
 impl Dispatcher {
     /// A dispatcher over these relays, in their order.
     pub fn new(relays: Vec<RelayState>, composer: Composer, shared: &Shared, config: &Config) -> Self {
-        Dispatcher {
+        let dispatcher = Dispatcher {
             relays,
             composer,
             store: shared.store.clone(),
@@ -153,13 +153,15 @@ impl Dispatcher {
             retry: config.retry,
             in_flight: None,
             keep_until: None,
-        }
+        };
+        // Views may ask before the dispatcher's thread runs.
+        dispatcher.publish_relays();
+        dispatcher
     }
 
     /// Makes the calling thread the one that [`Waker::wake`] wakes. Called once, by the dispatcher's thread.
     pub fn register(&self) {
         self.waker.register();
-        self.publish_relays();
     }
 
     fn publish_relays(&self) {

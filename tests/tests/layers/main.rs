@@ -118,3 +118,36 @@ fn no_source_file_is_too_long() {
     }
     expect_none("files that are too long", &files::too_long(&files, MOST_LINES, GENERATED), "");
 }
+
+/// Texts between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn functions_and_files_that_the_design_page_names_exist() {
+    let page = std::fs::read_to_string(project().join("doc/design.md")).expect("the page");
+    let walks = &page[page.find("## Walk 1").expect("the walks")..];
+    let (mut sources, mut missing) = (String::new(), Vec::new());
+    let places = [("src/", "alertlib"), ("capi/", "alertlib"), ("addon/", "haproxy-integration")];
+    for path in quoted(walks) {
+        let Some((_, root)) = places.iter().find(|(start, _)| path.starts_with(start)) else { continue };
+        match std::fs::read_to_string(project().join(root).join(path)) {
+            Ok(text) => sources.push_str(&text),
+            Err(_) => missing.push(path),
+        }
+    }
+    let functions: Vec<&str> = quoted(walks).filter_map(|text| text.strip_suffix("()")).collect();
+    assert!(functions.len() > 30, "{functions:?}");
+    for function in functions {
+        let name = function.rsplit("::").next().expect("a name");
+        // In Rust `fn name(` or `fn name<`, in C `name(` after the type.
+        let is_there =
+            [format!("fn {name}("), format!("fn {name}<"), format!(" {name}("), format!("*{name}(")];
+        // HAProxy's own function is not in these files.
+        if name != "srv_update_status" && !is_there.iter().any(|text| sources.contains(text)) {
+            missing.push(function);
+        }
+    }
+    assert_eq!(missing, [""; 0], "doc/design.md names what does not exist");
+}

@@ -33,6 +33,7 @@ pub mod spool;
 pub mod sys;
 pub mod text;
 pub mod transport;
+pub mod wire;
 
 /// The library's version, as in `Cargo.toml`.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

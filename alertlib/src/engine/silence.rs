@@ -3,6 +3,8 @@
 
 use super::target_id::TargetId;
 use crate::settings::Pattern;
+use crate::wire::nanos;
+use serde::{Deserialize, Serialize};
 use std::time::{Duration, SystemTime};
 
 /// Silences that are active at a time; further ones are refused.
@@ -11,11 +13,13 @@ pub const MAX_SILENCES: usize = 100;
 pub const MAX_LENGTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A silence: the changes of some targets are held back for a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Silence {
     /// The silenced targets.
     pub pattern: Pattern,
     /// The end of the silence, at most [`MAX_LENGTH`] ahead.
+    #[serde(with = "nanos")]
     pub until: SystemTime,
     /// The administrator's reason, quoted in the mail at the end.
     pub reason: String,

@@ -5,47 +5,57 @@ use super::silence::Silence;
 use super::target_id::TargetId;
 use crate::event::{Event, Health};
 use crate::notification::{Incident, Item};
+use crate::wire::{is_default, nanos};
 use lettre::Address;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 /// The mail that began a thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Thread {
     /// Its `Message-ID`.
     pub root: Arc<str>,
     /// Topic in the subjects of the thread's mails.
     pub topic: Arc<str>,
     /// Creation time of the mail.
+    #[serde(with = "nanos")]
     pub created: SystemTime,
 }
 
 /// An incident that is not resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OpenIncident {
     /// The incident as mails describe it.
     pub incident: Incident,
     /// The event that began it.
     pub first_event: Arc<Event>,
     /// Time of the latest mail about it to this audience.
+    #[serde(with = "nanos")]
     pub notified_at: SystemTime,
 }
 
 /// A target changes too often.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Flapping {
     /// Time of the first of its changes of health.
+    #[serde(with = "nanos")]
     pub since: SystemTime,
     /// Number of these changes.
     pub changes: u32,
     /// Time of the latest of these changes.
+    #[serde(with = "nanos")]
     pub last_change: SystemTime,
     /// Latest event of the target.
     pub event: Arc<Event>,
 }
 
 /// Reason why an item is held back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum HeldBy {
     /// The group's next mail will contain it.
     Group,
@@ -56,7 +66,8 @@ pub enum HeldBy {
 }
 
 /// An item that is held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Held {
     /// The item.
     pub item: Item,
@@ -65,17 +76,22 @@ pub struct Held {
 }
 
 /// State of one target that the next process needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct TargetSnapshot {
     /// Health of the target after its latest event.
     pub health: Health,
     /// Thread of the mail that reported the incident.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub thread: Option<Thread>,
     /// Incident that is not resolved.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub open_incident: Option<OpenIncident>,
     /// Flapping that has not ended.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub flapping: Option<Flapping>,
     /// Item that is held until the end of the flapping or of a silence.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub held: Option<Held>,
 }
 
@@ -90,7 +106,8 @@ impl TargetSnapshot {
 }
 
 /// State of all groups that the next process needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Snapshot {
     /// Active silences.
     pub silences: Vec<Silence>,

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Kind, level and resulting health of an event; kinds and levels have the words of the configuration.
 
+use serde::{Deserialize, Serialize};
+
 /// Kind of an event: the words of `events` in the configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum Kind {
     /// A server went down.
@@ -89,7 +92,8 @@ impl Kind {
 }
 
 /// Health of a server, or of a backend as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Usable. A server in drain or with a 404 (`disable-on-404`) is usable for the sessions that it has.
     Up,
@@ -101,24 +105,11 @@ pub enum Health {
 
 impl Health {
     pub(super) const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
-
-    /// Returns the word for files of the spool.
-    pub fn word(self) -> &'static str {
-        match self {
-            Health::Up => "up",
-            Health::Down => "down",
-            Health::Maint => "maint",
-        }
-    }
-
-    /// Returns the health for a word of [`Health::word`].
-    pub fn from_word(word: &str) -> Option<Self> {
-        Health::ALL.into_iter().find(|health| health.word() == word)
-    }
 }
 
 /// Severity of HAProxy's log line: the words of `level` in the configuration, the most severe first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[allow(missing_docs)] // syslog severities (RFC 5424, 6.2.1)
 pub enum Level {
     Emerg,
@@ -188,5 +179,21 @@ impl FromIterator<Kind> for Kinds {
             set.add(kind);
         }
         set
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::to_line;
+
+    #[test]
+    fn files_have_the_words_of_the_configuration() {
+        for kind in Kind::ALL.into_iter().chain([Kind::Gone]) {
+            assert_eq!(to_line(&kind), format!("\"{}\"\n", kind.word()));
+        }
+        for level in Level::ALL {
+            assert_eq!(to_line(&level), format!("\"{}\"\n", level.word()));
+        }
     }
 }

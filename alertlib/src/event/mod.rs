@@ -23,30 +23,39 @@ pub use record::{Number, RawChange, Record, Text};
 pub use report::write as write_report;
 pub use state::{Admin, State};
 
+use crate::wire::{is_default, nanos};
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 /// The check that caused an event.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Check {
     /// True: the agent check; false: the health check.
+    #[serde(rename = "agent", default, skip_serializing_if = "is_default")]
     pub is_agent: bool,
     /// Status in HAProxy's short form, as in its statistics: `L4TOUT`.
     pub status: String,
     /// Status in words: `Layer4 timeout`.
     pub reason: String,
     /// Layer 5 to 7 code, such as an HTTP status.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub code: Option<i32>,
     /// Text of the server or the system, made printable as in HAProxy's log; may be empty.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub info: String,
     /// Duration of the check.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub duration: Option<Duration>,
 }
 
 /// A state change that may be worth an alert. Its texts are safe to print: none ends a line or moves a cursor.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Event {
     /// Time of the state change.
+    #[serde(with = "nanos")]
     pub when: SystemTime,
     /// Kind of the state change.
     pub kind: Kind,
@@ -57,31 +66,42 @@ pub struct Event {
     /// Name of the backend (or `listen` section).
     pub proxy: String,
     /// True: a `listen` section.
+    #[serde(rename = "listen", default, skip_serializing_if = "is_default")]
     pub is_listen: bool,
     /// Name of the server; `None`: the event is one of the backend as a whole.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub server: Option<String>,
     /// Sentence of HAProxy's log.
     pub sentence: String,
     /// Former state of the server, as HAProxy's statistics write it; empty: not known.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub was: String,
     /// The check that caused the change.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub check: Option<Check>,
     /// HAProxy's words for a cause other than a check; may be empty.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub cause: String,
     /// The server that this one tracks: `backend/server`.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub via: Option<String>,
     /// Address of the server: `10.0.0.7:8080`, `[::1]:80` or the path of a socket; may be empty.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub address: String,
     /// Usable servers of the backend after the change; `None`: the source does not know.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub usable: Option<Usable>,
     /// Source of the event.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub provenance: Provenance,
     /// Accuracy of [`Event::when`].
+    #[serde(default, skip_serializing_if = "is_default")]
     pub accuracy: Accuracy,
 }
 
 /// Numbers of usable servers of a backend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Usable {
     /// Servers without `backup`.
     pub active: u32,
@@ -90,7 +110,8 @@ pub struct Usable {
 }
 
 /// Source of an event, in the order of trust: a later source does not override an earlier one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Provenance {
     /// HAProxy's own process, over the C ABI.
     #[default]
@@ -117,7 +138,8 @@ impl Provenance {
 }
 
 /// Accuracy of the time of an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Accuracy {
     /// Accurate to the millisecond.
     #[default]
@@ -125,7 +147,7 @@ pub enum Accuracy {
     /// Accurate to the second: syslog headers have no fractions.
     Second,
     /// The event happened between this time, at which the target was last seen in its former state, and [`Event::when`].
-    Since(SystemTime),
+    Since(#[serde(with = "nanos")] SystemTime),
 }
 
 impl Event {

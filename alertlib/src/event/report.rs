@@ -7,7 +7,8 @@
 use super::texts::{TextLimits, read_texts, write_texts};
 use super::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable};
 use crate::ring::Writer;
-use std::time::{Duration, SystemTime};
+use crate::wire::nanos;
+use std::time::Duration;
 
 /// First word of a record that is a finished event. A change begins with its time, which is never this number: it stands for
 /// the last nanosecond that 64 bits can hold, in the year 2554.
@@ -60,11 +61,11 @@ pub fn write(event: &Event, is_confirmation: bool, writer: &mut Writer) {
     // The longest event fits into a record, see the assertion above.
     writer.word(MARK);
     writer.words([
-        nanos(event.when),
+        nanos::of(event.when),
         match event.accuracy {
             Accuracy::Exact => EXACT,
             Accuracy::Second => SECOND,
-            Accuracy::Since(before) => nanos(before).max(SECOND + 1),
+            Accuracy::Since(before) => nanos::of(before).max(SECOND + 1),
         },
         enumerations,
         code,
@@ -101,7 +102,7 @@ pub fn read(record: &[u64]) -> Option<(Event, bool)> {
     let kind = *Kind::ALL.get(number(8)).or((number(8) == Kind::Gone as usize).then_some(&Kind::Gone))?;
     let known = |word: u64| u32::try_from(word).ok();
     let event = Event {
-        when: time(when)?,
+        when: nanos::time(when)?,
         kind,
         health: *Health::ALL.get(number(16))?,
         level: *Level::ALL.get(number(24))?,
@@ -126,18 +127,10 @@ pub fn read(record: &[u64]) -> Option<(Event, bool)> {
         accuracy: match accuracy {
             EXACT => Accuracy::Exact,
             SECOND => Accuracy::Second,
-            before => Accuracy::Since(time(before)?),
+            before => Accuracy::Since(nanos::time(before)?),
         },
     };
     Some((event, has(IS_CONFIRMATION)))
-}
-
-fn nanos(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos() as u64
-}
-
-fn time(nanos: u64) -> Option<SystemTime> {
-    SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos))
 }
 
 #[cfg(test)]
@@ -146,6 +139,7 @@ mod tests {
     use crate::event::sample;
     use crate::ring::Ring;
     use crate::text::CUT;
+    use std::time::SystemTime;
 
     fn write_and_read(event: &Event, is_confirmation: bool) -> Option<(Event, bool)> {
         let (ring, mut record) = (Ring::new(1), Vec::new());

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames between the library and its helper process, over a stream socket.
 //!
-//! A frame is a length and as many bytes; so is a field of varying size. Numbers have 32 bits, little-endian. Both ends belong to
-//! one program, but neither trusts a length: lengths are limited, and a frame that cannot be decoded to its last byte ends the
-//! connection.
+//! A frame is a length (32 bits, little-endian) and as many bytes: a header as one line of JSON, and data as they are (a mail, or the output
+//! of a command). Both ends belong to one program, but neither trusts a length: lengths are limited, and a frame that cannot be
+//! decoded to its last byte ends the connection.
 
 use nix::sys::socket::{MsgFlags, send};
-use std::ffi::OsStr;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use std::io::{self, ErrorKind, Read};
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ pub const ADDRESSES_MAX: usize = 100;
 pub const FRAME_MAX: usize = INPUT_MAX + (1 << 20);
 
 /// A request to the helper process.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// Runs a command; the reply is an [`ExecResult`].
     Exec(ExecRequest),
@@ -33,34 +33,42 @@ pub enum Request {
     Resolve(ResolveRequest),
 }
 
+/// A [`Request`] that is sent.
+#[derive(Serialize)]
+enum RequestRef<'a> {
+    Exec(&'a ExecRequest),
+    Resolve(&'a ResolveRequest),
+}
+
 /// A name to resolve.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolveRequest {
     /// Host name.
     pub host: String,
-    /// Limit of the resolution, from its start, in whole milliseconds.
+    /// Limit of the resolution, from its start.
     pub deadline: Duration,
 }
 
 /// The addresses of a name, or the resolver's error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResolveResult(pub Result<Vec<IpAddr>, String>);
 
 /// A command to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecRequest {
     /// Absolute path: started without a shell and without a search in `PATH`.
     pub program: PathBuf,
     /// Arguments without the program's own name.
     pub arguments: Vec<String>,
-    /// Standard input.
+    /// Standard input: the data of the frame.
+    #[serde(skip)]
     pub input: Vec<u8>,
-    /// Limit of the run, from its start, in whole milliseconds; then the command is killed.
+    /// Limit of the run, from its start; then the command is killed.
     pub deadline: Duration,
 }
 
 /// End of a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ExecStatus {
     /// The command exited with this status.
     Exit(i32),
@@ -73,16 +81,17 @@ pub enum ExecStatus {
 }
 
 /// Result of an [`ExecRequest`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecResult {
     /// End of the command.
     pub status: ExecStatus,
-    /// Beginning of its standard output and standard error, together.
+    /// Beginning of its standard output and standard error, together: the data of the frame.
+    #[serde(skip)]
     pub output: Vec<u8>,
 }
 
 /// User and group of the helper process: the first frame that it gets. The reply is a text: empty, or the error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// User id; 0: unchanged.
     pub uid: u32,
@@ -90,69 +99,37 @@ pub struct Credentials {
     pub gid: u32,
 }
 
-const EXEC: u32 = 0;
-const RESOLVE: u32 = 1;
-
-const EXIT: u32 = 0;
-const SIGNAL: u32 = 1;
-const DEADLINE: u32 = 2;
-const NOT_STARTED: u32 = 3;
-
 impl Request {
     /// Returns `None` if the frame is not a request.
     pub fn decode(frame: &[u8]) -> Option<Request> {
-        let mut fields = Fields(frame);
-        match fields.number()? {
-            EXEC => ExecRequest::read(fields).map(Request::Exec),
-            RESOLVE => ResolveRequest::read(fields).map(Request::Resolve),
-            _ => None,
+        let (mut request, data) = decode(frame)?;
+        match &mut request {
+            Request::Exec(exec) if exec.arguments.len() <= ARGUMENTS_MAX => exec.input = data,
+            Request::Exec(_) => return None,
+            Request::Resolve(_) => {}
         }
+        Some(request)
     }
 }
 
 impl ResolveRequest {
     /// Returns the payload of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let mut frame = Vec::new();
-        put_number(&mut frame, RESOLVE);
-        put_number(&mut frame, u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX));
-        put_bytes(&mut frame, self.host.as_bytes());
-        frame
-    }
-
-    fn read(mut fields: Fields) -> Option<ResolveRequest> {
-        let deadline = Duration::from_millis(fields.number()?.into());
-        let host = fields.text()?;
-        fields.end(ResolveRequest { host, deadline })
+        encode(&RequestRef::Resolve(self), &[])
     }
 }
 
 impl ResolveResult {
-    /// Returns the payload of the frame: the error, and the addresses as text.
+    /// Returns the payload of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let (words, addresses) = match &self.0 {
-            Ok(addresses) => ("", addresses.as_slice()),
-            Err(words) => (words.as_str(), &[][..]),
-        };
-        let mut frame = Vec::new();
-        put_bytes(&mut frame, words.as_bytes());
-        put_number(&mut frame, addresses.len() as u32);
-        for address in addresses {
-            put_bytes(&mut frame, address.to_string().as_bytes());
-        }
-        frame
+        encode(self, &[])
     }
 
     /// Returns `None` if the frame is not such a result.
     pub fn decode(frame: &[u8]) -> Option<ResolveResult> {
-        let mut fields = Fields(frame);
-        let words = fields.text()?;
-        let count = fields.number()? as usize;
-        if count > ADDRESSES_MAX {
-            return None;
-        }
-        let addresses = (0..count).map(|_| fields.text()?.parse().ok()).collect::<Option<Vec<IpAddr>>>()?;
-        fields.end(ResolveResult(if words.is_empty() { Ok(addresses) } else { Err(words) }))
+        let (result, _): (ResolveResult, _) = decode(frame)?;
+        let is_bounded = result.0.as_ref().map_or(true, |addresses| addresses.len() <= ADDRESSES_MAX);
+        is_bounded.then_some(result)
     }
 }
 
@@ -169,122 +146,54 @@ impl ExecRequest {
         if self.arguments.len() > ARGUMENTS_MAX {
             return Err(format!("{} arguments, more than {ARGUMENTS_MAX}", self.arguments.len()));
         }
-        let mut frame = Vec::with_capacity(self.input.len() + 1024);
-        put_number(&mut frame, EXEC);
-        put_number(&mut frame, u32::try_from(self.deadline.as_millis()).unwrap_or(u32::MAX));
-        put_bytes(&mut frame, self.program.as_os_str().as_bytes());
-        put_number(&mut frame, self.arguments.len() as u32);
-        for argument in &self.arguments {
-            put_bytes(&mut frame, argument.as_bytes());
-        }
-        put_bytes(&mut frame, &self.input);
+        let frame = encode(&RequestRef::Exec(self), &self.input);
         if frame.len() > FRAME_MAX {
             return Err(format!("mail and arguments have {} bytes, more than {FRAME_MAX}", frame.len()));
         }
         Ok(frame)
-    }
-
-    fn read(mut fields: Fields) -> Option<ExecRequest> {
-        let deadline = Duration::from_millis(fields.number()?.into());
-        let program = PathBuf::from(OsStr::from_bytes(fields.bytes()?));
-        let count = fields.number()? as usize;
-        if count > ARGUMENTS_MAX {
-            return None;
-        }
-        let arguments = (0..count).map(|_| fields.text()).collect::<Option<Vec<String>>>()?;
-        let input = fields.bytes()?.to_vec();
-        fields.end(ExecRequest { program, arguments, input, deadline })
     }
 }
 
 impl ExecResult {
     /// Returns the payload of the frame.
     pub fn encode(&self) -> Vec<u8> {
-        let (kind, number, words) = match &self.status {
-            ExecStatus::Exit(number) => (EXIT, *number, ""),
-            ExecStatus::Signal(signal) => (SIGNAL, *signal, ""),
-            ExecStatus::Deadline => (DEADLINE, 0, ""),
-            ExecStatus::NotStarted(words) => (NOT_STARTED, 0, words.as_str()),
-        };
-        let mut frame = Vec::new();
-        put_number(&mut frame, kind);
-        put_number(&mut frame, number as u32);
-        put_bytes(&mut frame, words.as_bytes());
-        put_bytes(&mut frame, &self.output);
-        frame
+        encode(self, &self.output)
     }
 
     /// Returns `None` if the frame is not such a result.
     pub fn decode(frame: &[u8]) -> Option<ExecResult> {
-        let mut fields = Fields(frame);
-        let kind = fields.number()?;
-        let number = fields.number()? as i32;
-        let words = fields.text()?;
-        let status = match kind {
-            EXIT => ExecStatus::Exit(number),
-            SIGNAL => ExecStatus::Signal(number),
-            DEADLINE => ExecStatus::Deadline,
-            NOT_STARTED => ExecStatus::NotStarted(words),
-            _ => return None,
-        };
-        let output = fields.bytes()?.to_vec();
-        fields.end(ExecResult { status, output })
+        let (result, output): (ExecResult, _) = decode(frame)?;
+        Some(ExecResult { output, ..result })
     }
 }
 
 impl Credentials {
     /// Returns the payload of the frame.
     pub fn encode(self) -> Vec<u8> {
-        let mut frame = Vec::new();
-        put_number(&mut frame, self.uid);
-        put_number(&mut frame, self.gid);
-        frame
+        encode(&self, &[])
     }
 
     /// Returns `None` if the frame has no credentials.
     pub fn decode(frame: &[u8]) -> Option<Credentials> {
-        let mut fields = Fields(frame);
-        let (uid, gid) = (fields.number()?, fields.number()?);
-        fields.end(Credentials { uid, gid })
+        decode(frame).map(|(credentials, _)| credentials)
     }
 }
 
-fn put_number(frame: &mut Vec<u8>, number: u32) {
-    frame.extend(number.to_le_bytes());
+/// Returns the payload of a frame: the header and the length of the data as one line of JSON, then the data.
+fn encode(header: &impl Serialize, data: &[u8]) -> Vec<u8> {
+    // It cannot fail: every text is UTF-8, which the words of a configuration are.
+    let mut frame = serde_json::to_vec(&(header, data.len())).unwrap_or_default();
+    frame.push(b'\n');
+    frame.extend(data);
+    frame
 }
 
-/// Appends a length and the bytes. They are far fewer than 4 GiB: [`ExecRequest::encode`] checks it, all other callers pass short
-/// texts.
-fn put_bytes(frame: &mut Vec<u8>, bytes: &[u8]) {
-    put_number(frame, bytes.len() as u32);
-    frame.extend(bytes);
-}
-
-/// The part of a frame that is not read yet.
-struct Fields<'a>(&'a [u8]);
-
-impl<'a> Fields<'a> {
-    fn number(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*number))
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.number()? as usize;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<String> {
-        String::from_utf8(self.bytes()?.to_vec()).ok()
-    }
-
-    /// Returns `value` if no byte is left.
-    fn end<T>(self, value: T) -> Option<T> {
-        self.0.is_empty().then_some(value)
-    }
+/// Returns header and data of a frame. `None`: it is cut, has more behind the data, or its header is another one.
+fn decode<T: DeserializeOwned>(frame: &[u8]) -> Option<(T, Vec<u8>)> {
+    let end = frame.iter().position(|byte| *byte == b'\n')?;
+    let (header, length): (T, usize) = serde_json::from_slice(&frame[..end]).ok()?;
+    let data = &frame[end + 1..];
+    (data.len() == length).then(|| (header, data.to_vec()))
 }
 
 /// Sends one frame. Blocks until `until` at most; `None`: without limit.
@@ -294,7 +203,8 @@ impl<'a> Fields<'a> {
 /// The other end is closed, or does not read. Part of the frame may be sent: the socket is unusable then.
 pub fn write_frame(socket: &UnixStream, payload: &[u8], until: Option<Instant>) -> io::Result<()> {
     let mut frame = Vec::with_capacity(payload.len() + 4);
-    put_bytes(&mut frame, payload);
+    frame.extend((payload.len() as u32).to_le_bytes());
+    frame.extend(payload);
     let mut rest = frame.as_slice();
     while !rest.is_empty() {
         socket.set_write_timeout(remaining(until)?)?;
@@ -474,15 +384,11 @@ mod tests {
 
         let mut many = request();
         many.arguments = vec![String::new(); ARGUMENTS_MAX];
-        let frame = many.encode().unwrap();
-        assert_eq!(decoded(&frame), Some(many.clone()));
+        assert_eq!(decoded(&many.encode().unwrap()), Some(many.clone()));
         many.arguments.push(String::new());
         assert_eq!(many.encode().unwrap_err(), "1001 arguments, more than 1000");
-        // A frame that was not made by `encode()` claims as many arguments.
-        let count_at = 4 + 4 + 4 + "/usr/sbin/sendmail".len();
-        let mut wrong = frame;
-        wrong[count_at..count_at + 4].copy_from_slice(&1001u32.to_le_bytes());
-        assert_eq!(decoded(&wrong), None);
+        // A frame that was not made by `ExecRequest::encode()` has as many arguments.
+        assert_eq!(decoded(&encode(&RequestRef::Exec(&many), &many.input)), None);
 
         let mut long = request();
         long.arguments = vec!["x".repeat(FRAME_MAX)];

@@ -8,7 +8,9 @@ pub use cause::{Cause, CauseGroup, group_by_cause};
 
 use crate::event::{Event, Health};
 use crate::settings::Recipient;
+use crate::wire::{is_default, nanos};
 use lettre::Address;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -16,11 +18,13 @@ use std::time::SystemTime;
 pub const MAX_REFERENCES: usize = 16;
 
 /// A mail that is to be sent: contents and recipients.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Notification {
     /// `Message-ID`, with its angle brackets. The same at every attempt.
     pub message_id: String,
     /// Time of the engine's decision; the mail's `Date`.
+    #[serde(with = "nanos")]
     pub created: SystemTime,
     /// Sender in the envelope and in the header.
     pub from: Address,
@@ -28,6 +32,7 @@ pub struct Notification {
     pub to: Vec<Recipient>,
     /// Message-IDs of the mails that reported the incidents which this mail continues, the oldest first; the last one goes into
     /// `In-Reply-To`. [`MAX_REFERENCES`] at most; empty: the mail begins a thread.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub references: Vec<String>,
     /// Topic of the thread, without state and host. Equal in all mails of the thread, for mail readers that compare subjects.
     pub topic: String,
@@ -36,6 +41,7 @@ pub struct Notification {
     /// Items, at most one for each target; items with a common cause are adjacent ([`Notification::cause_groups`]). Never empty.
     pub items: Vec<Item>,
     /// Backends with more than one server in `items`: name and number of all their servers.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub sizes: Vec<(String, u32)>,
     /// Number of changes that exceed the limit of `items`.
     pub unnamed: u64,
@@ -44,7 +50,8 @@ pub struct Notification {
 }
 
 /// Reason for a mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Trigger {
     /// Targets have changed.
     Changes,
@@ -60,24 +67,30 @@ pub enum Trigger {
 }
 
 /// The changes of one target (a server, or a backend as a whole) in a mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Item {
     /// Latest event that no earlier mail reported; in a reminder, the event that began the incident.
     pub event: Arc<Event>,
     /// Number of changes, `event` included; at least 1.
     pub changes: u32,
     /// Time of the first of these changes.
+    #[serde(with = "nanos")]
     pub first: SystemTime,
     /// Incident that begins, goes on, or is resolved with `event` ([`Item::is_resolved`]).
+    #[serde(default, skip_serializing_if = "is_default")]
     pub incident: Option<Incident>,
     /// Phase of flapping.
+    #[serde(rename = "phase")]
     pub flap_phase: FlapPhase,
 }
 
 /// An incident: of a server from DOWN to UP, of a backend from the loss of its last usable server to the return of the first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Incident {
     /// Begin of the incident.
+    #[serde(with = "nanos")]
     pub since: SystemTime,
     /// Reason of its begin: see [`Event::short_reason`].
     pub reason: Arc<str>,
@@ -86,7 +99,8 @@ pub struct Incident {
 }
 
 /// Phase of flapping of an [`Item`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FlapPhase {
     /// The target does not flap.
     NotFlapping,
@@ -94,24 +108,6 @@ pub enum FlapPhase {
     Flapping,
     /// The target has stopped flapping.
     Stable,
-}
-
-impl FlapPhase {
-    const ALL: [FlapPhase; 3] = [FlapPhase::NotFlapping, FlapPhase::Flapping, FlapPhase::Stable];
-
-    /// Word for this phase in files of the spool.
-    pub fn word(self) -> &'static str {
-        match self {
-            FlapPhase::NotFlapping => "change",
-            FlapPhase::Flapping => "flapping",
-            FlapPhase::Stable => "stable",
-        }
-    }
-
-    /// Returns the phase for a word of [`FlapPhase::word`].
-    pub fn from_word(word: &str) -> Option<Self> {
-        FlapPhase::ALL.into_iter().find(|phase| phase.word() == word)
-    }
 }
 
 impl Item {

@@ -9,6 +9,7 @@ use crate::engine::Snapshot;
 use crate::notification::Notification;
 use crate::settings::Recipient;
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,7 +18,8 @@ use std::time::SystemTime;
 pub struct MailId(pub u64);
 
 /// A mail and the recipients that have not got it yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PendingMail {
     /// The mail, with all its recipients.
     pub notification: Arc<Notification>,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Mail addresses: as written in the configuration, and as used in envelopes.
 
+use crate::wire::is_default;
 use lettre::Address;
+use serde::{Deserialize, Serialize};
 
 /// An address as written: complete, or a local name to which the host's name is appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,11 +24,13 @@ pub fn is_forbidden_in_address(char: char) -> bool {
 }
 
 /// A recipient of an envelope (RFC 5321).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Recipient {
     /// The complete address, for SMTP and the headers.
     pub address: Address,
     /// True if it was written without a domain: this machine's `sendmail` gets it without one.
+    #[serde(rename = "local", default, skip_serializing_if = "is_default")]
     pub is_local: bool,
 }
 

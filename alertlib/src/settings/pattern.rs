@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Patterns for names of servers and backends.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Matches servers and backends by name: `web` is the backend and its servers, `web/s1` one of them; `*` stands for any
 /// characters, also none.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Pattern {
     proxy: String,
     /// `None`: the proxy as a whole, and all of its servers.
@@ -59,6 +61,20 @@ impl FromStr for Pattern {
             );
         }
         Ok(Pattern { proxy: proxy.to_owned(), server: server.map(str::to_owned) })
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = String;
+
+    fn try_from(word: String) -> Result<Self, Self::Error> {
+        word.parse().map_err(|why| format!("'{word}' {why}"))
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.to_string()
     }
 }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Log lines about the spool's errors: each error once, and the recovery.
 
-use super::files::Files;
 use super::lock;
 use crate::text::visible;
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Time without an error after which the recovery is logged.
@@ -12,43 +12,60 @@ const RECOVERY: Duration = Duration::from_secs(5);
 /// Unusable files that are logged, at most.
 const MAX_UNUSABLE: usize = 100;
 
+/// Logs the spool's errors.
+pub(super) struct ErrorLog {
+    /// Path of the spool's directory.
+    path: String,
+    logged: Mutex<Logged>,
+}
+
 /// Errors and unusable files that were logged.
 #[derive(Default)]
-pub(super) struct ErrorLog {
+struct Logged {
     /// Errors since the last recovery.
     current: BTreeSet<String>,
     last: Option<Instant>,
     /// A write has succeeded since the last error.
-    pub works: bool,
+    works: bool,
     /// The names of unusable files.
     unusable: BTreeSet<String>,
 }
 
-impl Files {
+impl ErrorLog {
+    /// Returns a log for the spool at this path.
+    pub(super) fn new(path: &str) -> Self {
+        ErrorLog { path: path.to_owned(), logged: Mutex::default() }
+    }
+
+    /// Notes that a write has succeeded.
+    pub(super) fn mark_working(&self) {
+        lock(&self.logged).works = true;
+    }
+
     /// Logs an error, unless it was logged since the last recovery.
     pub(super) fn report_error(&self, error: &str) {
-        let mut errors = lock(&self.errors);
+        let mut errors = lock(&self.logged);
         (errors.last, errors.works) = (Some(Instant::now()), false);
         if errors.current.insert(error.to_owned()) {
-            log::error!("spool {}: {error}", self.directory.path);
+            log::error!("spool {}: {error}", self.path);
         }
     }
 
     /// Logs the recovery, [`RECOVERY`] after the last error: on a disk that is almost full, writes succeed between errors.
     pub(super) fn report_recovery(&self) {
-        let mut errors = lock(&self.errors);
+        let mut errors = lock(&self.logged);
         let is_over = errors.works && errors.last.is_some_and(|last| last.elapsed() >= RECOVERY);
         if is_over && !errors.current.is_empty() {
             errors.current.clear();
-            log::info!("spool {}: works again", self.directory.path);
+            log::info!("spool {}: works again", self.path);
         }
     }
 
     /// Logs, once for each file, why it is not used.
     pub(super) fn report_unusable(&self, name: &str, why: &str) {
-        let mut errors = lock(&self.errors);
+        let mut errors = lock(&self.logged);
         if errors.unusable.len() < MAX_UNUSABLE && errors.unusable.insert(name.to_owned()) {
-            log::error!("spool {}: {} is left where it is: {why}", self.directory.path, visible(name));
+            log::error!("spool {}: {} is left where it is: {why}", self.path, visible(name));
         }
     }
 }

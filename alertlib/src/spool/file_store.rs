@@ -139,7 +139,7 @@ impl FileStore {
             }
         };
         if let Err(error) = locked {
-            store.files.report_error(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
+            store.files.errors.report_error(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
         }
         (store, words)
     }
@@ -384,7 +384,7 @@ impl Store for FileStore {
     }
 
     fn retry_writes(&self) {
-        self.files.report_recovery();
+        self.files.errors.report_recovery();
         let volatile = self.table().ram.most_important(MAX_RETRIED);
         let written = self.mails.write(&volatile.iter().map(|(_, mail)| &**mail).collect::<Vec<_>>());
         let mut outdated = Vec::new();

@@ -43,19 +43,19 @@ pub(super) struct Files {
     unsynced: Mutex<BTreeSet<String>>,
     /// Files to remove, and mails in files (with their offsets) to mark as done, which the file system did not permit yet.
     pending_deletes: Mutex<BTreeSet<(String, Option<u64>)>>,
-    pub errors: Mutex<ErrorLog>,
+    pub errors: ErrorLog,
 }
 
 impl Files {
     pub(super) fn new(directory: SpoolDirectory, token: &str) -> Self {
         Files {
+            errors: ErrorLog::new(&directory.path),
             directory,
             token: token.to_owned(),
             owner: Mutex::new(None),
             numbers: AtomicU64::new(0),
             unsynced: Mutex::default(),
             pending_deletes: Mutex::default(),
-            errors: Mutex::default(),
         }
     }
 
@@ -134,7 +134,8 @@ impl Files {
         match self.rename(&self.draft_name(number), &name) {
             Ok(()) => _ = lock(&self.unsynced).insert(name),
             Err(error) => {
-                self.report_error(&format!("cannot rename: {}; the next process does it", error.desc()));
+                self.errors
+                    .report_error(&format!("cannot rename: {}; the next process does it", error.desc()));
             }
         }
     }
@@ -150,8 +151,8 @@ impl Files {
             result
         });
         match written {
-            Ok(()) => lock(&self.errors).works = true,
-            Err(error) => self.report_error(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
+            Ok(()) => self.errors.mark_working(),
+            Err(error) => self.errors.report_error(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
         }
         written.is_ok()
     }
@@ -204,7 +205,7 @@ impl Files {
                     self.directory.path
                 );
             }
-            Err(error) => self.report_unusable(
+            Err(error) => self.errors.report_unusable(
                 name,
                 &format!("it cannot be used: {why}; it cannot be set aside: {}", error.desc()),
             ),
@@ -297,7 +298,8 @@ impl Files {
     }
 
     fn sync_failed(&self, error: Errno) {
-        self.report_error(&format!("cannot sync: {}; mails may not survive a loss of power", error.desc()));
+        self.errors
+            .report_error(&format!("cannot sync: {}; mails may not survive a loss of power", error.desc()));
     }
 }
 

@@ -3,42 +3,40 @@
 //! ends that the file does not have:
 //!
 //! ```text
-//! {"done":0,"version":3,"message_id":"<haproxy.643a.1f.12.0@lb1.example.com>",
+//! {"done":0,"version":4,"mail":{"notification":{"message_id":"<haproxy.643a.1f.12.0@lb1.example.com>",
 //! "created":1795442400000000000,"from":"haproxy@lb1.example.com",
 //! "to":[{"address":"ops@example.com"},
 //! {"address":"root@lb1.example.com","local":true},
-//! {"address":"oncall@example.com","done":true}],
+//! {"address":"oncall@example.com"}],
 //! "references":["<haproxy.643a.1f.7.0@lb1.example.com>"],
 //! "topic":"servers/server2","trigger":"changes",
-//! "sizes":[{"backend":"servers","servers":3}],"unnamed":0,"dropped":0,
 //! "items":[{"event":{"when":1795442399998000000,"kind":"down","health":"down","level":"alert",
 //! "proxy":"servers","server":"server2",
 //! "sentence":"Server servers/server2 is DOWN, reason: Layer4 timeout, check duration: 2001ms.",
-//! "was":"UP","check":{"status":"L4TOUT","reason":"Layer4 timeout","duration":2001},
+//! "was":"UP","check":{"status":"L4TOUT","reason":"Layer4 timeout","duration":{"secs":2,"nanos":1000000}},
 //! "address":"10.0.0.7:8080","usable":{"active":2,"backup":0}},
 //! "changes":1,"first":1795442399998000000,
-//! "incident":{"since":1795442399998000000,"changes":1,"reason":"Layer4 timeout"},"phase":"change"}]}
+//! "incident":{"since":1795442399998000000,"reason":"Layer4 timeout","changes":1},"phase":"not-flapping"}],
+//! "sizes":[["servers",3]],"unnamed":0,"dropped":0},
+//! "remaining":[{"address":"ops@example.com"},
+//! {"address":"root@lb1.example.com","local":true}]}}
 //! ```
 //!
-//! `done` comes first: when a mail is delivered while others of its file are not, that one digit is overwritten by `1`. A
-//! recipient that has got the mail, or is refused for good, has `"done":true`. Times are nanoseconds since the Unix epoch, the
-//! check's `duration` is in milliseconds. `sizes` are the servers of backends. Each item is about one server or backend.
-//! `"listen":true` stands for a `listen` section, `"agent":true` in `check` for the agent's check. What is unknown is left out;
-//! `server` is missing when the event is about the whole backend. `trigger` is `"changes"`, `"reminder"` or
-//! `{"silence":{"pattern":"web/*","reason":"a release"}}`. A line that differs in anything is no mail; `version` changes with
-//! the format.
+//! `done` comes first: when a mail is delivered while others of its file are not, that one digit is overwritten by `1`.
+//! `remaining` are the recipients of `to` that have neither got the mail nor refused it permanently. The other fields are those of
+//! [`PendingMail`]; a field with its default value is left out. Times are nanoseconds since the Unix epoch. A line that differs in
+//! anything is no mail; `version` changes with the format.
 
-use super::record::{ItemRecord, address, is_false, line, message_id, nanos, parse, time};
-use crate::notification::{Item, MAX_REFERENCES, Notification, Trigger};
+use crate::notification::{MAX_REFERENCES, Notification};
 use crate::queue::PendingMail;
-use crate::settings::Recipient;
-use crate::text::visible;
+use crate::settings::{FORBIDDEN_STARTS, is_forbidden_in_address};
+use crate::wire::{parse_line, to_line};
+use lettre::Address;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Changes with the format.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 /// The beginning of a mail that is not done.
 const NOT_DONE: &str = "{\"done\":0,";
 /// The offset of the digit in [`NOT_DONE`].
@@ -48,53 +46,17 @@ pub const DONE: u8 = b'1';
 /// The beginning of a mail that is done.
 const BEGIN_DONE: &str = "{\"done\":1,";
 
+/// A line. `M`: [`PendingMail`], or a reference to one.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MailRecord {
+struct Record<M> {
     /// The first field: see [`DONE_AT`].
     done: u8,
     version: u32,
-    message_id: String,
-    created: u64,
-    from: String,
-    to: Vec<RecipientRecord>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    references: Vec<String>,
-    topic: String,
-    trigger: TriggerRecord,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    sizes: Vec<SizeRecord>,
-    unnamed: u64,
-    dropped: u64,
-    items: Vec<ItemRecord>,
+    mail: M,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RecipientRecord {
-    address: String,
-    #[serde(default, skip_serializing_if = "is_false")]
-    local: bool,
-    #[serde(default, skip_serializing_if = "is_false")]
-    done: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum TriggerRecord {
-    Changes,
-    Reminder,
-    Silence { pattern: String, reason: String },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SizeRecord {
-    backend: String,
-    servers: u32,
-}
-
-/// The mails of a file that are not done, each with its offset. What is no mail is returned, too.
+/// Returns the mails of a file that are not done, each with its offset. Lines that are no mails are returned, too.
 pub fn records(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut end = 0;
     let lines = text.split_inclusive('\n').map(move |line| {
@@ -104,106 +66,83 @@ pub fn records(text: &str) -> impl Iterator<Item = (usize, &str)> {
     lines.filter(|(_, line)| !line.starts_with(BEGIN_DONE))
 }
 
-/// The line of a mail.
+/// Returns the line of a mail.
 pub fn encode(mail: &PendingMail) -> String {
-    let PendingMail { notification, remaining } = mail;
-    let recipient = |to: &Recipient| RecipientRecord {
-        address: visible(to.address.as_ref()),
-        local: to.is_local,
-        done: !remaining.contains(to),
-    };
-    let size =
-        |(backend, servers): &(String, u32)| SizeRecord { backend: visible(backend), servers: *servers };
-    line(&MailRecord {
-        done: 0,
-        version: VERSION,
-        message_id: visible(&notification.message_id),
-        created: nanos(notification.created),
-        from: visible(notification.from.as_ref()),
-        to: notification.to.iter().map(recipient).collect(),
-        references: notification.references.iter().map(|id| visible(id)).collect(),
-        topic: visible(&notification.topic),
-        trigger: match &notification.trigger {
-            Trigger::Changes => TriggerRecord::Changes,
-            Trigger::Reminder => TriggerRecord::Reminder,
-            Trigger::Silence { pattern, reason } => {
-                TriggerRecord::Silence { pattern: visible(pattern), reason: visible(reason) }
-            }
-        },
-        sizes: notification.sizes.iter().map(size).collect(),
-        unnamed: notification.unnamed,
-        dropped: notification.dropped,
-        items: notification.items.iter().map(ItemRecord::of).collect(),
-    })
+    to_line(&Record { done: 0, version: VERSION, mail })
 }
 
-/// The mail of a line. It has at least one remaining recipient.
+/// Returns the mail of a line. It has at least one remaining recipient.
 ///
 /// # Errors
 ///
-/// Why it is no mail.
+/// The reason why the line is no mail.
 pub fn decode(line: &str) -> Result<PendingMail, String> {
     if !line.starts_with(NOT_DONE) {
         return Err(format!("it does not begin with {NOT_DONE}"));
     }
-    let record: MailRecord = parse(line)?;
-    if record.version != VERSION {
-        return Err(format!("it has version {}; expected {VERSION}", record.version));
+    let Record { version, mail, .. }: Record<PendingMail> = parse_line(line)?;
+    if version != VERSION {
+        return Err(format!("it has version {version}; expected {VERSION}"));
     }
-    let (mut to, mut remaining) = (Vec::new(), Vec::new());
-    let mut seen = HashSet::new();
-    for RecipientRecord { address: text, local, done } in record.to {
-        let recipient = Recipient { address: address(&text)?, is_local: local };
-        if !seen.insert(recipient.address.clone()) {
-            return Err(format!("it has the recipient {} twice", recipient.address));
+    check(&mail)?;
+    Ok(mail)
+}
+
+/// Returns an error if a part of the mail could leave its place in a header or a command line, or if a part is missing.
+fn check(PendingMail { notification, remaining }: &PendingMail) -> Result<(), String> {
+    let Notification { message_id, from, to, references, items, .. } = &**notification;
+    let distinct: HashSet<&Address> = to.iter().map(|recipient| &recipient.address).collect();
+    let still: HashSet<&Address> = remaining.iter().map(|recipient| &recipient.address).collect();
+    for (is_wrong, why) in [
+        (distinct.len() < to.len(), "it has a recipient twice"),
+        (remaining.is_empty(), "it has no remaining recipient"),
+        (still.len() < remaining.len(), "it has a remaining recipient twice"),
+        (!remaining.iter().all(|recipient| to.contains(recipient)), "a remaining recipient is not in 'to'"),
+        (references.len() > MAX_REFERENCES, "it has too many references"),
+        (items.is_empty(), "it has no items"),
+        // Headers are ASCII.
+        (!from.user().is_ascii(), "its sender is not ASCII"),
+    ] {
+        if is_wrong {
+            return Err(why.to_owned());
         }
-        if !done {
-            remaining.push(recipient.clone());
-        }
-        to.push(recipient);
     }
-    if remaining.is_empty() {
-        return Err("no recipient is left".to_owned());
-    }
-    if record.references.len() > MAX_REFERENCES {
-        return Err("it has too many references".to_owned());
-    }
-    if record.items.is_empty() {
-        return Err("it has no items".to_owned());
-    }
-    // The sender's address stands in a header, which is ASCII.
-    let from = address(&record.from)?;
-    if !from.user().is_ascii() {
-        return Err("its sender is not ASCII".to_owned());
-    }
-    let notification = Notification {
-        message_id: message_id(record.message_id)?,
-        created: time(record.created)?,
-        from,
-        to,
-        references: record.references.into_iter().map(message_id).collect::<Result<_, _>>()?,
-        topic: visible(&record.topic),
-        trigger: match record.trigger {
-            TriggerRecord::Changes => Trigger::Changes,
-            TriggerRecord::Reminder => Trigger::Reminder,
-            TriggerRecord::Silence { pattern, reason } => {
-                Trigger::Silence { pattern: visible(&pattern), reason: visible(&reason) }
-            }
-        },
-        items: record.items.into_iter().map(ItemRecord::item).collect::<Result<Vec<Item>, _>>()?,
-        sizes: record.sizes.into_iter().map(|size| (visible(&size.backend), size.servers)).collect(),
-        unnamed: record.unnamed,
-        dropped: record.dropped,
+    references.iter().chain([message_id]).try_for_each(|id| check_message_id(id))?;
+    to.iter().map(|recipient| &recipient.address).chain([from]).try_for_each(check_address)
+}
+
+/// Returns an error unless a directive could have the address: only the part in front of the `@` may have characters outside
+/// ASCII.
+pub(super) fn check_address(address: &Address) -> Result<(), String> {
+    let text: &str = address.as_ref();
+    let is_safe = address.domain().is_ascii()
+        && !text.starts_with(FORBIDDEN_STARTS)
+        && !text.contains(is_forbidden_in_address);
+    if is_safe { Ok(()) } else { Err(format!("the address '{text}' in it is not allowed")) }
+}
+
+/// Returns an error unless this library could have made the Message-ID: it goes into a header as it is.
+pub(super) fn check_message_id(text: &str) -> Result<(), String> {
+    let is_plain = |part: &str| {
+        matches!(part.len(), 1..=255)
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
     };
-    Ok(PendingMail { notification: Arc::new(notification), remaining })
+    let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
+    let parts = inner.and_then(|inner| inner.split_once('@'));
+    match parts.is_some_and(|(left, right)| is_plain(left) && is_plain(right)) {
+        true => Ok(()),
+        false => Err("a Message-ID in it is not one of this library".to_owned()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::event::{Accuracy, Check, Event, Health, Kind, Level, Provenance, Usable, sample};
-    use crate::notification::{FlapPhase, Incident};
+    use crate::notification::{FlapPhase, Incident, Item, Trigger};
+    use crate::settings::Recipient;
     use serde_json::Value;
+    use std::sync::Arc;
     use std::time::{Duration, SystemTime};
 
     fn mail() -> PendingMail {
@@ -262,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_comes_back() {
+    fn every_field_is_read_as_it_was_written() {
         let mail = Arc::unwrap_or_clone(mail().notification);
         let agent = Check {
             is_agent: true,
@@ -320,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_international_recipient_comes_back_and_such_a_sender_does_not() {
+    fn an_international_recipient_is_accepted_and_an_international_sender_refused() {
         let other = file().replace("ops@example.com", "b\u{fc}ro@example.com");
         let mail = decode(&other).expect("a mail");
         assert!(mail.remaining[0].is_international());
@@ -329,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn several_mails_are_told_apart_and_those_that_are_done_left_out() {
+    fn records_of_a_file_are_separated_and_done_mails_are_left_out() {
         let mut three = file().repeat(3);
         let offsets = |file: &str| records(file).map(|(offset, _)| offset).collect::<Vec<_>>();
         assert_eq!(offsets(&three), [0, file().len(), file().len() * 2]);
@@ -384,8 +323,7 @@ mod tests {
         for end in 0..file().len() {
             assert!(decode(&file()[..end]).is_err(), "{end}");
         }
-        const OPTIONAL: [&str; 11] = [
-            "local",
+        const OPTIONAL: [&str; 9] = [
             "references",
             "sizes",
             "server",
@@ -395,34 +333,42 @@ mod tests {
             "address of the server",
             "incident",
             "usable",
-            "done",
         ];
         let whole: Value = serde_json::from_str(&file()).expect("JSON");
         assert_eq!(decode(&line_of(whole.clone())), Ok(mail()));
         let fields = without_one_field(&whole);
         assert!(fields.len() > 40, "{}", fields.len());
         for (name, rest) in fields {
-            let is_servers_address = name == "address" && rest["to"] == whole["to"];
-            let name = if is_servers_address { "address of the server" } else { &name };
+            let notification = |value: &Value| value["mail"]["notification"]["to"].clone();
+            let is_of_recipient = notification(&rest) != notification(&whole)
+                || rest["mail"]["remaining"] != whole["mail"]["remaining"];
+            let name = match name.as_str() {
+                "address" if !is_of_recipient => "address of the server",
+                // Without it the recipient is another one, which is not in the other list.
+                "local" => continue,
+                // The line has it again: see `line_of`.
+                "done" => continue,
+                name => name,
+            };
             assert_eq!(decode(&line_of(rest)).is_ok(), OPTIONAL.contains(&name), "{name}");
         }
         assert!(decode(&format!("{}more\n", file())).is_err());
         for place in ["{\"done\":0,", "\"event\":{", "\"check\":{", "\"incident\":{", "\"usable\":{"] {
             assert!(decode(&file().replace(place, &format!("{place}\"more\":1,"))).is_err(), "{place}");
         }
-        assert!(decode(&file().replace("\"version\":3", "\"version\":4")).is_err());
+        assert!(decode(&file().replace("\"version\":4", "\"version\":5")).is_err());
         assert!(decode(&format!(" {}", file())).is_err(), "the digit would not be where it is overwritten");
     }
 
     #[test]
-    fn foreign_content_cannot_leave_its_place() {
+    fn values_that_could_leave_their_place_are_refused() {
         for (from, to) in [
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a@b>\\r\\nBcc: x@example.com"),
             ("<haproxy.643a.1f.12.0@lb1.example.com>", "<a b@c>"),
             ("<haproxy.643a.1f.7.0@lb1.example.com>", "<a@b>\\r\\nBcc: x@example.com"),
             ("\"<haproxy.643a.1f.7.0@lb1.example.com>\"", &["\"<a@b>\""; 17].join(",")),
             ("\"health\":\"down\"", "\"health\":\"good\""),
-            ("\"phase\":\"change\"", "\"phase\":\"none\""),
+            ("\"phase\":\"not-flapping\"", "\"phase\":\"none\""),
             ("\"trigger\":\"changes\"", "\"trigger\":\"silence\""),
             ("ops@example.com", "not an address"),
             ("ops@example.com", "ops@\u{fc}.example.com"),
@@ -430,15 +376,36 @@ mod tests {
             ("root@lb1.example.com", "\\\"a b\\\"@lb1.example.com"),
             ("\"kind\":\"down\"", "\"kind\":\"sideways\""),
             ("oncall@example.com", "ops@example.com"),
+            ("\"remaining\":[{\"address\":\"ops@", "\"remaining\":[{\"address\":\"others@"),
+            (
+                "\"remaining\":[{\"address\":\"ops@example.com\"}",
+                "\"remaining\":[{\"address\":\"ops@example.com\"},{\"address\":\"ops@example.com\"}",
+            ),
+            ("\"server2\"", "\"a\\rb\\u001b[2J\""),
+            ("\"server2\"", "\"\u{202e}\""),
             ("\"created\":1795442400000000000", "\"created\":-1"),
             ("\"created\":1795442400000000000", "\"created\":99999999999999999999"),
         ] {
             assert!(file().contains(from), "{from}");
             assert!(decode(&file().replace(from, to)).is_err(), "{to}");
         }
-        let other = file().replace("\"server2\"", "\"a\\rb\\u001b[2J\"");
-        let mail = decode(&other).expect("a mail");
-        let server = mail.notification.items[0].event.server.as_deref();
-        assert_eq!(server, Some("a<U+000D>b<U+001B>[2J"));
+    }
+
+    #[test]
+    fn a_mail_with_hostile_texts_is_written_and_read_with_visible_texts() {
+        let hostile = "a\rb\u{1b}[2J\u{202e}\"\\\0\u{7f}";
+        let mut notification = Arc::unwrap_or_clone(mail().notification);
+        notification.topic = hostile.into();
+        notification.trigger = Trigger::Silence { pattern: "web".into(), reason: hostile.into() };
+        let event = Event { server: Some(hostile.into()), sentence: hostile.into(), ..sample() };
+        notification.items = vec![Item::of(event)];
+        let mail = decode(&encode(&PendingMail::new(notification))).expect("a mail").notification;
+        let visible = "a<U+000D>b<U+001B>[2J<U+202E>\"\\<U+0000><U+007F>";
+        let event = &mail.items[0].event;
+        assert_eq!(
+            (&*mail.topic, event.server.as_deref(), &*event.sentence),
+            (visible, Some(visible), visible)
+        );
+        assert_eq!(mail.trigger, Trigger::Silence { pattern: "web".into(), reason: visible.into() });
     }
 }

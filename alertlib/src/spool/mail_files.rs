@@ -180,12 +180,13 @@ impl MailFiles {
     fn check_size(&self, others: usize, size: usize) -> Result<(), NotWritten> {
         if size > LARGEST {
             // `Files::read` refuses larger files.
-            self.files.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
+            self.files.errors.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
             return Err(NotWritten::Failed);
         }
         let max_size = self.files.directory.max_size;
         if self.size.load(Relaxed) + (others + size) as u64 > max_size {
             self.files
+                .errors
                 .report_error(&format!("its {max_size} bytes are full; the least important {IN_MEMORY}"));
             return Err(NotWritten::Full);
         }
@@ -242,7 +243,7 @@ impl MailFiles {
             // Quarantined when the other mails of the file are removed.
             Err(Unreadable::Damaged(why)) => _ = at.file.damage.set(why.clone()),
             Err(Unreadable::Unavailable(error)) => {
-                self.files.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+                self.files.errors.report_error(&format!("cannot read: {}; mails wait", error.desc()));
             }
         }
         read

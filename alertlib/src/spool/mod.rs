@@ -26,7 +26,6 @@ mod files;
 pub mod format;
 pub mod incidents;
 mod mail_files;
-mod record;
 mod takeover;
 #[cfg(test)]
 mod tests;

@@ -151,7 +151,7 @@ impl FileStore {
             match self.files.read(&name) {
                 Ok(text) if incidents::is_snapshot(&text) => {
                     if let Err(error) = self.files.rename(&name, &incidents_name(token)) {
-                        self.files.report_unusable(&name, error.desc());
+                        self.files.errors.report_unusable(&name, error.desc());
                     }
                 }
                 Ok(text) => self.take_file(&name, &text, &mut mails),
@@ -164,7 +164,7 @@ impl FileStore {
                 }
                 // The next search for orphans finds the file again.
                 Err(Unreadable::Unavailable(error)) => {
-                    self.files.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+                    self.files.errors.report_error(&format!("cannot read: {}; mails wait", error.desc()));
                 }
             }
         }
@@ -206,7 +206,7 @@ impl FileStore {
                 Ok(snapshot) => snapshots.push((token.to_owned(), snapshot)),
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => self.files.quarantine(&name, &why),
-                Err(Unreadable::Unavailable(error)) => self.files.report_unusable(&name, error.desc()),
+                Err(Unreadable::Unavailable(error)) => self.files.errors.report_unusable(&name, error.desc()),
             }
         }
         snapshots
@@ -229,7 +229,7 @@ impl Files {
             // Another process has created it.
             Err(Errno::EEXIST) => return None,
             Err(error) => {
-                self.report_unusable(&name, error.desc());
+                self.errors.report_unusable(&name, error.desc());
                 return None;
             }
         };

@@ -16,6 +16,7 @@ use std::path::Path;
 const LAYERS: &[&str] = &[
     "sys",
     "text",
+    "wire",
     "format",
     "files",
     "logging",

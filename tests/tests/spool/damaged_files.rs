@@ -46,7 +46,8 @@ fn damaged_and_planted_files_are_set_aside_and_never_mailed() {
     plant("mail.huge.2".into(), text.repeat(10_000).as_bytes());
     plant("mail.middle.1".into(), text.trim_end().repeat(2).as_bytes());
     plant("mail.injected.1".into(), text.replace(&id, "<a@b>\\r\\nBcc: evil@example.com").as_bytes());
-    plant("mail.newer.1".into(), text.replace("\"version\":3", "\"version\":4").as_bytes());
+    assert!(text.contains("\"version\":4,"), "{text}");
+    plant("mail.newer.1".into(), text.replace("\"version\":4,", "\"version\":5,").as_bytes());
     // Tricks with names; what is in them is no mail either.
     for name in
         ["mail..x", "mail.a.b.c", "mail...", "mail.%s%n.1", "mail.a b.1", "mail.\u{202e}a.1", "mail.-rf.1"]

@@ -35,7 +35,8 @@ fn damage_to_the_memory_of_a_killed_process_does_no_harm() {
                 let mut haproxy = with_spool(&relay, &spool, 2).start();
                 let victim = haproxy.worker();
                 let asked = blow(&haproxy, &storm::down_and_up(0..2));
-                until_true("files", || spool.mails() == 4);
+                // The snapshot follows the mails: without the memory, one that is older than the mails is believed.
+                until_true("files", || spool.mails() == 4 && spool.incidents().is_empty());
                 haproxy.kill(victim);
                 let memory = memory_of(victim);
                 let [memory] = &memory[..] else { panic!("{memory:?}") };

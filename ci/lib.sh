@@ -8,7 +8,7 @@ shopt -s inherit_errexit
 
 # The top of the working copy.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-# What can be fetched or built again, and is too dear to do it for each working copy.
+# The directory of downloads and builds that all working copies share.
 # shellcheck disable=SC2034 # for those who source this
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/haproxy-email-alert
 # Oldest Rust that compiles the library: rust-version of Cargo.toml.

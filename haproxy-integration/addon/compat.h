@@ -19,7 +19,7 @@
 
 #include "version.h"
 
-/* What a server was before its status changed, and why it changed */
+/* A server's state before its status changed, and the reason of the change */
 struct email_alert_change {
 	enum srv_state old_state;
 	enum srv_admin old_admin;
@@ -131,7 +131,7 @@ static void email_alert_watch_backends() { }
 #include <import/eb32tree.h>
 #include <haproxy/event_hdl.h>
 
-/* What the library was told last of a backend */
+/* The state of a backend that was last reported to the library */
 struct email_alert_backend {
 	struct eb32_node node;       /* by the proxy's uuid; nodes stay until the process ends */
 	int usable;                  /* non-zero if it can use any server; changed by any thread */

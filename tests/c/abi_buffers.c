@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A buffer of <size> bytes between bytes that nobody may touch. */
+/* A buffer of <size> bytes between guard bytes that must stay unchanged. */
 static char *fenced(char *room, size_t size)
 {
 	memset(room, '#', size + 32);
@@ -47,7 +47,7 @@ void buffers(const char *directory)
 	size_t size;
 	int level;
 
-	/* the check's message: there is a relay, and nobody who gets mails */
+	/* the check's message: there is a relay, but no recipient */
 	snprintf(line, sizeof(line), "email_alert.relay files file %s", directory);
 	EXPECT(parse(line, NULL, 0), OK);
 	EXPECT(haproxy_email_alert_check(&self, whole, sizeof(whole)), ERR_CONFIG);

@@ -407,7 +407,7 @@ struct AttemptResult {
     remaining: Vec<Recipient>,
     /// Why the relay deferred the mail for some of them.
     error: Option<DeliveryError>,
-    /// Those of `remaining` for whom the relay lacks an extension.
+    /// The recipients in `remaining` for which the relay lacks an SMTP extension.
     unsupported: Vec<Recipient>,
     unsupported_error: Option<DeliveryError>,
 }

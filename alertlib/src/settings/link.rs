@@ -15,11 +15,11 @@ const NOT_A_URL: &str = "is not a URL";
 pub struct Link(String);
 
 impl Link {
-    /// To this page. `host`: put in where `url` has none, as in `http://:8404/stats`.
+    /// Makes a link to the page at `url`. `host` is used if `url` has none, as in `http://:8404/stats`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the URL, to be said behind it.
+    /// Returns the fault as the end of a sentence that begins with the URL.
     pub fn new(url: &str, host: &str) -> Result<Self, &'static str> {
         if url.len() > LONGEST {
             return Err("is longer than 512 bytes");

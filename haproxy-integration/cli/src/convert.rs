@@ -8,7 +8,7 @@ use haproxy_email_alert::{directive, settings::Settings, text::visible};
 /// Behind a variable is a value that only HAProxy will know. This may be a local name, a host, a port and a time.
 const STAND_IN: &str = "1000";
 
-/// What HAProxy's mailers have without `email-alert level`.
+/// The level of HAProxy's mailers if there is no `email-alert level`.
 const DEFAULT_LEVEL: &str = "alert";
 
 const USAGE: &str = "\
@@ -109,7 +109,7 @@ fn place(address: &Word) -> Word {
     }
 }
 
-/// What is printed.
+/// The `email_alert` lines and comments to print.
 struct Page<'a> {
     configuration: &'a Configuration,
     /// Which of its lines are printed.
@@ -137,7 +137,7 @@ impl Page<'_> {
         }
     }
 
-    /// What the settings are with this line, if the library takes it.
+    /// Returns the settings with this line added, or the library's error message.
     fn settings_with(&self, words: &[Word]) -> Result<Settings, String> {
         let mut before = "";
         let mut texts = Vec::new();
@@ -256,7 +256,7 @@ impl Page<'_> {
         self.add(&line);
     }
 
-    /// What nothing was made of.
+    /// Lists the lines that were not converted.
     fn rest(&mut self, incomplete: &[&Proxy]) {
         for proxy in incomplete {
             self.say(&format!(

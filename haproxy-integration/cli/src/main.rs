@@ -26,7 +26,7 @@ Nothing is changed. See haproxy-email-alert(1).
 
 const USUAL_FILE: &str = "/etc/haproxy/haproxy.cfg";
 
-/// What is to be done.
+/// The task that the command line asks for.
 enum Task {
     Say(String),
     Convert(Vec<OsString>),

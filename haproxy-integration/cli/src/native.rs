@@ -27,7 +27,7 @@ const OTHER_SECTIONS: &[&str] = &[
     "userlist",
 ];
 
-/// What is behind `email-alert`.
+/// The keywords that may follow `email-alert`.
 const SETTINGS: [&str; 5] = ["from", "level", "mailers", "myhostname", "to"];
 
 /// A line that belongs to HAProxy's mailers.
@@ -69,7 +69,7 @@ pub struct Mailers {
     pub list: Vec<(Word, Value)>,
 }
 
-/// What was found in all files.
+/// The mailers, proxies and defaults of all configuration files.
 #[derive(Debug, Default)]
 pub struct Configuration {
     pub lines: Vec<Line>,
@@ -182,7 +182,7 @@ impl Configuration {
         Ok(())
     }
 
-    /// What a section gets `from` these.
+    /// Returns the settings that a section inherits `from` the named defaults section.
     fn defaults(&self, name: &str) -> Result<Alerts, String> {
         let found = self.defaults.iter().rev().find(|(own, _)| own == name && !name.is_empty());
         found

@@ -125,7 +125,8 @@ pub fn split(line: &str) -> Result<Vec<Word>, String> {
     }
 }
 
-/// What a backslash before `rest` makes, and the length of both. Before most characters it is a backslash.
+/// Returns the character that a backslash and the beginning of `rest` stand for, and the length of both in bytes. Before most
+/// characters, a backslash stands for itself.
 fn escaped(rest: &str, in_quotes: bool) -> Result<(char, usize), String> {
     Ok(match rest.chars().next() {
         Some(char @ (' ' | '\\' | '#' | '\'' | '"')) => (char, 2),

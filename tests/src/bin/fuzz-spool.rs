@@ -58,7 +58,7 @@ const SEEDS: [&str; 3] = [
     ),
 ];
 
-/// What is put where it does not belong.
+/// Text pieces that mutations insert.
 const PIECES: [&str; 28] = [
     "\n",
     "\r",
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     }
     // Panics are reported below, with the file that caused them.
     std::panic::set_hook(Box::new(|_| ()));
-    // Those that were taken for mails are damaged further.
+    // Inputs that were accepted as mails are mutated further.
     let mut files: Vec<String> = SEEDS.map(str::to_owned).to_vec();
     let (mut tried, mut taken) = (0u64, 0u64);
     while start.elapsed() < time {
@@ -139,7 +139,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Was anything in it taken for a mail? The error: it should not have been, or what came of it is wrong.
+/// Reads a mutated input and returns true if it was accepted as a mail. The error says why accepting it, or the result, is wrong.
 fn judge(composer: &Composer, file: &str) -> Result<bool, String> {
     let (mut end, mut taken) = (0, false);
     for (offset, part) in format::records(file) {

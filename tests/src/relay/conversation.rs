@@ -148,8 +148,8 @@ impl Conversation<'_> {
                 GOES_ON
             }
             act @ (Act::Close | Act::HangAfter(_)) => {
-                // What is not read would make the system reset the connection instead; and what is sent before it could come
-                // with the reply to STARTTLS.
+                // Reads the ClientHello first: with unread input, the kernel would reset the connection, and output sent
+                // earlier could arrive together with the reply to STARTTLS.
                 let hello = self.patiently(|input| input.fill_buf().map(<[u8]>::len))?;
                 self.input.consume(hello);
                 self.perform(act, "")

@@ -4,9 +4,9 @@
 use super::side_effect_of;
 use end_to_end::{Authority, Files, Judgement, Setup, setup::UNPRIVILEGED};
 
-/// A relay's words about files; `{files}` is where these are: `ca`, `client` (certificate and key), `other` (a key of somebody
-/// else behind a certificate), `bare` (no key), `empty`, `text`, `large`; `password`, `open` (to everybody), `group` (to a
-/// group), `lines`.
+/// A relay's words about files. `{files}` is the directory of these files: `ca`, `client` (certificate and its key), `other`
+/// (certificate and a key that does not belong to it), `bare` (no key), `empty`, `text`, `large`; `password`, `open` (readable by
+/// all users), `group` (readable by a group), `lines`.
 const WRONG_FILES: &[(&str, &str)] = &[
     ("tls ca-file {files}/text", "'ca-file' file '{files}/text' is not PEM"),
     ("tls ca-file {files}/empty", "'ca-file' file '{files}/empty' is empty"),

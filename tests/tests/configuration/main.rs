@@ -73,7 +73,7 @@ fn judge(line: &str) -> Judgement {
     Setup::without_alerts().frontend("servers").global(line).backend("servers", &[]).judge()
 }
 
-/// What a wrong configuration must not do, or `None`.
+/// Returns the rule that HAProxy's reaction to a wrong configuration breaks, or `None`.
 fn side_effect_of(judgement: &Judgement) -> Option<String> {
     if !judgement.files_made.is_empty() {
         return Some(format!("files were made: {:?}", judgement.files_made));

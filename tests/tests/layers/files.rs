@@ -19,7 +19,7 @@ fn walk(directory: &Path, prefix: &str, files: &mut Vec<(String, usize)>) {
         let is_source =
             prefix.starts_with("ci/") || [".rs", ".c", ".h"].iter().any(|end| name.ends_with(end));
         if path.is_dir() {
-            // What is built, and what tools keep for themselves.
+            // Build output and the directories of tools are left out.
             if name != "target" && !name.starts_with('.') {
                 walk(&path, &format!("{prefix}{name}/"), files);
             }

@@ -115,7 +115,7 @@ fn what_cannot_be_set_aside_is_told_once() {
     // No name is left for it.
     let long = format!("mail.long.{}", "x".repeat(245));
     spool.plant(&long, b"no mail");
-    // What is behind it cannot be claimed.
+    // Spools of these owners cannot be claimed: their owner file is no regular file.
     fs::create_dir(spool.path().join("owner.directory")).expect("mkdir");
     spool.plant("mail.directory.1", b"no mail");
     symlink("nowhere", spool.path().join("owner.symlink")).expect("ln -s");

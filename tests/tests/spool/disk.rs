@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 use std::{fs, thread};
 
-/// What the log has of a spool with `max-size 64k`.
+/// Log lines about a spool with `max-size 64k`.
 const FULL: &str = "its 65536 bytes are full; the least important mails are kept in memory only";
 /// Mails of the spool that are in memory as well.
 const KEPT: usize = 1024;
@@ -163,7 +163,7 @@ fn a_directory_that_cannot_be_written_any_more_costs_no_mail_and_repeats_none() 
     relay.behaves();
     until_true("all mails", || relay.mail_count() >= 80);
     spool.has_mode(0o700);
-    // What was delivered in the meantime is not left for the next process.
+    // Delivered mails are not left for the next process.
     spool.wait_until_delivered(|| haproxy.story());
     until_true("all troubles to be over", || spool.incidents().is_empty());
     haproxy.kill(first);

@@ -13,9 +13,9 @@ const FIRSTS: usize = 30;
 const CHANGES: usize = 50;
 /// Changes of one contender before the other's turn, so that changes of the machine's load affect both.
 const TURN: usize = 10;
-/// How much the median may exceed native's, in milliseconds: for changes that come soon after one another.
+/// Limit of the median above the native mailers' median, in milliseconds, for changes that come soon after one another.
 pub const BAR_SOON: f64 = 0.2;
-/// The same for the first change after a rest.
+/// Limit of the median above the native mailers' median, in milliseconds, for the first change after a rest.
 pub const BAR_FIRST: f64 = 0.4;
 
 /// Prints the comparison.

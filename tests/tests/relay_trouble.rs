@@ -85,6 +85,22 @@ fn the_status_names_the_relay_that_fails_and_its_last_error() {
 }
 
 #[test]
+fn a_relay_that_defers_its_first_mail_is_shown_as_working_with_the_error() {
+    let relay = Relay::start();
+    relay.at(Step::Rcpt, Act::reply("450 4.7.1 greylisted"));
+    let site = Site::with(Setup::with_alerts().relay("mx1", relay.address()));
+    site.first.goes_down();
+    let relays = end_to_end::until("the relay's error", || {
+        Some(site.haproxy.cli("show email-alert json"))
+            .filter(|status| status.contains("450 4.7.1 greylisted"))
+    });
+    assert!(
+        relays.contains("{\"name\":\"mx1\",\"health\":\"working\",\"last_error\":\"RCPT TO "),
+        "{relays}"
+    );
+}
+
+#[test]
 fn a_kept_session_that_the_relay_has_closed_costs_no_mail() {
     let manners: [fn(&Relay); 3] = [|_| (), Relay::takes_commands_at_once, Relay::takes_mails_unasked];
     for begins in manners {

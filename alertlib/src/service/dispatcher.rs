@@ -36,7 +36,7 @@ const DRAIN_DELAY: Duration = Duration::from_millis(200);
 pub struct RelayState {
     name: String,
     transport: Box<dyn Transport>,
-    /// A mail was offered to it, or a session opened.
+    /// A mail was offered to it, or a session was to be opened.
     is_tried: bool,
     failures: u32,
     retry_at: Option<Instant>,
@@ -85,7 +85,6 @@ impl RelayState {
     }
 
     fn mark_working(&mut self) {
-        self.is_tried = true;
         self.failures = 0;
         self.retry_at = None;
         if self.reported.take().is_some() {
@@ -202,6 +201,7 @@ impl Dispatcher {
         let now = Instant::now();
         let (sender, waiting) = (self.sender.clone(), self.store.len());
         let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
+        relay.is_tried = true;
         match relay.transport.open_session(&sender) {
             Ok(()) => self.keep_until = self.keep_until.max(Some(until)),
             Err(error) => {
@@ -282,6 +282,7 @@ impl Dispatcher {
                 unsupported.clear();
                 continue;
             }
+            relay.is_tried = true;
             let delivery = Delivery { notification: mail, recipients: &remaining, mail: message };
             let outcomes = match relay.transport.deliver(&delivery) {
                 Ok(outcomes) => outcomes,

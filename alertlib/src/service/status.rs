@@ -38,11 +38,11 @@ pub struct RelayStatus {
 /// A relay's health, by its last attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayHealth {
-    /// No mail was offered to it yet.
+    /// No mail was offered to it yet, and no session opened.
     Untried,
-    /// The last attempt succeeded.
+    /// It answered at the last attempt, even if it did not take that mail: [`RelayStatus::last_error`] says why.
     Working,
-    /// The last attempt failed; the next one is at this time, or when another relay fails.
+    /// It could not be reached, or did not answer, at the last attempt; the next one is at this time, or when another relay fails.
     BackingOff(SystemTime),
 }
 

@@ -52,7 +52,7 @@
 #define EMAIL_ALERT_MESSAGE_SIZE   1024
 
 static struct {
-	int wants_checks;            /* non-zero if somebody is to be mailed what HAProxy logs of checks */
+	int wants_checks;            /* non-zero if a route has mails about the results of checks */
 	struct task *task;           /* logs, answers, and waits after SIGTERM; on thread 0 */
 	int terminate;               /* tick at which SIGTERM ends the process, if set */
 } email_alert = {

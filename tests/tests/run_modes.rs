@@ -28,7 +28,7 @@ const ALL_MODES: [Mode; 4] = [Mode::Foreground, Mode::Daemon, Mode::MasterWorker
 const TERM_BOUND: Duration = Duration::from_secs(1);
 /// HAProxy promises to end this soon after its last connection in a soft stop with alerts pending.
 const SOFT_STOP_BOUND: Duration = Duration::from_secs(5);
-/// What a busy machine may add to a bound.
+/// Time that a busy machine may add to a bound.
 const SLACK: Duration = Duration::from_millis(1500);
 
 fn server(name: &str, backend: &Backend) -> String {

@@ -191,7 +191,7 @@ fn encode(header: &impl Serialize, data: &[u8]) -> Vec<u8> {
 /// Returns header and data of a frame. `None`: it is cut, has more behind the data, or its header is another one.
 fn decode<T: DeserializeOwned>(frame: &[u8]) -> Option<(T, Vec<u8>)> {
     let end = frame.iter().position(|byte| *byte == b'\n')?;
-    let (header, length): (T, usize) = serde_json::from_slice(&frame[..end]).ok()?;
+    let (header, length): (T, usize) = serde_json::from_str(std::str::from_utf8(&frame[..end]).ok()?).ok()?;
     let data = &frame[end + 1..];
     (data.len() == length).then(|| (header, data.to_vec()))
 }

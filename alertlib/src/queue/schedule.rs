@@ -177,24 +177,16 @@ impl Schedule {
 mod tests {
     use super::super::{Batch, Limits, PendingMail, RamStore, Store};
     use super::*;
-    use crate::event::{Event, Kind, sample};
-    use crate::notification::{Item, Notification, Trigger};
+    use crate::event::{self, Event, Kind};
+    use crate::notification::{self, Item, Notification};
     use std::sync::Arc;
     use std::time::Duration;
 
     fn mail_of_kind(id: &str, kind: Kind) -> Notification {
         Notification {
             message_id: id.into(),
-            created: SystemTime::UNIX_EPOCH,
-            from: "haproxy@lb1".parse().expect("address"),
-            to: vec![],
-            references: vec![],
-            topic: "be".into(),
-            trigger: Trigger::Changes,
-            items: vec![Item::of(Event { kind, ..sample() })],
-            sizes: vec![],
-            unnamed: 0,
-            dropped: 0,
+            items: vec![Item::of(Event { kind, ..event::sample() })],
+            ..notification::sample()
         }
     }
 

@@ -11,6 +11,7 @@ use crate::directive::duration;
 use crate::engine::{MAX_SILENCE_LENGTH, Silence};
 use crate::settings::Pattern;
 use crate::text::{bounded, char_boundary, visible};
+use crate::wire::to_line;
 use serde::Serialize;
 use std::fmt::Write;
 use std::time::{Duration, SystemTime};
@@ -47,7 +48,7 @@ impl Service {
     pub fn command(&self, words: &[&str]) -> Result<Answer, CommandError> {
         let text = match words {
             ["show", "email-alert"] => self.snapshot().map(|status| as_text(&status))?,
-            ["show", "email-alert", "json"] => self.snapshot().and_then(|status| as_json(&status))?,
+            ["show", "email-alert", "json"] => self.snapshot().map(|status| as_json(&status))?,
             ["add", "email-alert", "silence", pattern, time, reason @ ..] => {
                 self.add_silence(pattern, time, &reason.join(" "))?;
                 String::new()
@@ -94,15 +95,13 @@ fn as_text(status: &Status) -> String {
 }
 
 /// Returns a JSON document in one line.
-fn as_json(status: &Status) -> Result<String, CommandError> {
+fn as_json(status: &Status) -> String {
     let now = SystemTime::now();
-    let document = Document {
+    to_line(&Document {
         counts: status.counts,
         relays: status.relays.iter().map(|relay| RelayDocument::of(relay, now)).collect(),
         silences: status.silences.iter().map(|silence| SilenceDocument::of(silence, now)).collect(),
-    };
-    let json = serde_json::to_string(&document).map_err(|error| error.to_string())?;
-    Ok(json + "\n")
+    })
 }
 
 #[derive(Serialize)]
@@ -181,11 +180,10 @@ mod tests {
         };
         let text = "accepted: 7\ndropped: 0\nwaiting: 2\ndelivered: 5\nfailed: 0\nretried: 0\n";
         assert_eq!(as_text(&status), text);
-        let json: serde_json::Value =
-            serde_json::from_str(&as_json(&status).expect("a document")).expect("JSON");
+        let json: serde_json::Value = serde_json::from_str(&as_json(&status)).expect("JSON");
         assert_eq!((&json["accepted"], &json["waiting"]), (&7.into(), &2.into()));
         assert_eq!(json["relays"][0]["health"], "backing-off");
-        assert_eq!(json["relays"][0]["last_error"], error);
+        assert_eq!(json["relays"][0]["last_error"], visible(&error));
         assert_eq!(json["relays"][0]["retry_in"], 60);
     }
 }

@@ -2,11 +2,10 @@
 //! Tests of the file store's table: the mails in files and those in RAM.
 
 use super::{FileStore, SpoolDirectory, format};
-use crate::event::{Event, Kind, sample};
-use crate::notification::{Item, Notification, Trigger};
+use crate::event::{self, Event, Kind};
+use crate::notification::{self, Item, Notification};
 use crate::queue::{Batch, Limits, MailId, PendingMail, Store};
 use crate::settings::Recipient;
-use std::time::SystemTime;
 
 fn recipient(address: &str) -> Recipient {
     Recipient { address: address.parse().expect("address"), is_local: false }
@@ -15,16 +14,9 @@ fn recipient(address: &str) -> Recipient {
 fn mail(name: &str, kind: Kind) -> Notification {
     Notification {
         message_id: format!("<{name}@lb1>"),
-        created: SystemTime::UNIX_EPOCH,
-        from: "haproxy@lb1".parse().expect("address"),
         to: vec![recipient("ops@example.com"), recipient("oncall@example.com")],
-        references: vec![],
-        topic: "be".into(),
-        trigger: Trigger::Changes,
-        items: vec![Item::of(Event { kind, ..sample() })],
-        sizes: vec![],
-        unnamed: 0,
-        dropped: 0,
+        items: vec![Item::of(Event { kind, ..event::sample() })],
+        ..notification::sample()
     }
 }
 

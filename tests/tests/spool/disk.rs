@@ -7,7 +7,7 @@ use super::common::{
 };
 use end_to_end::haproxy::Signal;
 use end_to_end::spool::memory_of;
-use end_to_end::{Act, Relay, Setup, Spool, Step, storm, until_true};
+use end_to_end::{Act, Haproxy, Relay, Setup, Spool, Step, storm, until_true};
 use std::process::Command;
 use std::time::Duration;
 use std::{fs, thread};
@@ -173,17 +173,23 @@ fn a_directory_that_cannot_be_written_any_more_costs_no_mail_and_repeats_none() 
     ends_without_a_trace(haproxy, &spool, vec![first]);
 }
 
-#[test]
-fn a_directory_that_cannot_be_read_for_a_while_costs_no_mail() {
+/// Starts a HAProxy whose relay is away, and lets more mails wait in files than memory keeps; returns their number, too.
+fn more_mails_than_memory_keeps() -> (Relay, Spool, Haproxy, usize) {
     let changes = KEPT / 200 * 200 + 400;
     let (relay, spool) = (Relay::start(), Spool::new());
     relay.goes_away();
     let haproxy = with_spool(&relay, &spool, 100).start();
     blow(&haproxy, &many_changes(changes));
     until_true("files", || spool.mails() == changes);
+    (relay, spool, haproxy, changes)
+}
+
+#[test]
+fn a_directory_that_cannot_be_read_for_a_while_costs_no_mail() {
+    let (relay, spool, haproxy, changes) = more_mails_than_memory_keeps();
     spool.has_mode(0o000);
     relay.behaves();
-    // Those that are in memory as well are sent, and those that are not have to wait.
+    // The mails with a copy in memory are sent; the others wait for the directory.
     until_true("mails", || relay.mail_count() >= KEPT);
     thread::sleep(A_WHILE);
     spool.has_mode(0o700);
@@ -223,12 +229,7 @@ fn a_directory_that_vanishes_costs_no_mail() {
 
 #[test]
 fn files_removed_by_hand_are_missed_only_where_memory_has_no_copy() {
-    let changes = KEPT / 200 * 200 + 400;
-    let (relay, spool) = (Relay::start(), Spool::new());
-    relay.goes_away();
-    let haproxy = with_spool(&relay, &spool, 100).start();
-    blow(&haproxy, &many_changes(changes));
-    until_true("files", || spool.mails() == changes);
+    let (relay, spool, haproxy, changes) = more_mails_than_memory_keeps();
     for name in spool.names() {
         fs::remove_file(spool.path().join(name)).expect("rm");
     }

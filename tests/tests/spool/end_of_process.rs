@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 const TERM_BOUND: Duration = Duration::from_secs(1);
 /// HAProxy promises to end this soon after its last connection in a soft stop with alerts pending.
 const SOFT_STOP_BOUND: Duration = Duration::from_secs(5);
-/// What a busy machine may add to a bound.
+/// Time that a busy machine may add to a bound.
 const SLACK: Duration = Duration::from_millis(2500);
 
 #[test]

@@ -3,6 +3,7 @@
 
 use super::lock;
 use crate::text::visible;
+use nix::errno::Errno;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -49,6 +50,11 @@ impl ErrorLog {
         if errors.current.insert(error.to_owned()) {
             log::error!("spool {}: {error}", self.path);
         }
+    }
+
+    /// Logs the system's error of an operation, and its `consequence`, like [`ErrorLog::report_error`].
+    pub(super) fn report_failure(&self, operation: &str, error: Errno, consequence: &str) {
+        self.report_error(&format!("{operation}: {}; {consequence}", error.desc()));
     }
 
     /// Logs the recovery, [`RECOVERY`] after the last error: on a disk that is almost full, writes succeed between errors.

@@ -10,7 +10,7 @@
 
 use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
 use super::directory::SpoolDirectory;
-use super::files::{Files, errno};
+use super::files::{Files, errno, try_lock};
 use super::mail_files::{MailFiles, NotWritten, SpoolRef};
 use super::{IN_MEMORY, incidents, incidents_name, lock};
 use crate::engine::Snapshot;
@@ -22,7 +22,7 @@ use crate::ring::SharedWords;
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, posix_fallocate};
+use nix::fcntl::{Flock, posix_fallocate};
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
@@ -126,41 +126,32 @@ impl FileStore {
             volatile: AtomicU64::new(0),
             has_snapshot: AtomicBool::new(false),
         };
+        let Files { directory, token, errors, .. } = &*store.files;
         let locked = store.files.lock_owner();
-        let words = match locked.and_then(|()| store.create_memory(capacity, audiences)) {
-            Ok(words) => Some(words),
-            Err(error) => {
-                log::warn!(
-                    "spool {}: no shared memory for the queue: {}; events that are in it when the process is killed are lost",
-                    store.files.directory.path,
-                    error.desc()
-                );
-                None
-            }
-        };
         if let Err(error) = locked {
-            store.files.errors.report_error(&format!("cannot own files: {}; {IN_MEMORY}", error.desc()));
+            errors.report_failure("cannot own files", error, IN_MEMORY);
         }
-        (store, words)
+        let words = locked.and_then(|()| store.create_memory(capacity, audiences));
+        if let Err(error) = &words {
+            directory.remove_memory(token);
+            log::warn!(
+                "spool {}: no shared memory for the queue: {}; events that are in it when the process is killed are lost",
+                directory.path,
+                error.desc()
+            );
+        }
+        (store, words.ok())
     }
 
     fn create_memory(&self, capacity: usize, audiences: &[Vec<Recipient>]) -> nix::Result<SharedWords> {
-        let Files { directory, token, .. } = &*self.files;
-        let file = directory.create_memory(token)?;
-        let file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error);
+        let file = try_lock(self.files.directory.create_memory(&self.files.token)?)?;
         let words = checkpoint::words_for(capacity, audiences.iter().map(Vec::len).sum());
-        let mapped = file.and_then(|file| {
-            posix_fallocate(&*file, 0, (words * 8) as i64)?;
-            let mapped = shared_memory::SharedWords::map(&*file, words).map_err(errno)?;
-            let (checkpoint, slots) = checkpoint::create(Box::new(mapped), capacity, audiences);
-            // The lock is held as long as the process lives.
-            let _ = self.memory.set((file, checkpoint));
-            Ok(Box::new(slots) as SharedWords)
-        });
-        if mapped.is_err() {
-            directory.remove_memory(token);
-        }
-        mapped
+        posix_fallocate(&*file, 0, (words * 8) as i64)?;
+        let mapped = shared_memory::SharedWords::map(&*file, words).map_err(errno)?;
+        let (checkpoint, slots) = checkpoint::create(Box::new(mapped), capacity, audiences);
+        // The lock is held as long as the process lives.
+        let _ = self.memory.set((file, checkpoint));
+        Ok(Box::new(slots))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -61,16 +61,14 @@ impl Files {
 
     /// Creates and locks the owner file at the start, in up to [`LOCK_ATTEMPTS`] attempts.
     pub(super) fn lock_owner(&self) -> nix::Result<()> {
-        let mut locked = self.ensure_lock();
-        for _ in 0..LOCK_ATTEMPTS {
-            // Another process that looks for orphans may have opened the new file before it was locked.
-            if !matches!(locked, Err(Errno::EEXIST | Errno::EAGAIN)) {
-                break;
+        for _ in 1..LOCK_ATTEMPTS {
+            match self.ensure_lock() {
+                // Another process that looks for orphans may have opened the new file before it was locked.
+                Err(Errno::EEXIST | Errno::EAGAIN) => std::thread::sleep(Duration::from_millis(10)),
+                locked => return locked,
             }
-            std::thread::sleep(Duration::from_millis(10));
-            locked = self.ensure_lock();
         }
-        locked
+        self.ensure_lock()
     }
 
     /// Creates and locks the owner file, unless this process holds it. Without it any process could take over this process's files.
@@ -81,7 +79,7 @@ impl Files {
         }
         let name = owner_name(&self.token);
         let file = self.create(&name)?;
-        *owner = Some(Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)?);
+        *owner = Some(try_lock(file)?);
         Ok(())
     }
 
@@ -133,10 +131,7 @@ impl Files {
     pub(super) fn publish(&self, number: u64, name: String) {
         match self.rename(&self.draft_name(number), &name) {
             Ok(()) => _ = lock(&self.unsynced).insert(name),
-            Err(error) => {
-                self.errors
-                    .report_error(&format!("cannot rename: {}; the next process does it", error.desc()));
-            }
+            Err(error) => self.errors.report_failure("cannot rename", error, "the next process does it"),
         }
     }
 
@@ -152,7 +147,7 @@ impl Files {
         });
         match written {
             Ok(()) => self.errors.mark_working(),
-            Err(error) => self.errors.report_error(&format!("cannot write: {}; {IN_MEMORY}", error.desc())),
+            Err(error) => self.errors.report_failure("cannot write", error, IN_MEMORY),
         }
         written.is_ok()
     }
@@ -163,7 +158,7 @@ impl Files {
 
     /// Reads a whole file.
     pub(super) fn read(&self, name: &str) -> Result<String, Unreadable> {
-        let file = self.open(name)?;
+        let file = self.open_private(name)?;
         let mut bytes = Vec::new();
         // With a byte more than the limit, a file that is too large is detected.
         file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(errno)?;
@@ -175,7 +170,7 @@ impl Files {
 
     /// Reads a part of a file.
     pub(super) fn read_at(&self, name: &str, offset: u64, size: u64) -> Result<String, Unreadable> {
-        let file = self.open(name)?;
+        let file = self.open_private(name)?;
         let mut bytes = vec![0; size as usize];
         match file.read_exact_at(&mut bytes, offset) {
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
@@ -186,8 +181,13 @@ impl Files {
         }
     }
 
-    fn open(&self, name: &str) -> Result<File, Unreadable> {
-        let file = openat(&self.directory.directory, name, UNTRUSTED | OFlag::O_RDONLY, Mode::empty())?;
+    /// Opens a file that another user may have created.
+    pub(super) fn open(&self, name: &str, access: OFlag) -> nix::Result<OwnedFd> {
+        openat(&self.directory.directory, name, UNTRUSTED | access, Mode::empty())
+    }
+
+    fn open_private(&self, name: &str) -> Result<File, Unreadable> {
+        let file = self.open(name, OFlag::O_RDONLY)?;
         if !is_private(&fstat(&file)?) {
             return Err(Unreadable::Damaged("it is not a file that belongs to this user alone".to_owned()));
         }
@@ -235,24 +235,15 @@ impl Files {
 
     /// Removes a file (`offset`: `None`) or marks a mail as done. False: the error is transient.
     fn try_finish(&self, name: &str, offset: Option<u64>) -> bool {
-        let flags = UNTRUSTED | OFlag::O_WRONLY;
+        use Errno::{EACCES, EIO, EMFILE, ENFILE, ENOSPC, EPERM, EROFS};
         let finished = match offset {
             None => self.try_unlink(name),
-            Some(offset) => openat(&self.directory.directory, name, flags, Mode::empty()).and_then(|file| {
+            Some(offset) => self.open(name, OFlag::O_WRONLY).and_then(|file| {
                 File::from(file).write_all_at(&[format::DONE], offset + format::DONE_AT).map_err(errno)
             }),
         };
         // Other errors, such as a file that does not exist, are permanent.
-        let transient = [
-            Errno::EACCES,
-            Errno::EPERM,
-            Errno::EROFS,
-            Errno::EIO,
-            Errno::ENOSPC,
-            Errno::EMFILE,
-            Errno::ENFILE,
-        ];
-        !finished.is_err_and(|error| transient.contains(&error))
+        !matches!(finished, Err(EACCES | EIO | EMFILE | ENFILE | ENOSPC | EPERM | EROFS))
     }
 
     /// Drops the pending deletes of a file that is about to be rewritten.
@@ -278,17 +269,12 @@ impl Files {
         }
         let unsynced = std::mem::take(&mut *lock(&self.unsynced));
         if unsynced.len() > SYNC_ALONE {
-            if let Err(error) = syncfs(&self.directory.directory) {
-                self.sync_failed(error);
-            }
-            return;
+            return self.report_sync(syncfs(&self.directory.directory));
         }
         for name in &unsynced {
-            let flags = UNTRUSTED | OFlag::O_RDONLY;
-            let file = openat(&self.directory.directory, name.as_str(), flags, Mode::empty());
-            match file.and_then(|file| fsync(&file)) {
-                Ok(()) | Err(Errno::ENOENT) => {}
-                Err(error) => self.sync_failed(error),
+            match self.open(name, OFlag::O_RDONLY).and_then(|file| fsync(&file)) {
+                Err(Errno::ENOENT) => {}
+                synced => self.report_sync(synced),
             }
         }
         if !unsynced.is_empty() {
@@ -297,10 +283,16 @@ impl Files {
         }
     }
 
-    fn sync_failed(&self, error: Errno) {
-        self.errors
-            .report_error(&format!("cannot sync: {}; mails may not survive a loss of power", error.desc()));
+    fn report_sync(&self, synced: nix::Result<()>) {
+        if let Err(error) = synced {
+            self.errors.report_failure("cannot sync", error, "mails may not survive a loss of power");
+        }
     }
+}
+
+/// Locks a file until the result is dropped. Fails with `EAGAIN` if another process has locked it.
+pub(super) fn try_lock(file: OwnedFd) -> nix::Result<Flock<OwnedFd>> {
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, error)| error)
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, Unreadable> {

@@ -243,7 +243,7 @@ impl MailFiles {
             // Quarantined when the other mails of the file are removed.
             Err(Unreadable::Damaged(why)) => _ = at.file.damage.set(why.clone()),
             Err(Unreadable::Unavailable(error)) => {
-                self.files.errors.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+                self.files.errors.report_failure("cannot read", *error, "mails wait");
             }
         }
         read

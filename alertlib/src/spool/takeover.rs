@@ -2,8 +2,8 @@
 //! Takeover of the mails, events and snapshots that dead processes have left in the spool.
 
 use super::checkpoint::{self, CheckpointState, View};
-use super::directory::{UNTRUSTED, is_private, names_in};
-use super::files::Files;
+use super::directory::{is_private, names_in};
+use super::files::{Files, try_lock};
 use super::mail_files::{Segment, SpoolRef};
 use super::{FileStore, format, incidents, incidents_name, owner_name};
 use crate::engine::Snapshot;
@@ -12,8 +12,8 @@ use crate::ring::{self, SharedWords};
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::fcntl::{Flock, OFlag};
+use nix::sys::stat::fstat;
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -164,7 +164,7 @@ impl FileStore {
                 }
                 // The next search for orphans finds the file again.
                 Err(Unreadable::Unavailable(error)) => {
-                    self.files.errors.report_error(&format!("cannot read: {}; mails wait", error.desc()));
+                    self.files.errors.report_failure("cannot read", error, "mails wait");
                 }
             }
         }
@@ -217,15 +217,14 @@ impl Files {
     /// Locks the owner file of a process. `None`: the process lives, or another process has locked it.
     fn claim(&self, token: &str) -> Option<Flock<OwnedFd>> {
         let name = owner_name(token);
-        let flags = UNTRUSTED | OFlag::O_RDWR;
-        let file = match openat(&self.directory.directory, name.as_str(), flags, Mode::empty()) {
+        let file = match self.open(&name, OFlag::O_RDWR) {
             // The process lives, and creates a new owner file when it writes a file.
             Err(Errno::ENOENT) if self.is_memory_locked(token) => return None,
             Err(Errno::ENOENT) => self.create(&name),
             opened => opened,
         };
-        let file = match file {
-            Ok(file) => file,
+        let owner = match file.map(try_lock) {
+            Ok(owner) => owner.ok()?,
             // Another process has created it.
             Err(Errno::EEXIST) => return None,
             Err(error) => {
@@ -233,7 +232,6 @@ impl Files {
                 return None;
             }
         };
-        let owner = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok()?;
         // Another process may have locked it before, and removed it.
         fstat(&*owner).is_ok_and(|data| data.st_nlink > 0).then_some(owner)
     }
@@ -241,7 +239,7 @@ impl Files {
     /// True if a living process has locked that shared memory.
     fn is_memory_locked(&self, token: &str) -> bool {
         let memory = self.directory.open_memory(token);
-        memory.is_some_and(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock).is_err())
+        memory.is_some_and(|file| try_lock(file).is_err())
     }
 
     /// Reads the checkpoint of a process, dead or alive.

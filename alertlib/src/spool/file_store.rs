@@ -11,7 +11,7 @@
 use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
 use super::directory::SpoolDirectory;
 use super::files::{Files, errno, try_lock};
-use super::mail_files::{MailFiles, NotWritten, SpoolRef};
+use super::mail_files::{MailFiles, SpoolRef};
 use super::{IN_MEMORY, incidents, incidents_name, lock};
 use crate::engine::Snapshot;
 use crate::queue::{
@@ -175,23 +175,6 @@ impl FileStore {
         id
     }
 
-    /// Writes drafts of mails. If the spool is full, less important mails move into RAM.
-    fn write_drafts(&self, mails: &[Arc<PendingMail>]) -> Vec<Option<SpoolRef>> {
-        let mut written = self.mails.write_drafts(&mails.iter().map(|mail| &**mail).collect::<Vec<_>>());
-        loop {
-            let unwritten = (0..written.len()).filter(|n| matches!(written[*n], Err(NotWritten::Full)));
-            let unwritten: Vec<usize> = unwritten.collect();
-            let highest = unwritten.iter().map(|n| mails[*n].importance()).max();
-            if !highest.is_some_and(|importance| self.displace(importance)) {
-                return written.into_iter().map(Result::ok).collect();
-            }
-            let retried: Vec<&PendingMail> = unwritten.iter().map(|n| &*mails[*n]).collect();
-            for (n, result) in unwritten.into_iter().zip(self.mails.write_drafts(&retried)) {
-                written[n] = result;
-            }
-        }
-    }
-
     /// Moves mails of less than this importance from files into RAM until a file is removed. False: no such mail is left. By the
     /// collector only.
     fn displace(&self, importance: u8) -> bool {
@@ -273,8 +256,7 @@ impl FileStore {
 
     /// Writes the incidents file of a process.
     pub(super) fn write_incidents(&self, token: &str, snapshot: &Snapshot) -> bool {
-        let hidden = format!("new.{token}.incidents");
-        self.files.replace(&hidden, &incidents_name(token), &incidents::encode(snapshot))
+        self.files.replace(&incidents_name(token), &incidents::encode(snapshot))
     }
 }
 
@@ -287,7 +269,7 @@ impl Store for FileStore {
         let Batch { notifications, progress, replay, snapshot } = batch;
         let mails: Vec<Arc<PendingMail>> =
             notifications.into_iter().map(|notification| Arc::new(PendingMail::new(notification))).collect();
-        let refs = self.write_drafts(&mails);
+        let refs = self.mails.write_drafts(&mails, |importance| self.displace(importance));
         let is_snapshot_saved = self.commit_files(snapshot, progress, replay);
         let mut table = self.table();
         let add = |(mail, at): (Arc<PendingMail>, Option<SpoolRef>)| {
@@ -376,12 +358,13 @@ impl Store for FileStore {
 
     fn retry_writes(&self) {
         self.files.errors.report_recovery();
-        let volatile = self.table().ram.most_important(MAX_RETRIED);
-        let written = self.mails.write(&volatile.iter().map(|(_, mail)| &**mail).collect::<Vec<_>>());
+        let (ids, mails): (Vec<MailId>, Vec<_>) =
+            self.table().ram.most_important(MAX_RETRIED).into_iter().unzip();
+        let written = self.mails.write(&mails);
         let mut outdated = Vec::new();
         let mut table = self.table();
-        for ((id, mail), at) in volatile.into_iter().zip(written) {
-            let Ok(at) = at else { continue };
+        for ((id, mail), at) in ids.into_iter().zip(mails).zip(written) {
+            let Some(at) = at else { continue };
             // The dispatcher may have delivered or updated the mail meanwhile.
             if table.ram.get(id).is_some_and(|current| Arc::ptr_eq(current, &mail)) {
                 table.ram.remove(id);

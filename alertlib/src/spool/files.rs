@@ -113,9 +113,10 @@ impl Files {
         format!("draft.{}.{number:08}", self.token)
     }
 
-    /// Creates or replaces a file atomically, through the file `hidden`. False: that failed; the error is logged.
-    pub(super) fn replace(&self, hidden: &str, name: &str, text: &str) -> bool {
-        let is_written = self.write_new(hidden, text, |hidden| self.rename(hidden, name));
+    /// Creates or replaces a file atomically, through a file `new.*`. False: that failed; the error is logged.
+    pub(super) fn replace(&self, name: &str, text: &str) -> bool {
+        let hidden = format!("new.{}.{:08}", self.token, self.next_number());
+        let is_written = self.write_new(&hidden, text, |hidden| self.rename(hidden, name));
         if is_written {
             lock(&self.unsynced).insert(name.to_owned());
         }

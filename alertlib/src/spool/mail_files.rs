@@ -39,15 +39,6 @@ struct SpoolFile {
     damage: OnceLock<String>,
 }
 
-/// The reason for which a mail was not written to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotWritten {
-    /// The spool is full.
-    Full,
-    /// Writing failed, or the mail is too large.
-    Failed,
-}
-
 impl SpoolRef {
     pub(super) fn importance(&self) -> u8 {
         self.segment.importance
@@ -66,16 +57,6 @@ impl SpoolRef {
 impl Segment {
     pub(super) fn new(offset: usize, size: usize, mail: &PendingMail) -> Self {
         Segment { offset: offset as u64, size: size as u64, importance: mail.importance() }
-    }
-}
-
-impl SpoolFile {
-    /// Returns the places of the mails in a file of `size` bytes.
-    fn refs(name: String, size: usize, segments: &[Segment], damage: Option<String>) -> Vec<SpoolRef> {
-        let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
-        let mails = AtomicUsize::new(segments.len());
-        let file = Arc::new(SpoolFile { name, size: size as u64, mails, damage });
-        segments.iter().map(|segment| SpoolRef { file: file.clone(), segment: *segment }).collect()
     }
 }
 
@@ -102,14 +83,19 @@ impl MailFiles {
         MailFiles { files, size: AtomicU64::new(0), drafts: Mutex::default() }
     }
 
-    /// Writes mails, the most important ones first; errors are logged.
-    pub(super) fn write(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
-        self.write_all(mails, false)
+    /// Writes mails, the most important ones first. `None`: the mail is in no file; the error is logged.
+    pub(super) fn write(&self, mails: &[Arc<PendingMail>]) -> Vec<Option<SpoolRef>> {
+        self.write_all(mails, false, |_| false)
     }
 
-    /// Writes mails as drafts, which become valid with the next checkpoint. By the collector only.
-    pub(super) fn write_drafts(&self, mails: &[&PendingMail]) -> Vec<Result<SpoolRef, NotWritten>> {
-        self.write_all(mails, true)
+    /// Writes mails as drafts, which become valid with the next checkpoint. `make_room` removes a file with mails of less than this
+    /// importance, or returns false. By the collector only.
+    pub(super) fn write_drafts(
+        &self,
+        mails: &[Arc<PendingMail>],
+        make_room: impl Fn(u8) -> bool,
+    ) -> Vec<Option<SpoolRef>> {
+        self.write_all(mails, true, make_room)
     }
 
     /// Renames the drafts, which the checkpoint has made valid, to mails. By the collector only.
@@ -119,85 +105,93 @@ impl MailFiles {
         }
     }
 
-    fn write_all(&self, mails: &[&PendingMail], is_draft: bool) -> Vec<Result<SpoolRef, NotWritten>> {
-        let mut written = vec![Err(NotWritten::Failed); mails.len()];
+    fn write_all(
+        &self,
+        mails: &[Arc<PendingMail>],
+        is_draft: bool,
+        make_room: impl Fn(u8) -> bool,
+    ) -> Vec<Option<SpoolRef>> {
+        let mut written = vec![None; mails.len()];
         let importance = |index: &usize| mails[*index].importance();
         let mut order: Vec<usize> = (0..mails.len()).collect();
         order.sort_by_key(|index| Reverse(importance(index)));
         for group in order.chunk_by(|one, other| importance(one) == importance(other)) {
             let mut file = Composed::default();
             for index in group {
-                let record = format::encode(mails[*index]);
+                let record = format::encode(&mails[*index]);
                 if file.text.len() + record.len() > SHARED {
                     self.write_file(is_draft, std::mem::take(&mut file), &mut written);
                 }
-                if let Err(why) = self.check_size(file.text.len(), record.len()) {
-                    written[*index] = Err(why);
-                    continue;
+                if self.fits(file.text.len(), record.len(), || make_room(importance(index))) {
+                    file.indices.push(*index);
+                    file.segments.push(Segment::new(file.text.len(), record.len(), &mails[*index]));
+                    file.text.push_str(&record);
                 }
-                file.indices.push(*index);
-                file.segments.push(Segment::new(file.text.len(), record.len(), mails[*index]));
-                file.text.push_str(&record);
             }
             self.write_file(is_draft, file, &mut written);
         }
         written
     }
 
-    fn write_file(&self, is_draft: bool, file: Composed, written: &mut [Result<SpoolRef, NotWritten>]) {
+    fn write_file(&self, is_draft: bool, file: Composed, written: &mut [Option<SpoolRef>]) {
         let Composed { text, indices, segments } = file;
         if text.is_empty() {
             return;
         }
         let number = self.files.next_number();
         let name = self.files.mail_name(number);
-        let is_written = if is_draft { self.write_draft(number, &text) } else { self.replace(&name, &text) };
-        if is_written {
-            for (index, at) in indices.iter().zip(SpoolFile::refs(name, text.len(), &segments, None)) {
-                written[*index] = Ok(at);
-            }
+        let is_written =
+            if is_draft { self.files.write_draft(number, &text) } else { self.files.replace(&name, &text) };
+        if !is_written {
+            return;
         }
-    }
-
-    fn write_draft(&self, number: u64, text: &str) -> bool {
-        let is_written = self.files.write_draft(number, text);
-        if is_written {
-            self.size.fetch_add(text.len() as u64, Relaxed);
+        if is_draft {
             lock(&self.drafts).push(number);
         }
-        is_written
-    }
-
-    fn replace(&self, name: &str, text: &str) -> bool {
-        let is_written = self.files.replace(&format!("new.{}", &name["mail.".len()..]), name, text);
-        if is_written {
-            self.size.fetch_add(text.len() as u64, Relaxed);
+        for (index, at) in indices.iter().zip(self.count_file(name, text.len(), &segments, None)) {
+            written[*index] = Some(at);
         }
-        is_written
     }
 
-    /// Checks that a mail of `size` bytes and `others` bytes of other mails fit into the spool.
-    fn check_size(&self, others: usize, size: usize) -> Result<(), NotWritten> {
+    /// Adds a file to the size of all files; returns the places of its mails.
+    fn count_file(
+        &self,
+        name: String,
+        size: usize,
+        segments: &[Segment],
+        damage: Option<String>,
+    ) -> Vec<SpoolRef> {
+        let (size, mails) = (size as u64, AtomicUsize::new(segments.len()));
+        self.size.fetch_add(size, Relaxed);
+        let damage = damage.map_or_else(OnceLock::new, OnceLock::from);
+        let file = Arc::new(SpoolFile { name, size, mails, damage });
+        segments.iter().map(|segment| SpoolRef { file: file.clone(), segment: *segment }).collect()
+    }
+
+    /// True if a mail of `size` bytes and `others` bytes of other mails fit into the spool, if need be after `make_room`, which returns
+    /// false when it cannot.
+    fn fits(&self, others: usize, size: usize, make_room: impl Fn() -> bool) -> bool {
+        let errors = &self.files.errors;
         if size > LARGEST {
             // `Files::read` refuses larger files.
-            self.files.errors.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
-            return Err(NotWritten::Failed);
+            errors.report_error(&format!("a mail has more than {LARGEST} bytes; {IN_MEMORY}"));
+            return false;
         }
         let max_size = self.files.directory.max_size;
-        if self.size.load(Relaxed) + (others + size) as u64 > max_size {
-            self.files
-                .errors
-                .report_error(&format!("its {max_size} bytes are full; the least important {IN_MEMORY}"));
-            return Err(NotWritten::Full);
+        while self.size.load(Relaxed) + (others + size) as u64 > max_size {
+            errors.report_error(&format!("its {max_size} bytes are full; the least important {IN_MEMORY}"));
+            if !make_room() {
+                return false;
+            }
         }
-        Ok(())
+        true
     }
 
     /// Rewrites a mail with fewer remaining recipients. `None`: it is in no file any more; the error is logged.
-    pub(super) fn update(&self, at: &SpoolRef, mail: &PendingMail) -> Option<SpoolRef> {
+    pub(super) fn update(&self, at: &SpoolRef, mail: &Arc<PendingMail>) -> Option<SpoolRef> {
         if !at.is_alone() {
             // The other mails of the file stay there.
-            let updated = self.write(&[mail]).pop()?.ok();
+            let updated = self.write(std::slice::from_ref(mail)).pop()?;
             self.remove(at);
             return updated;
         }
@@ -205,8 +199,8 @@ impl MailFiles {
         self.size.fetch_sub(at.file.size, Relaxed);
         self.files.cancel_deletes(&name);
         let text = format::encode(mail);
-        if self.check_size(0, text.len()).is_ok() && self.replace(&name, &text) {
-            return SpoolFile::refs(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
+        if self.fits(0, text.len(), || false) && self.files.replace(&name, &text) {
+            return self.count_file(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
         }
         // The old file is removed: after a crash the next process would send the mail again to recipients that have got it.
         self.files.unlink(&name);
@@ -259,7 +253,6 @@ impl MailFiles {
     ) -> Option<Vec<SpoolRef>> {
         let own_name = self.files.mail_name(self.files.next_number());
         self.files.rename(name, &own_name).ok()?;
-        self.size.fetch_add(size as u64, Relaxed);
-        Some(SpoolFile::refs(own_name, size, segments, damage))
+        Some(self.count_file(own_name, size, segments, damage))
     }
 }

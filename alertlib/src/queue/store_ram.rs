@@ -49,6 +49,14 @@ impl RamTable {
         self.mails.insert(id, mail);
     }
 
+    /// Adds a mail that is not in the table, unless the table would exceed its limits.
+    pub fn insert_if_it_fits(&mut self, id: MailId, mail: Arc<PendingMail>) {
+        let fits = self.mails.len() < self.limits.mails && self.size + mail.size() <= self.limits.bytes;
+        if fits {
+            self.insert(id, mail);
+        }
+    }
+
     /// Removes a mail.
     pub fn remove(&mut self, id: MailId) -> Option<Arc<PendingMail>> {
         let mail = self.mails.remove(&id)?;

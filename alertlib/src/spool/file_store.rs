@@ -2,8 +2,8 @@
 //! The store in files.
 //!
 //! Each mail is in a file; in RAM if it cannot be written. The spool's size is limited: when it is full, less important mails move
-//! from files into RAM, and more important ones take their space. Up to [`MAX_CACHED`] mails are in RAM as well, so that they can be
-//! sent without reading a file.
+//! from files into RAM, and more important ones take their space. Within the limits of [`CACHE`], mails in files are in RAM as well, so
+//! that they can be sent without reading a file.
 //!
 //! The table has the place of each mail. Its lock is held for lookups and changes of the table only, never during a file operation:
 //! a thread looks up the place, works on the file, and then checks that the mail is still at that place.
@@ -28,10 +28,8 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-/// Mails in files that are in RAM as well, at most.
-const MAX_CACHED: usize = 1024;
-/// Size of those mails, in bytes, at most.
-const MAX_CACHED_SIZE: u64 = 8 * 1024 * 1024;
+/// Limits of the mails in files that are in RAM as well.
+const CACHE: Limits = Limits { mails: 1024, bytes: 8 * 1024 * 1024 };
 /// Volatile mails that one [`Store::retry_writes`] writes, at most.
 const MAX_RETRIED: usize = 256;
 
@@ -57,14 +55,13 @@ struct Table {
     files: HashMap<MailId, FileMail>,
     /// Mails in files, by importance, then by arrival.
     ranks: BTreeSet<(u8, MailId)>,
-    cached: usize,
-    cached_size: u64,
+    /// Mails in files that are in RAM as well.
+    cache: RamTable,
 }
 
 /// A mail in a file.
 struct FileMail {
     at: SpoolRef,
-    cached: Option<Arc<PendingMail>>,
     /// The dispatcher is rewriting its file.
     is_updating: bool,
 }
@@ -72,30 +69,16 @@ struct FileMail {
 impl Table {
     fn add_file(&mut self, id: MailId, at: SpoolRef, mail: Option<Arc<PendingMail>>) {
         self.ranks.insert((at.importance(), id));
-        self.files.insert(id, FileMail { at, cached: None, is_updating: false });
+        self.files.insert(id, FileMail { at, is_updating: false });
         if let Some(mail) = mail {
-            self.cache(id, mail);
+            self.cache.insert_if_it_fits(id, mail);
         }
-    }
-
-    /// Keeps a mail in RAM as well, within the limits of the cache.
-    fn cache(&mut self, id: MailId, mail: Arc<PendingMail>) {
-        let fits = self.cached < MAX_CACHED && self.cached_size + mail.size() <= MAX_CACHED_SIZE;
-        let Some(entry) = self.files.get_mut(&id).filter(|entry| fits && entry.cached.is_none()) else {
-            return;
-        };
-        self.cached += 1;
-        self.cached_size += mail.size();
-        entry.cached = Some(mail);
     }
 
     fn remove_file(&mut self, id: MailId) -> Option<SpoolRef> {
         let entry = self.files.remove(&id)?;
         self.ranks.remove(&(entry.at.importance(), id));
-        if let Some(mail) = entry.cached {
-            self.cached -= 1;
-            self.cached_size -= mail.size();
-        }
+        self.cache.remove(id);
         Some(entry.at)
     }
 
@@ -120,7 +103,11 @@ impl FileStore {
             mails: MailFiles::new(files.clone()),
             files,
             memory: OnceLock::new(),
-            table: Mutex::new(Table { ram: RamTable::new(limits), ..Table::default() }),
+            table: Mutex::new(Table {
+                ram: RamTable::new(limits),
+                cache: RamTable::new(CACHE),
+                ..Table::default()
+            }),
             next_id: AtomicU64::new(0),
             len: AtomicU64::new(0),
             volatile: AtomicU64::new(0),
@@ -183,7 +170,7 @@ impl FileStore {
             let mut less_important = table.ranks.iter().take_while(|(rank, _)| *rank < importance);
             let least = less_important.find_map(|(_, id)| {
                 let entry = table.files.get(id).filter(|entry| !entry.is_updating)?;
-                Some((*id, entry.at.clone(), entry.cached.clone()))
+                Some((*id, entry.at.clone(), table.cache.get(*id).cloned()))
             });
             drop(table);
             let Some((id, at, cached)) = least else { return false };
@@ -289,18 +276,16 @@ impl Store for FileStore {
     fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable> {
         loop {
             let table = self.table();
-            let at = match (table.ram.get(id), table.files.get(&id)) {
-                (Some(mail), _) => return Ok(mail.clone()),
-                (None, Some(FileMail { cached: Some(mail), .. })) => return Ok(mail.clone()),
-                (None, Some(entry)) => entry.at.clone(),
-                (None, None) => return Err(Unreadable::Gone),
-            };
+            if let Some(mail) = table.ram.get(id).or_else(|| table.cache.get(id)) {
+                return Ok(mail.clone());
+            }
+            let at = table.files.get(&id).ok_or(Unreadable::Gone)?.at.clone();
             drop(table);
             let read = self.mails.load(&at).map(Arc::new);
             let mut table = self.table();
             if table.is_at(id, &at) {
                 if let Ok(mail) = &read {
-                    table.cache(id, mail.clone());
+                    table.cache.insert_if_it_fits(id, mail.clone());
                 }
                 return read;
             }

@@ -6,9 +6,10 @@
 //! [`Schedule::drain`], which stores an atomic.
 
 use super::store::{MailId, StoredMail};
+use crate::sys::lock;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 /// A mail in the schedule.
@@ -33,6 +34,7 @@ type Key = (Instant, u64);
 /// Mails that are not delivered yet, ordered by due time, then by arrival.
 #[derive(Default)]
 pub struct Schedule {
+    /// A panic of another thread leaves each mail in the schedule or with the dispatcher.
     waiting: Mutex<Waiting>,
     is_draining: AtomicBool,
     is_closed: AtomicBool,
@@ -82,14 +84,9 @@ impl Schedule {
         Schedule::default()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        // A panic of another thread leaves each mail in the schedule or with the dispatcher.
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds mails that were not tried yet, due at once. By the collector only.
     pub fn add(&self, mails: &[StoredMail], now: Instant) {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         for StoredMail { id, created } in mails.iter().copied() {
             let key = waiting.key_at(now);
             waiting.insert(Entry { id, created, attempts: 0, last_error: None, is_expedited: false, key });
@@ -98,7 +95,7 @@ impl Schedule {
 
     /// Removes the first of the `candidates` that is not being sent; `None`: there is none. By the collector only.
     pub fn evict(&self, candidates: &[MailId]) -> Option<MailId> {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         candidates.iter().find_map(|id| {
             let key = waiting.keys.get(id).copied()?;
             waiting.remove(key).map(|entry| entry.id)
@@ -109,7 +106,7 @@ impl Schedule {
     pub fn next(&self, now: Instant) -> Next {
         // Read before the mails: mails that were added before the close are seen.
         let (is_draining, is_closed) = (self.is_draining.load(SeqCst), self.is_closed.load(SeqCst));
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         if self.is_abandoned.load(SeqCst) {
             return Next::End;
         }
@@ -134,7 +131,7 @@ impl Schedule {
 
     /// Takes the first mail, if it is due at the time `now` and `is_wanted`. By the dispatcher only.
     pub fn take_first_if(&self, now: Instant, is_wanted: impl Fn(&Entry) -> bool) -> Option<Box<Entry>> {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         let (key, _) =
             waiting.by_time.first_key_value().filter(|(key, entry)| key.0 <= now && is_wanted(entry))?;
         let key = *key;
@@ -144,7 +141,7 @@ impl Schedule {
     /// Puts back a mail that [`Schedule::next`] returned, due at `due`; `None`: with its former due time, in its former order. By the
     /// dispatcher only.
     pub fn reschedule(&self, mut entry: Entry, due: Option<Instant>) {
-        let mut waiting = self.waiting();
+        let mut waiting = lock(&self.waiting);
         if let Some(due) = due {
             entry.key = waiting.key_at(due);
         }

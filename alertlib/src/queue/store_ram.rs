@@ -3,9 +3,10 @@
 
 use super::store::{Batch, Committed, MailId, PendingMail, Store, StoredMail, Unreadable};
 use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS};
+use crate::sys::lock;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 /// Candidates for eviction: one more than the mails that can be in flight.
 const CANDIDATES: usize = 2;
@@ -92,6 +93,7 @@ impl RamTable {
 /// The store without a spool.
 #[derive(Default)]
 pub struct RamStore {
+    /// A panic of another thread leaves each mail in the table or not.
     table: Mutex<RamTable>,
     next_id: AtomicU64,
     len: AtomicU64,
@@ -102,11 +104,6 @@ impl RamStore {
     pub fn new(limits: Limits) -> Self {
         RamStore { table: Mutex::new(RamTable::new(limits)), ..RamStore::default() }
     }
-
-    fn table(&self) -> MutexGuard<'_, RamTable> {
-        // A panic of another thread leaves each mail in the table or not.
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Store for RamStore {
@@ -115,7 +112,7 @@ impl Store for RamStore {
     }
 
     fn commit(&self, batch: Batch) -> Committed {
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         let store = |notification| {
             let (id, mail) = (MailId(self.next_id.fetch_add(1, SeqCst)), PendingMail::new(notification));
             let created = mail.notification.created;
@@ -128,15 +125,15 @@ impl Store for RamStore {
     }
 
     fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable> {
-        self.table().get(id).cloned().ok_or(Unreadable::Gone)
+        lock(&self.table).get(id).cloned().ok_or(Unreadable::Gone)
     }
 
     fn update(&self, id: MailId, mail: PendingMail) {
-        self.table().insert(id, Arc::new(mail));
+        lock(&self.table).insert(id, Arc::new(mail));
     }
 
     fn delete(&self, id: MailId) {
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         table.remove(id);
         self.len.store(table.count(), SeqCst);
     }
@@ -150,6 +147,6 @@ impl Store for RamStore {
     }
 
     fn excess(&self) -> Vec<MailId> {
-        self.table().excess()
+        lock(&self.table).excess()
     }
 }

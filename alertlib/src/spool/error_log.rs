@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Log lines about the spool's errors: each error once, and the recovery.
 
-use super::lock;
+use crate::sys::lock;
 use crate::text::visible;
 use nix::errno::Errno;
 use std::collections::BTreeSet;

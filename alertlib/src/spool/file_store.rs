@@ -12,7 +12,7 @@ use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
 use super::directory::SpoolDirectory;
 use super::files::{Files, errno, try_lock};
 use super::mail_files::{MailFiles, SpoolRef};
-use super::{IN_MEMORY, incidents, incidents_name, lock};
+use super::{IN_MEMORY, incidents, incidents_name};
 use crate::engine::Snapshot;
 use crate::queue::{
     Batch, Committed, Limits, MailId, Orphan, PendingMail, RamTable, ReplayMark, Store, StoredMail,
@@ -20,13 +20,13 @@ use crate::queue::{
 };
 use crate::ring::SharedWords;
 use crate::settings::Recipient;
-use crate::sys::shared_memory;
+use crate::sys::{lock, shared_memory};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, posix_fallocate};
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Limits of the mails in files that are in RAM as well.
 const CACHE: Limits = Limits { mails: 1024, bytes: 8 * 1024 * 1024 };
@@ -141,10 +141,6 @@ impl FileStore {
         Ok(Box::new(slots))
     }
 
-    fn table(&self) -> MutexGuard<'_, Table> {
-        lock(&self.table)
-    }
-
     /// Updates the number of volatile mails.
     fn count_volatile(&self, table: &Table) {
         self.volatile.store(table.ram.count(), SeqCst);
@@ -157,7 +153,7 @@ impl FileStore {
     /// Adds a mail of a dead process.
     pub(super) fn add_adopted(&self, at: SpoolRef) -> MailId {
         let id = self.new_id();
-        self.table().add_file(id, at, None);
+        lock(&self.table).add_file(id, at, None);
         self.len.fetch_add(1, SeqCst);
         id
     }
@@ -166,7 +162,7 @@ impl FileStore {
     /// collector only.
     fn displace(&self, importance: u8) -> bool {
         loop {
-            let table = self.table();
+            let table = lock(&self.table);
             let mut less_important = table.ranks.iter().take_while(|(rank, _)| *rank < importance);
             let least = less_important.find_map(|(_, id)| {
                 let entry = table.files.get(id).filter(|entry| !entry.is_updating)?;
@@ -175,7 +171,7 @@ impl FileStore {
             drop(table);
             let Some((id, at, cached)) = least else { return false };
             let mail = cached.map_or_else(|| self.mails.load(&at).map(Arc::new), Ok);
-            let mut table = self.table();
+            let mut table = lock(&self.table);
             if !table.is_at(id, &at) {
                 continue;
             }
@@ -258,7 +254,7 @@ impl Store for FileStore {
             notifications.into_iter().map(|notification| Arc::new(PendingMail::new(notification))).collect();
         let refs = self.mails.write_drafts(&mails, |importance| self.displace(importance));
         let is_snapshot_saved = self.commit_files(snapshot, progress, replay);
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         let add = |(mail, at): (Arc<PendingMail>, Option<SpoolRef>)| {
             let stored = StoredMail { id: self.new_id(), created: mail.notification.created };
             match at {
@@ -275,14 +271,14 @@ impl Store for FileStore {
 
     fn load(&self, id: MailId) -> Result<Arc<PendingMail>, Unreadable> {
         loop {
-            let table = self.table();
+            let table = lock(&self.table);
             if let Some(mail) = table.ram.get(id).or_else(|| table.cache.get(id)) {
                 return Ok(mail.clone());
             }
             let at = table.files.get(&id).ok_or(Unreadable::Gone)?.at.clone();
             drop(table);
             let read = self.mails.load(&at).map(Arc::new);
-            let mut table = self.table();
+            let mut table = lock(&self.table);
             if table.is_at(id, &at) {
                 if let Ok(mail) = &read {
                     table.cache.insert_if_it_fits(id, mail.clone());
@@ -295,7 +291,7 @@ impl Store for FileStore {
 
     fn update(&self, id: MailId, mail: PendingMail) {
         let mail = Arc::new(mail);
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         let Some(entry) = table.files.get_mut(&id) else {
             if table.ram.get(id).is_some() {
                 table.ram.insert(id, mail);
@@ -306,7 +302,7 @@ impl Store for FileStore {
         let at = entry.at.clone();
         drop(table);
         let updated = self.mails.update(&at, &mail);
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         table.remove_file(id);
         match updated {
             Some(at) => table.add_file(id, at, Some(mail)),
@@ -316,7 +312,7 @@ impl Store for FileStore {
     }
 
     fn delete(&self, id: MailId) {
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         let (at, from_ram) = (table.remove_file(id), table.ram.remove(id));
         self.count_volatile(&table);
         drop(table);
@@ -338,16 +334,16 @@ impl Store for FileStore {
     }
 
     fn excess(&self) -> Vec<MailId> {
-        self.table().ram.excess()
+        lock(&self.table).ram.excess()
     }
 
     fn retry_writes(&self) {
         self.files.errors.report_recovery();
         let (ids, mails): (Vec<MailId>, Vec<_>) =
-            self.table().ram.most_important(MAX_RETRIED).into_iter().unzip();
+            lock(&self.table).ram.most_important(MAX_RETRIED).into_iter().unzip();
         let written = self.mails.write(&mails);
         let mut outdated = Vec::new();
-        let mut table = self.table();
+        let mut table = lock(&self.table);
         for ((id, mail), at) in ids.into_iter().zip(mails).zip(written) {
             let Some(at) = at else { continue };
             // The dispatcher may have delivered or updated the mail meanwhile.

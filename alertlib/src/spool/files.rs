@@ -3,8 +3,9 @@
 
 use super::directory::{PRIVATE, SpoolDirectory, UNTRUSTED, is_private};
 use super::error_log::ErrorLog;
-use super::{IN_MEMORY, LARGEST, SYNC_ALONE, format, lock, owner_name};
+use super::{IN_MEMORY, LARGEST, SYNC_ALONE, format, owner_name};
 use crate::queue::Unreadable;
+use crate::sys::lock;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat};

@@ -5,8 +5,9 @@
 //! files were removed recently. A file is removed with the last of its mails.
 
 use super::files::Files;
-use super::{IN_MEMORY, LARGEST, SHARED, format, lock};
+use super::{IN_MEMORY, LARGEST, SHARED, format};
 use crate::queue::{PendingMail, Unreadable};
+use crate::sys::lock;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};

@@ -33,8 +33,6 @@ mod tests;
 pub use directory::SpoolDirectory;
 pub use file_store::FileStore;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 /// Largest file, in bytes. Files of this library are bounded, so a larger file is not one of them.
 const LARGEST: usize = 4 * 1024 * 1024;
 /// Mails that are written together share files of this size, in bytes; a larger mail has a file of its own.
@@ -54,9 +52,4 @@ fn owner_name(token: &str) -> String {
 
 fn incidents_name(token: &str) -> String {
     format!("incidents.{token}")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // No critical section of the spool leaves its data inconsistent when it panics.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,6 +10,7 @@ pub mod shared_memory;
 
 use nix::errno::Errno;
 use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// User and group under which HAProxy's worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,4 +27,9 @@ pub fn error_text(error: &io::Error) -> String {
         Some(number) => Errno::from_raw(number).desc().to_owned(),
         None => error.to_string(),
     }
+}
+
+/// Locks a mutex, also after a panic of a thread that held it. For data that no critical section leaves inconsistent when it panics.
+pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

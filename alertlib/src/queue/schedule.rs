@@ -25,13 +25,10 @@ pub struct Entry {
     pub last_error: Option<String>,
     /// It was taken regardless of its due time: see [`Schedule::drain`].
     is_expedited: bool,
-    key: Key,
+    due: Instant,
 }
 
-/// Due time, and the order of those that are due together.
-type Key = (Instant, u64);
-
-/// Mails that are not delivered yet, ordered by due time, then by arrival.
+/// Mails that are not delivered yet, ordered by due time, then by id, so that those of the same time are in the order of their creation.
 #[derive(Default)]
 pub struct Schedule {
     /// A panic of another thread leaves each mail in the schedule or with the dispatcher.
@@ -44,9 +41,8 @@ pub struct Schedule {
 /// Mails that are not being sent.
 #[derive(Default)]
 struct Waiting {
-    by_time: BTreeMap<Key, Entry>,
-    keys: HashMap<MailId, Key>,
-    arrivals: u64,
+    by_time: BTreeMap<(Instant, MailId), Entry>,
+    due: HashMap<MailId, Instant>,
 }
 
 /// The dispatcher's next step.
@@ -62,19 +58,18 @@ pub enum Next {
 
 impl Waiting {
     fn insert(&mut self, entry: Entry) {
-        self.keys.insert(entry.id, entry.key);
-        self.by_time.insert(entry.key, entry);
+        self.due.insert(entry.id, entry.due);
+        self.by_time.insert((entry.due, entry.id), entry);
     }
 
-    fn remove(&mut self, key: Key) -> Option<Entry> {
-        let entry = self.by_time.remove(&key)?;
-        self.keys.remove(&entry.id);
-        Some(entry)
+    fn remove(&mut self, id: MailId) -> Option<Entry> {
+        let due = self.due.remove(&id)?;
+        self.by_time.remove(&(due, id))
     }
 
-    fn key_at(&mut self, due: Instant) -> Key {
-        self.arrivals += 1;
-        (due, self.arrivals)
+    fn take_first_if(&mut self, is_wanted: impl Fn(&Entry) -> bool) -> Option<Box<Entry>> {
+        let id = self.by_time.values().next().filter(|entry| is_wanted(entry))?.id;
+        self.remove(id).map(Box::new)
     }
 }
 
@@ -88,64 +83,51 @@ impl Schedule {
     pub fn add(&self, mails: &[StoredMail], now: Instant) {
         let mut waiting = lock(&self.waiting);
         for StoredMail { id, created } in mails.iter().copied() {
-            let key = waiting.key_at(now);
-            waiting.insert(Entry { id, created, attempts: 0, last_error: None, is_expedited: false, key });
+            let entry = Entry { id, created, attempts: 0, last_error: None, is_expedited: false, due: now };
+            waiting.insert(entry);
         }
     }
 
     /// Removes the first of the `candidates` that is not being sent; `None`: there is none. By the collector only.
     pub fn evict(&self, candidates: &[MailId]) -> Option<MailId> {
         let mut waiting = lock(&self.waiting);
-        candidates.iter().find_map(|id| {
-            let key = waiting.keys.get(id).copied()?;
-            waiting.remove(key).map(|entry| entry.id)
-        })
+        candidates.iter().find_map(|id| waiting.remove(*id)).map(|entry| entry.id)
     }
 
     /// Returns the next step at the time `now`. By the dispatcher only.
     pub fn next(&self, now: Instant) -> Next {
         // Read before the mails: mails that were added before the close are seen.
-        let (is_draining, is_closed) = (self.is_draining.load(SeqCst), self.is_closed.load(SeqCst));
+        let (is_draining, is_closed) = (self.is_draining(), self.is_closed.load(SeqCst));
         let mut waiting = lock(&self.waiting);
         if self.is_abandoned.load(SeqCst) {
             return Next::End;
         }
         if is_draining {
-            let unexpedited = waiting.by_time.iter().find(|(_, entry)| !entry.is_expedited);
-            let key = unexpedited.map(|(key, _)| *key);
-            if let Some(entry) = key.and_then(|key| waiting.remove(key)) {
+            let unexpedited =
+                waiting.by_time.values().find(|entry| !entry.is_expedited).map(|entry| entry.id);
+            if let Some(entry) = unexpedited.and_then(|id| waiting.remove(id)) {
                 return Next::Send(Box::new(Entry { is_expedited: true, ..entry }));
             }
         }
-        let first = waiting.by_time.keys().next().copied();
-        match first {
-            Some(key) if key.0 <= now => match waiting.remove(key) {
-                Some(entry) => Next::Send(Box::new(entry)),
-                None => Next::WaitUntil(None),
-            },
-            Some((due, _)) => Next::WaitUntil(Some(due)),
+        if let Some(entry) = waiting.take_first_if(|entry| entry.due <= now) {
+            return Next::Send(entry);
+        }
+        match waiting.by_time.values().next() {
             None if is_closed => Next::End,
-            None => Next::WaitUntil(None),
+            first => Next::WaitUntil(first.map(|entry| entry.due)),
         }
     }
 
     /// Takes the first mail, if it is due at the time `now` and `is_wanted`. By the dispatcher only.
     pub fn take_first_if(&self, now: Instant, is_wanted: impl Fn(&Entry) -> bool) -> Option<Box<Entry>> {
-        let mut waiting = lock(&self.waiting);
-        let (key, _) =
-            waiting.by_time.first_key_value().filter(|(key, entry)| key.0 <= now && is_wanted(entry))?;
-        let key = *key;
-        waiting.remove(key).map(Box::new)
+        lock(&self.waiting).take_first_if(|entry| entry.due <= now && is_wanted(entry))
     }
 
     /// Puts back a mail that [`Schedule::next`] returned, due at `due`; `None`: with its former due time, in its former order. By the
     /// dispatcher only.
     pub fn reschedule(&self, mut entry: Entry, due: Option<Instant>) {
-        let mut waiting = lock(&self.waiting);
-        if let Some(due) = due {
-            entry.key = waiting.key_at(due);
-        }
-        waiting.insert(entry);
+        entry.due = due.unwrap_or(entry.due);
+        lock(&self.waiting).insert(entry);
     }
 
     /// Makes each mail due at once, for one attempt. Any thread; takes no lock.

@@ -102,7 +102,8 @@ pub struct Orphan {
     pub mails: Vec<StoredMail>,
     /// Events that it had accepted, and that some audience was not notified of.
     pub events: Vec<ReplayedEvent>,
-    claim: Box<dyn Claim>,
+    /// The store's lock on the orphan.
+    pub claim: Box<dyn Claim>,
 }
 
 /// An event of a dead process.
@@ -117,46 +118,21 @@ pub struct ReplayedEvent {
 
 /// The store's lock on an orphan. No other process takes the orphan over before it is dropped.
 pub trait Claim {
-    /// True if a mail about the record was committed for one of these recipients.
-    fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool;
-    /// Returns the mark for a commit after which all records before `ticket` are in mails.
-    fn replay_mark(&self, ticket: u64) -> ReplayMark;
-    /// Removes a record whose mails are committed.
-    fn forget(&self, ticket: u64);
-    /// Removes the process's shared memory and owner file.
+    /// True if the dead process had committed a mail about the event for one of these recipients.
+    fn has_notified(&self, to: &[Recipient], event: &ReplayedEvent) -> bool;
+    /// Returns the mark to commit with the mails of `event` and all events before it.
+    fn replay_mark(&self, event: &ReplayedEvent) -> ReplayMark;
+    /// Removes the record of an event whose mails are committed.
+    fn forget(&self, event: &ReplayedEvent);
+    /// Removes the process's shared memory and owner file: all its events are replayed.
     fn finish(self: Box<Self>);
 }
 
 impl Orphan {
-    /// Creates an orphan that is locked by `claim`.
-    pub fn new(
-        token: String,
-        mails: Vec<StoredMail>,
-        events: Vec<ReplayedEvent>,
-        claim: Box<dyn Claim>,
-    ) -> Self {
-        Orphan { token, mails, events, claim }
-    }
-
-    /// True if the dead process had committed a mail about the event for one of these recipients.
-    pub fn has_notified(&self, to: &[Recipient], event: &ReplayedEvent) -> bool {
-        self.claim.has_notified(to, event.ticket)
-    }
-
-    /// Returns the mark to commit with the mails of `events`, the oldest events of the orphan.
-    pub fn replay_mark(&self, events: &[ReplayedEvent]) -> Option<ReplayMark> {
-        Some(self.claim.replay_mark(events.last()?.ticket + 1))
-    }
-
     /// Returns a guard that removes the records of `events` when it is dropped: after the commit of their mails, or by a panic before
     /// it, because a record that causes a panic must not be replayed again.
     pub fn forget_on_drop<'a>(&'a self, events: &'a [ReplayedEvent]) -> impl Drop + 'a {
         ForgetOnDrop { claim: &*self.claim, events }
-    }
-
-    /// Removes the process's shared memory and owner file: all its events are replayed.
-    pub fn finish(self) {
-        self.claim.finish();
     }
 }
 
@@ -167,7 +143,7 @@ struct ForgetOnDrop<'a> {
 
 impl Drop for ForgetOnDrop<'_> {
     fn drop(&mut self) {
-        self.events.iter().for_each(|event| self.claim.forget(event.ticket));
+        self.events.iter().for_each(|event| self.claim.forget(event));
     }
 }
 

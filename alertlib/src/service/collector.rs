@@ -340,10 +340,10 @@ impl Collector {
                     self.replay(&orphan, event);
                 }
                 self.flush_groups();
-                self.commit(orphan.replay_mark(events));
+                self.commit(events.last().map(|last| orphan.claim.replay_mark(last)));
                 drop(records);
             }
-            orphan.finish();
+            orphan.claim.finish();
         }
     }
 
@@ -368,7 +368,7 @@ impl Collector {
         let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation()) else {
             return;
         };
-        let is_for = |to: &[Recipient]| !orphan.has_notified(to, event);
+        let is_for = |to: &[Recipient]| !orphan.claim.has_notified(to, event);
         let (events, now) = (record.into_events(), SystemTime::now());
         let mails = self.engine.take_over(&orphan.token, is_for, events, &event.id, now);
         self.in_flight.mails.extend(mails);

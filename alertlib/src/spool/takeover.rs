@@ -31,17 +31,17 @@ struct FileClaim {
 }
 
 impl Claim for FileClaim {
-    fn has_notified(&self, to: &[Recipient], ticket: u64) -> bool {
-        self.state.has_notified(to, ticket)
+    fn has_notified(&self, to: &[Recipient], event: &ReplayedEvent) -> bool {
+        self.state.has_notified(to, event.ticket)
     }
 
-    fn replay_mark(&self, ticket: u64) -> ReplayMark {
-        ReplayMark { token: checkpoint::hash(&self.token), ticket }
+    fn replay_mark(&self, event: &ReplayedEvent) -> ReplayMark {
+        ReplayMark { token: checkpoint::hash(&self.token), ticket: event.ticket + 1 }
     }
 
-    fn forget(&self, ticket: u64) {
+    fn forget(&self, event: &ReplayedEvent) {
         if let Some(slots) = &self.slots {
-            ring::discard(slots, ticket);
+            ring::discard(slots, event.ticket);
         }
     }
 
@@ -122,7 +122,7 @@ impl FileStore {
         let add = |(created, at)| StoredMail { id: self.add_adopted(at), created };
         let mails = mails.into_iter().map(add).collect();
         let claim = FileClaim { files: self.files.clone(), token: token.clone(), slots, state, owner };
-        Orphan::new(token, mails, events, Box::new(claim))
+        Orphan { token, mails, events, claim: Box::new(claim) }
     }
 
     /// Takes over the files of a dead process: mails become this process's mails, a snapshot becomes readable for all processes.

@@ -22,11 +22,11 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 /// Change it with the layout of the memory, the ring's included. A new field of a record changes it automatically.
-const FORMAT: u64 = 0x6861_6c65_0001_0000 | (Number::COUNT as u64) << 8 | Text::COUNT as u64;
+const FORMAT: u64 = 0x6861_6c65_0002_0000 | (Number::COUNT as u64) << 8 | Text::COUNT as u64;
 /// Words before the recipients.
 const HEAD: usize = 4;
 /// Words of a page before the recipients' progress.
-const PAGE: usize = 4;
+const PAGE: usize = 3;
 /// Recipients with progress. Further recipients may get a mail twice after a crash.
 const MAX_RECIPIENTS: usize = 10_000;
 
@@ -51,29 +51,14 @@ pub(super) struct Checkpoint {
     audiences: Vec<usize>,
 }
 
-/// The contents of a checkpoint, which become valid together.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct CheckpointUpdate {
-    /// Drafts with smaller numbers are valid.
-    pub drafts: u64,
-    /// The snapshot is empty: an incidents file of this process is outdated.
-    pub is_snapshot_empty: bool,
-    /// Progress in the events of a dead process.
-    pub replay: Option<ReplayMark>,
-    /// The first event that is not in a mail, by audience.
-    pub progress: Vec<u64>,
-}
-
 /// The checkpoint of a dead process.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct CheckpointState {
-    /// See [`CheckpointUpdate::drafts`].
+    /// Drafts with smaller numbers are valid.
     pub drafts: u64,
-    /// See [`CheckpointUpdate::is_snapshot_empty`].
-    pub is_snapshot_empty: bool,
-    /// See [`CheckpointUpdate::replay`].
+    /// Progress in the events of another dead process.
     pub replay: Option<ReplayMark>,
-    /// By the recipient's hash.
+    /// The first event that is not in a mail, by the recipient's hash.
     progress: HashMap<u64, u64>,
 }
 
@@ -104,34 +89,29 @@ pub(super) fn create(
     capacity: usize,
     audiences: &[Vec<Recipient>],
 ) -> (Checkpoint, View) {
-    let all: Vec<(usize, &Recipient)> =
-        audiences.iter().enumerate().flat_map(|(number, to)| to.iter().map(move |to| (number, to))).collect();
-    let at = slots_at(all.len());
-    let words = Arc::new(words);
-    let slots = View { range: at..words.len(), words: words.clone() };
-    let checkpoint = Checkpoint {
-        words: View { words, range: 0..at },
-        audiences: all.iter().take(MAX_RECIPIENTS).map(|(number, _)| *number).collect(),
-    };
-    for (index, (_, to)) in all.iter().take(MAX_RECIPIENTS).enumerate() {
-        checkpoint.words[HEAD + index].store(hash(to.address.as_ref()), Relaxed);
+    let all = audiences.iter().enumerate().flat_map(|(number, to)| to.iter().map(move |to| (number, to)));
+    let mut recipients = Vec::new();
+    for ((number, to), word) in all.take(MAX_RECIPIENTS).zip(&words[HEAD..]) {
+        word.store(hash(to.address.as_ref()), Relaxed);
+        recipients.push(number);
     }
-    checkpoint.words[1].store(capacity as u64, Relaxed);
-    checkpoint.words[2].store(checkpoint.audiences.len() as u64, Relaxed);
-    checkpoint.words[0].store(FORMAT, Release);
-    (checkpoint, slots)
+    words[1].store(capacity as u64, Relaxed);
+    words[2].store(recipients.len() as u64, Relaxed);
+    words[0].store(FORMAT, Release);
+    let (at, words) = (slots_at(recipients.len()), Arc::new(words));
+    let slots = View { range: at..words.len(), words: words.clone() };
+    (Checkpoint { words: View { words, range: 0..at }, audiences: recipients }, slots)
 }
 
 impl Checkpoint {
-    /// Writes `update` to the page that is not valid, then makes that page valid.
-    pub(super) fn write(&self, update: &CheckpointUpdate) {
+    /// Writes the page that is not valid, then makes that page valid. `drafts`, `replay`: see [`CheckpointState`]; `progress`: the
+    /// first event that is not in a mail, by audience.
+    pub(super) fn write(&self, drafts: u64, replay: Option<ReplayMark>, progress: &[u64]) {
         let page = 1 - self.words[3].load(Relaxed);
-        let (replay_token, replay_ticket) = update.replay.map_or((0, 0), |mark| (mark.token, mark.ticket));
-        let progress =
-            self.audiences.iter().map(|number| update.progress.get(*number).copied().unwrap_or_default());
-        let head = [update.drafts, update.is_snapshot_empty.into(), replay_token, replay_ticket];
+        let ReplayMark { token, ticket } = replay.unwrap_or(ReplayMark { token: 0, ticket: 0 });
+        let progress = self.audiences.iter().map(|number| progress.get(*number).copied().unwrap_or_default());
         let words = &self.words[page_at(self.audiences.len(), page as usize)];
-        for (word, value) in words.iter().zip(head.into_iter().chain(progress)) {
+        for (word, value) in words.iter().zip([drafts, token, ticket].into_iter().chain(progress)) {
             word.store(value, Relaxed);
         }
         // The next write, to the other page, must not become visible before this one.
@@ -166,8 +146,7 @@ pub(super) fn read(words: SharedWords) -> Option<(CheckpointState, View)> {
     let page = load(page_at(recipients, page));
     let state = CheckpointState {
         drafts: page[0],
-        is_snapshot_empty: page[1] != 0,
-        replay: (page[2] != 0).then_some(ReplayMark { token: page[2], ticket: page[3] }),
+        replay: (page[1] != 0).then_some(ReplayMark { token: page[1], ticket: page[2] }),
         progress: hashes.into_iter().zip(page[PAGE..].iter().copied()).collect(),
     };
     let range = slots_at(recipients)..words.len();
@@ -218,16 +197,10 @@ mod tests {
         );
         for n in 1..5 {
             let replay = (n > 2).then_some(ReplayMark { token: hash("643a-1f"), ticket: n + 7 });
-            let update = CheckpointUpdate {
-                drafts: n,
-                is_snapshot_empty: n % 2 == 0,
-                replay,
-                progress: vec![n * 10, n * 20],
-            };
-            checkpoint.write(&update);
+            checkpoint.write(n, replay, &[n * 10, n * 20]);
             let (state, slots) = read().expect("a checkpoint");
             assert_eq!(slots.len(), ring::words_for(5));
-            assert_eq!((state.drafts, state.is_snapshot_empty, state.replay), (n, n % 2 == 0, replay));
+            assert_eq!((state.drafts, state.replay), (n, replay));
             for (recipient, progress) in [("a@x", n * 10), ("b@x", n * 10), ("c@x", n * 20), ("d@x", 0)] {
                 let recipient = [to(recipient)];
                 assert!(progress == 0 || state.has_notified(&recipient, progress - 1));

@@ -8,7 +8,7 @@
 //! The table has the place of each mail. Its lock is held for lookups and changes of the table only, never during a file operation:
 //! a thread looks up the place, works on the file, and then checks that the mail is still at that place.
 
-use super::checkpoint::{self, Checkpoint, CheckpointUpdate};
+use super::checkpoint::{self, Checkpoint};
 use super::directory::SpoolDirectory;
 use super::files::{Files, errno, try_lock};
 use super::mail_files::{MailFiles, SpoolRef};
@@ -21,7 +21,6 @@ use crate::queue::{
 use crate::ring::SharedWords;
 use crate::settings::Recipient;
 use crate::sys::{lock, shared_memory};
-use nix::errno::Errno;
 use nix::fcntl::{Flock, posix_fallocate};
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::OwnedFd;
@@ -198,48 +197,29 @@ impl FileStore {
         progress: &[u64],
         replay: Option<ReplayMark>,
     ) -> bool {
-        let written = snapshot.filter(|snapshot| !snapshot.is_empty()).map(|snapshot| {
+        // An empty snapshot replaces an earlier one, in this directory or in another process.
+        let snapshot = snapshot.filter(|new| !new.is_empty() || self.has_snapshot.load(Relaxed));
+        let written = snapshot.map(|snapshot| {
             let number = self.files.next_number();
-            (self.files.write_draft(number, &incidents::encode(snapshot)), number)
+            (number, self.files.write_draft(number, &incidents::encode(snapshot)))
         });
         if let Some((_, checkpoint)) = self.memory.get() {
-            let has_snapshot = match (&written, snapshot) {
-                (Some((true, _)), _) => true,
-                (None, Some(_)) => false,
-                _ => self.has_snapshot.load(Relaxed),
-            };
-            checkpoint.write(&CheckpointUpdate {
-                drafts: self.files.numbers(),
-                is_snapshot_empty: !has_snapshot,
-                replay,
-                progress: progress.to_vec(),
-            });
+            checkpoint.write(self.files.numbers(), replay, progress);
         }
         self.mails.publish_drafts();
-        match (snapshot, written) {
-            (Some(_), Some((true, number))) => {
-                self.files.publish(number, incidents_name(&self.files.token));
-                self.has_snapshot.store(true, Relaxed);
-                true
-            }
-            (Some(empty), None) => self.delete_snapshot(empty),
-            (_, written) => written.is_none(),
+        let (Some(snapshot), Some((number, is_written))) = (snapshot, written) else { return true };
+        let name = incidents_name(&self.files.token);
+        // If another process has taken the file over, it needs the empty snapshot.
+        let is_deleted = snapshot.is_empty() && self.files.try_unlink(&name).is_ok();
+        if is_deleted {
+            self.files.unlink(&self.files.draft_name(number));
+        } else if is_written {
+            self.files.publish(number, name);
         }
-    }
-
-    /// Deletes this process's incidents file: the snapshot is `empty`.
-    fn delete_snapshot(&self, empty: &Snapshot) -> bool {
-        let had_snapshot = self.has_snapshot.swap(false, Relaxed);
-        let deleted = self.files.try_unlink(&incidents_name(&self.files.token));
-        // If another process has taken the file over, it needs a new, empty snapshot.
-        deleted.is_ok()
-            || !had_snapshot && deleted == Err(Errno::ENOENT)
-            || self.write_incidents(&self.files.token, empty)
-    }
-
-    /// Writes the incidents file of a process.
-    pub(super) fn write_incidents(&self, token: &str, snapshot: &Snapshot) -> bool {
-        self.files.replace(&incidents_name(token), &incidents::encode(snapshot))
+        if is_deleted || is_written {
+            self.has_snapshot.store(!snapshot.is_empty(), Relaxed);
+        }
+        is_deleted || is_written
     }
 }
 

@@ -134,10 +134,6 @@ impl FileStore {
     ) -> Vec<(SystemTime, SpoolRef)> {
         names.sort_unstable();
         let mut mails = Vec::new();
-        if state.is_snapshot_empty {
-            // The process may have been killed before it deleted its incidents file.
-            self.write_incidents(token, &Snapshot::default());
-        }
         for name in names {
             let number = name.strip_prefix("draft.").and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
             let is_valid = number.is_some_and(|number: u64| number < state.drafts);

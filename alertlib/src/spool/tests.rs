@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of the file store's table: the mails in files and those in RAM.
 
-use super::{FileStore, SpoolDirectory, format};
+use super::directory::names_in;
+use super::{FileStore, SpoolDirectory, format, incidents, incidents_name};
+use crate::engine::Snapshot;
 use crate::event::{self, Event, Kind};
 use crate::notification::{self, Item, Notification};
 use crate::queue::{Batch, Limits, MailId, PendingMail, Store};
@@ -152,5 +154,50 @@ fn volatile_mails_are_written_after_a_delete_in_a_full_spool() {
         store.retry_writes();
         assert_eq!((store.len(), store.volatile()), (2, 0));
         assert_eq!(message_id(store, ids[2]), "<down-2@lb1>");
+    });
+}
+
+/// Commits a snapshot (`None`: unchanged); returns the names of the spool's incidents files and drafts.
+fn put_snapshot(store: &FileStore, snapshot: Option<&Snapshot>) -> Vec<String> {
+    assert!(store.commit(Batch { snapshot, ..Batch::default() }).is_snapshot_saved);
+    let mut names = names_in(&store.files.directory.directory);
+    names.retain(|name| name.starts_with("incidents.") || name.starts_with("draft."));
+    names
+}
+
+#[test]
+fn an_empty_snapshot_replaces_one_that_another_process_has_taken_over() {
+    let (empty, silence) = (Snapshot::default(), r#"[{"pattern":"api","until":1,"reason":"release"}]"#);
+    let line = format!("{{\"snapshot\":{{\"silences\":{silence},\"audiences\":[]}},\"version\":4}}\n");
+    let snapshot = incidents::decode(&line).expect("a snapshot");
+    with_store("snapshot", 10, 10, |store| {
+        let name = incidents_name(&store.files.token);
+        assert_eq!(put_snapshot(store, Some(&empty)), [""; 0], "there is none to replace");
+        assert_eq!(put_snapshot(store, Some(&snapshot)), [&*name]);
+        assert_eq!(put_snapshot(store, None), [&*name]);
+        assert_eq!(put_snapshot(store, Some(&empty)), [""; 0], "no other process has read it");
+        assert_eq!(put_snapshot(store, Some(&snapshot)), [&*name]);
+        store.files.try_unlink(&name).expect("another process takes it over");
+        assert_eq!(put_snapshot(store, Some(&empty)), [&*name]);
+        assert_eq!(store.files.read(&name), Ok(incidents::encode(&empty)));
+        store.files.unlink(&name);
+    });
+}
+
+#[test]
+fn an_empty_snapshot_that_was_committed_before_a_kill_reaches_the_next_process() {
+    with_store("next", 10, 10, |next| {
+        let path = next.files.directory.path.clone();
+        let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+        let directory = SpoolDirectory::open(path.as_ref(), uid, gid, 1 << 20).expect("a directory");
+        let (killed, _) = FileStore::start(directory, "killed", 1, &[], Limits::default());
+        let number = killed.files.next_number();
+        assert!(killed.files.write_draft(number, &incidents::encode(&Snapshot::default())));
+        put_snapshot(&killed, None);
+        drop(killed);
+        let orphans = next.orphans();
+        assert_eq!(next.foreign_snapshots(), [("killed".to_owned(), Snapshot::default())]);
+        orphans.into_iter().for_each(|orphan| orphan.claim.finish());
+        next.delete_foreign_snapshot("killed");
     });
 }

@@ -179,7 +179,7 @@ pub trait Store: Send + Sync {
         self.len() == 0
     }
 
-    /// The number of mails that end with the process. Any thread; takes no lock.
+    /// The number of mails that end with the process. Any thread.
     fn volatile(&self) -> u64;
 
     /// Candidates for eviction: none while the mails in RAM are within their limits, else the two least important ones, the older

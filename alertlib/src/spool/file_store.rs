@@ -41,7 +41,6 @@ pub struct FileStore {
     table: Mutex<Table>,
     next_id: AtomicU64,
     len: AtomicU64,
-    volatile: AtomicU64,
     /// This process has written an incidents file; another process may have taken it over.
     has_snapshot: AtomicBool,
 }
@@ -51,39 +50,34 @@ pub struct FileStore {
 struct Table {
     /// Mails that are in no file.
     ram: RamTable,
-    files: HashMap<MailId, FileMail>,
+    files: HashMap<MailId, SpoolRef>,
     /// Mails in files, by importance, then by arrival.
     ranks: BTreeSet<(u8, MailId)>,
     /// Mails in files that are in RAM as well.
     cache: RamTable,
-}
-
-/// A mail in a file.
-struct FileMail {
-    at: SpoolRef,
-    /// The dispatcher is rewriting its file.
-    is_updating: bool,
+    /// The mail whose file the dispatcher is rewriting.
+    updating: Option<MailId>,
 }
 
 impl Table {
     fn add_file(&mut self, id: MailId, at: SpoolRef, mail: Option<Arc<PendingMail>>) {
         self.ranks.insert((at.importance(), id));
-        self.files.insert(id, FileMail { at, is_updating: false });
+        self.files.insert(id, at);
         if let Some(mail) = mail {
             self.cache.insert_if_it_fits(id, mail);
         }
     }
 
     fn remove_file(&mut self, id: MailId) -> Option<SpoolRef> {
-        let entry = self.files.remove(&id)?;
-        self.ranks.remove(&(entry.at.importance(), id));
+        let at = self.files.remove(&id)?;
+        self.ranks.remove(&(at.importance(), id));
         self.cache.remove(id);
-        Some(entry.at)
+        Some(at)
     }
 
     /// True if the mail is still at this place.
     fn is_at(&self, id: MailId, at: &SpoolRef) -> bool {
-        self.files.get(&id).is_some_and(|entry| !entry.is_updating && entry.at.is(at))
+        self.updating != Some(id) && self.files.get(&id).is_some_and(|present| present.is(at))
     }
 }
 
@@ -109,7 +103,6 @@ impl FileStore {
             }),
             next_id: AtomicU64::new(0),
             len: AtomicU64::new(0),
-            volatile: AtomicU64::new(0),
             has_snapshot: AtomicBool::new(false),
         };
         let Files { directory, token, errors, .. } = &*store.files;
@@ -140,11 +133,6 @@ impl FileStore {
         Ok(Box::new(slots))
     }
 
-    /// Updates the number of volatile mails.
-    fn count_volatile(&self, table: &Table) {
-        self.volatile.store(table.ram.count(), SeqCst);
-    }
-
     fn new_id(&self) -> MailId {
         MailId(self.next_id.fetch_add(1, Relaxed))
     }
@@ -164,8 +152,8 @@ impl FileStore {
             let table = lock(&self.table);
             let mut less_important = table.ranks.iter().take_while(|(rank, _)| *rank < importance);
             let least = less_important.find_map(|(_, id)| {
-                let entry = table.files.get(id).filter(|entry| !entry.is_updating)?;
-                Some((*id, entry.at.clone(), table.cache.get(*id).cloned()))
+                let at = table.files.get(id).filter(|_| table.updating != Some(*id))?;
+                Some((*id, at.clone(), table.cache.get(*id).cloned()))
             });
             drop(table);
             let Some((id, at, cached)) = least else { return false };
@@ -181,7 +169,6 @@ impl FileStore {
             };
             table.remove_file(id);
             table.ram.insert(id, mail);
-            self.count_volatile(&table);
             drop(table);
             if self.mails.remove(&at) {
                 return true;
@@ -245,7 +232,6 @@ impl Store for FileStore {
         };
         let mails: Vec<StoredMail> = mails.into_iter().zip(refs).map(add).collect();
         self.len.fetch_add(mails.len() as u64, SeqCst);
-        self.count_volatile(&table);
         Committed { mails, is_snapshot_saved }
     }
 
@@ -255,7 +241,7 @@ impl Store for FileStore {
             if let Some(mail) = table.ram.get(id).or_else(|| table.cache.get(id)) {
                 return Ok(mail.clone());
             }
-            let at = table.files.get(&id).ok_or(Unreadable::Gone)?.at.clone();
+            let at = table.files.get(&id).cloned().ok_or(Unreadable::Gone)?;
             drop(table);
             let read = self.mails.load(&at).map(Arc::new);
             let mut table = lock(&self.table);
@@ -272,29 +258,22 @@ impl Store for FileStore {
     fn update(&self, id: MailId, mail: PendingMail) {
         let mail = Arc::new(mail);
         let mut table = lock(&self.table);
-        let Some(entry) = table.files.get_mut(&id) else {
-            if table.ram.get(id).is_some() {
-                table.ram.insert(id, mail);
-            }
-            return;
-        };
-        entry.is_updating = true;
-        let at = entry.at.clone();
+        let Some(at) = table.files.get(&id).cloned() else { return table.ram.insert(id, mail) };
+        table.updating = Some(id);
         drop(table);
         let updated = self.mails.update(&at, &mail);
         let mut table = lock(&self.table);
+        table.updating = None;
         table.remove_file(id);
         match updated {
             Some(at) => table.add_file(id, at, Some(mail)),
             None => table.ram.insert(id, mail),
         }
-        self.count_volatile(&table);
     }
 
     fn delete(&self, id: MailId) {
         let mut table = lock(&self.table);
         let (at, from_ram) = (table.remove_file(id), table.ram.remove(id));
-        self.count_volatile(&table);
         drop(table);
         // The file is removed before the mail is uncounted: while mails are counted, the process does not end.
         if let Some(at) = &at {
@@ -310,7 +289,7 @@ impl Store for FileStore {
     }
 
     fn volatile(&self) -> u64 {
-        self.volatile.load(SeqCst)
+        lock(&self.table).ram.count()
     }
 
     fn excess(&self) -> Vec<MailId> {
@@ -321,7 +300,8 @@ impl Store for FileStore {
         self.files.errors.report_recovery();
         let (ids, mails): (Vec<MailId>, Vec<_>) =
             lock(&self.table).ram.most_important(MAX_RETRIED).into_iter().unzip();
-        let written = self.mails.write(&mails);
+        let written = self.mails.write_drafts(&mails, |_| false);
+        self.mails.publish_drafts();
         let mut outdated = Vec::new();
         let mut table = lock(&self.table);
         for ((id, mail), at) in ids.into_iter().zip(mails).zip(written) {
@@ -334,7 +314,6 @@ impl Store for FileStore {
                 outdated.push(at);
             }
         }
-        self.count_volatile(&table);
         drop(table);
         outdated.iter().for_each(|at| _ = self.mails.remove(at));
     }

@@ -84,32 +84,11 @@ impl MailFiles {
         MailFiles { files, size: AtomicU64::new(0), drafts: Mutex::default() }
     }
 
-    /// Writes mails, the most important ones first. `None`: the mail is in no file; the error is logged.
-    pub(super) fn write(&self, mails: &[Arc<PendingMail>]) -> Vec<Option<SpoolRef>> {
-        self.write_all(mails, false, |_| false)
-    }
-
-    /// Writes mails as drafts, which become valid with the next checkpoint. `make_room` removes a file with mails of less than this
-    /// importance, or returns false. By the collector only.
+    /// Writes mails as drafts, the most important ones first. `None`: the mail is in no file; the error is logged. `make_room` removes
+    /// a file with mails of less than this importance, or returns false. By the collector only.
     pub(super) fn write_drafts(
         &self,
         mails: &[Arc<PendingMail>],
-        make_room: impl Fn(u8) -> bool,
-    ) -> Vec<Option<SpoolRef>> {
-        self.write_all(mails, true, make_room)
-    }
-
-    /// Renames the drafts, which the checkpoint has made valid, to mails. By the collector only.
-    pub(super) fn publish_drafts(&self) {
-        for number in std::mem::take(&mut *lock(&self.drafts)) {
-            self.files.publish(number, self.files.mail_name(number));
-        }
-    }
-
-    fn write_all(
-        &self,
-        mails: &[Arc<PendingMail>],
-        is_draft: bool,
         make_room: impl Fn(u8) -> bool,
     ) -> Vec<Option<SpoolRef>> {
         let mut written = vec![None; mails.len()];
@@ -121,7 +100,7 @@ impl MailFiles {
             for index in group {
                 let record = format::encode(&mails[*index]);
                 if file.text.len() + record.len() > SHARED {
-                    self.write_file(is_draft, std::mem::take(&mut file), &mut written);
+                    self.write_draft(std::mem::take(&mut file), &mut written);
                 }
                 if self.fits(file.text.len(), record.len(), || make_room(importance(index))) {
                     file.indices.push(*index);
@@ -129,28 +108,28 @@ impl MailFiles {
                     file.text.push_str(&record);
                 }
             }
-            self.write_file(is_draft, file, &mut written);
+            self.write_draft(file, &mut written);
         }
         written
     }
 
-    fn write_file(&self, is_draft: bool, file: Composed, written: &mut [Option<SpoolRef>]) {
+    fn write_draft(&self, file: Composed, written: &mut [Option<SpoolRef>]) {
         let Composed { text, indices, segments } = file;
-        if text.is_empty() {
-            return;
-        }
         let number = self.files.next_number();
-        let name = self.files.mail_name(number);
-        let is_written =
-            if is_draft { self.files.write_draft(number, &text) } else { self.files.replace(&name, &text) };
-        if !is_written {
+        if text.is_empty() || !self.files.write_draft(number, &text) {
             return;
         }
-        if is_draft {
-            lock(&self.drafts).push(number);
-        }
+        lock(&self.drafts).push(number);
+        let name = self.files.mail_name(number);
         for (index, at) in indices.iter().zip(self.count_file(name, text.len(), &segments, None)) {
             written[*index] = Some(at);
+        }
+    }
+
+    /// Renames the drafts to mails, which the checkpoint has made them, or which they become by that. By the collector only.
+    pub(super) fn publish_drafts(&self) {
+        for number in std::mem::take(&mut *lock(&self.drafts)) {
+            self.files.publish(number, self.files.mail_name(number));
         }
     }
 
@@ -189,23 +168,24 @@ impl MailFiles {
     }
 
     /// Rewrites a mail with fewer remaining recipients. `None`: it is in no file any more; the error is logged.
-    pub(super) fn update(&self, at: &SpoolRef, mail: &Arc<PendingMail>) -> Option<SpoolRef> {
-        if !at.is_alone() {
-            // The other mails of the file stay there.
-            let updated = self.write(std::slice::from_ref(mail)).pop()?;
-            self.remove(at);
-            return updated;
+    pub(super) fn update(&self, at: &SpoolRef, mail: &PendingMail) -> Option<SpoolRef> {
+        let is_alone = at.is_alone();
+        let name =
+            if is_alone { at.file.name.clone() } else { self.files.mail_name(self.files.next_number()) };
+        if is_alone {
+            self.size.fetch_sub(at.file.size, Relaxed);
+            self.files.cancel_deletes(&name);
         }
-        let name = at.file.name.clone();
-        self.size.fetch_sub(at.file.size, Relaxed);
-        self.files.cancel_deletes(&name);
         let text = format::encode(mail);
-        if self.fits(0, text.len(), || false) && self.files.replace(&name, &text) {
-            return self.count_file(name, text.len(), &[Segment::new(0, text.len(), mail)], None).pop();
+        let is_written = self.fits(0, text.len(), || false) && self.files.replace(&name, &text);
+        // The old mail is removed in any case: after a crash the next process would send it again to recipients that have got it.
+        if !is_alone {
+            self.remove(at);
+        } else if !is_written {
+            self.files.unlink(&name);
         }
-        // The old file is removed: after a crash the next process would send the mail again to recipients that have got it.
-        self.files.unlink(&name);
-        None
+        let segment = Segment::new(0, text.len(), mail);
+        is_written.then(|| self.count_file(name, text.len(), &[segment], None).pop()).flatten()
     }
 
     /// Removes a mail. True: its file was removed, too.

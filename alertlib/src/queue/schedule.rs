@@ -74,11 +74,6 @@ impl Waiting {
 }
 
 impl Schedule {
-    /// Creates an empty schedule.
-    pub fn new() -> Self {
-        Schedule::default()
-    }
-
     /// Adds mails that were not tried yet, due at once. By the collector only.
     pub fn add(&self, mails: &[StoredMail], now: Instant) {
         let mut waiting = lock(&self.waiting);
@@ -185,7 +180,7 @@ mod tests {
         }
 
         fn with(limits: Limits) -> Self {
-            Queue { store: RamStore::new(limits), schedule: Schedule::new() }
+            Queue { store: RamStore::new(limits), schedule: Schedule::default() }
         }
 
         /// Commits and schedules mails as the collector does; returns the Message-IDs of those that were evicted.

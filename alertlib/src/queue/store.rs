@@ -11,11 +11,20 @@ use crate::settings::Recipient;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 /// A mail's id in the store. Ids grow with each mail; a process uses no id twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MailId(pub u64);
+pub struct MailId(u64);
+
+impl MailId {
+    /// Returns the next id.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        MailId(NEXT.fetch_add(1, Relaxed))
+    }
+}
 
 /// A mail and the recipients that have not got it yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +45,6 @@ impl PendingMail {
     /// The rank for eviction: see [`crate::event::Kind::importance`].
     pub fn importance(&self) -> u8 {
         self.notification.lead().event.kind.importance()
-    }
-
-    /// Estimated memory, in bytes.
-    pub fn size(&self) -> u64 {
-        self.notification.size()
     }
 }
 
@@ -153,7 +157,9 @@ impl Drop for ForgetOnDrop<'_> {
 /// ([`Store::volatile`]). No lock is held during file operations, so the collector never waits for the dispatcher.
 pub trait Store: Send + Sync {
     /// True if mails survive the process.
-    fn is_durable(&self) -> bool;
+    fn is_durable(&self) -> bool {
+        false
+    }
 
     /// Stores new mails, the progress and the snapshot, atomically. By the collector only.
     fn commit(&self, batch: Batch) -> Committed;
@@ -180,7 +186,9 @@ pub trait Store: Send + Sync {
     }
 
     /// The number of mails that end with the process. Any thread.
-    fn volatile(&self) -> u64;
+    fn volatile(&self) -> u64 {
+        self.len()
+    }
 
     /// Candidates for eviction: none while the mails in RAM are within their limits, else the two least important ones, the older
     /// first among equals. Two, because one of them may be the mail that is being sent, which cannot be evicted.

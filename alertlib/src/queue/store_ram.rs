@@ -16,7 +16,7 @@ const CANDIDATES: usize = 2;
 pub struct Limits {
     /// Number of mails.
     pub mails: usize,
-    /// In bytes, as [`PendingMail::size`] estimates them.
+    /// In bytes, as [`Notification::size`](crate::notification::Notification::size) estimates them.
     pub bytes: u64,
 }
 
@@ -45,14 +45,15 @@ impl RamTable {
     /// Adds a mail, or replaces it.
     pub fn insert(&mut self, id: MailId, mail: Arc<PendingMail>) {
         self.remove(id);
-        self.size += mail.size();
+        self.size += mail.notification.size();
         self.ranks.insert((mail.importance(), id));
         self.mails.insert(id, mail);
     }
 
     /// Adds a mail that is not in the table, unless the table would exceed its limits.
     pub fn insert_if_it_fits(&mut self, id: MailId, mail: Arc<PendingMail>) {
-        let fits = self.mails.len() < self.limits.mails && self.size + mail.size() <= self.limits.bytes;
+        let fits =
+            self.mails.len() < self.limits.mails && self.size + mail.notification.size() <= self.limits.bytes;
         if fits {
             self.insert(id, mail);
         }
@@ -61,7 +62,7 @@ impl RamTable {
     /// Removes a mail.
     pub fn remove(&mut self, id: MailId) -> Option<Arc<PendingMail>> {
         let mail = self.mails.remove(&id)?;
-        self.size -= mail.size();
+        self.size -= mail.notification.size();
         self.ranks.remove(&(mail.importance(), id));
         Some(mail)
     }
@@ -95,7 +96,6 @@ impl RamTable {
 pub struct RamStore {
     /// A panic of another thread leaves each mail in the table or not.
     table: Mutex<RamTable>,
-    next_id: AtomicU64,
     len: AtomicU64,
 }
 
@@ -107,17 +107,13 @@ impl RamStore {
 }
 
 impl Store for RamStore {
-    fn is_durable(&self) -> bool {
-        false
-    }
-
     fn commit(&self, batch: Batch) -> Committed {
         let mut table = lock(&self.table);
         let store = |notification| {
-            let (id, mail) = (MailId(self.next_id.fetch_add(1, SeqCst)), PendingMail::new(notification));
-            let created = mail.notification.created;
-            table.insert(id, Arc::new(mail));
-            StoredMail { id, created }
+            let mail = PendingMail::new(notification);
+            let stored = StoredMail { id: MailId::next(), created: mail.notification.created };
+            table.insert(stored.id, Arc::new(mail));
+            stored
         };
         let mails = batch.notifications.into_iter().map(store).collect();
         self.len.store(table.count(), SeqCst);
@@ -140,10 +136,6 @@ impl Store for RamStore {
 
     fn len(&self) -> u64 {
         self.len.load(SeqCst)
-    }
-
-    fn volatile(&self) -> u64 {
-        self.len()
     }
 
     fn excess(&self) -> Vec<MailId> {

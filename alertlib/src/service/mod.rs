@@ -23,7 +23,7 @@ pub use status::{RelayHealth, RelayStatus, Status};
 use crate::counters::Counts;
 use crate::engine::{Engine, Silence, TargetId};
 use crate::event::{Event, Kind, RawChange, write_report};
-use crate::queue::{Limits, RamStore, Schedule, Store};
+use crate::queue::{Limits, RamStore, Store};
 use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
 use crate::service::dispatcher::Dispatcher;
@@ -76,7 +76,7 @@ impl Service {
         let shared = Shared {
             ring: Arc::new(memory.map_or_else(|| Ring::new(config.queue), Ring::shared)),
             store,
-            schedule: Arc::new(Schedule::new()),
+            schedule: Arc::default(),
             dispatcher: Arc::default(),
             counters: Arc::default(),
             prewarm: Arc::new(Prewarm::new()),

@@ -39,7 +39,6 @@ pub struct FileStore {
     /// The shared memory, locked, and the checkpoint in it.
     memory: OnceLock<(Flock<OwnedFd>, Checkpoint)>,
     table: Mutex<Table>,
-    next_id: AtomicU64,
     len: AtomicU64,
     /// This process has written an incidents file; another process may have taken it over.
     has_snapshot: AtomicBool,
@@ -101,7 +100,6 @@ impl FileStore {
                 cache: RamTable::new(CACHE),
                 ..Table::default()
             }),
-            next_id: AtomicU64::new(0),
             len: AtomicU64::new(0),
             has_snapshot: AtomicBool::new(false),
         };
@@ -133,13 +131,9 @@ impl FileStore {
         Ok(Box::new(slots))
     }
 
-    fn new_id(&self) -> MailId {
-        MailId(self.next_id.fetch_add(1, Relaxed))
-    }
-
     /// Adds a mail of a dead process.
     pub(super) fn add_adopted(&self, at: SpoolRef) -> MailId {
-        let id = self.new_id();
+        let id = MailId::next();
         lock(&self.table).add_file(id, at, None);
         self.len.fetch_add(1, SeqCst);
         id
@@ -223,7 +217,7 @@ impl Store for FileStore {
         let is_snapshot_saved = self.commit_files(snapshot, progress, replay);
         let mut table = lock(&self.table);
         let add = |(mail, at): (Arc<PendingMail>, Option<SpoolRef>)| {
-            let stored = StoredMail { id: self.new_id(), created: mail.notification.created };
+            let stored = StoredMail { id: MailId::next(), created: mail.notification.created };
             match at {
                 Some(at) => table.add_file(stored.id, at, Some(mail)),
                 None => table.ram.insert(stored.id, mail),

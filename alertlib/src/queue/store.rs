@@ -112,8 +112,6 @@ pub struct Orphan {
 
 /// An event of a dead process.
 pub struct ReplayedEvent {
-    /// `<token>.<ticket>`: unique among all processes.
-    pub id: String,
     /// The record of the dead process's ring.
     pub record: Vec<u64>,
     /// Its number in the ring.

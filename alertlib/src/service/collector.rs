@@ -370,7 +370,8 @@ impl Collector {
         };
         let is_for = |to: &[Recipient]| !orphan.claim.has_notified(to, event);
         let (events, now) = (record.into_events(), SystemTime::now());
-        let mails = self.engine.take_over(&orphan.token, is_for, events, &event.id, now);
+        let id = format!("{}.{}", orphan.token, event.ticket);
+        let mails = self.engine.take_over(&orphan.token, is_for, events, &id, now);
         self.in_flight.mails.extend(mails);
     }
 

@@ -81,7 +81,7 @@ impl SpoolDirectory {
     /// Returns the tokens of the processes that have shared memory for this directory.
     pub(super) fn memories(&self) -> Vec<String> {
         let Some(memory) = &self.memory else { return Vec::new() };
-        let prefix = self.memory_prefix();
+        let prefix = self.memory_name("");
         let is_own = |name: &str| {
             // Every user can create files in /dev/shm.
             fstatat(memory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
@@ -92,11 +92,7 @@ impl SpoolDirectory {
     }
 
     fn memory_name(&self, token: &str) -> String {
-        format!("{}{token}", self.memory_prefix())
-    }
-
-    fn memory_prefix(&self) -> String {
-        format!("haproxy-email-alert.{}.", self.id)
+        format!("haproxy-email-alert.{}.{token}", self.id)
     }
 }
 

@@ -60,7 +60,7 @@ struct Table {
 
 impl Table {
     fn add_file(&mut self, id: MailId, at: SpoolRef, mail: Option<Arc<PendingMail>>) {
-        self.ranks.insert((at.importance(), id));
+        self.ranks.insert((at.segment.importance, id));
         self.files.insert(id, at);
         if let Some(mail) = mail {
             self.cache.insert_if_it_fits(id, mail);
@@ -69,7 +69,7 @@ impl Table {
 
     fn remove_file(&mut self, id: MailId) -> Option<SpoolRef> {
         let at = self.files.remove(&id)?;
-        self.ranks.remove(&(at.importance(), id));
+        self.ranks.remove(&(at.segment.importance, id));
         self.cache.remove(id);
         Some(at)
     }
@@ -132,11 +132,11 @@ impl FileStore {
     }
 
     /// Adds a mail of a dead process.
-    pub(super) fn add_adopted(&self, at: SpoolRef) -> MailId {
-        let id = MailId::next();
-        lock(&self.table).add_file(id, at, None);
+    pub(super) fn add_adopted(&self, at: SpoolRef) -> StoredMail {
+        let adopted = StoredMail { id: MailId::next(), created: at.segment.created };
+        lock(&self.table).add_file(adopted.id, at, None);
         self.len.fetch_add(1, SeqCst);
-        id
+        adopted
     }
 
     /// Moves mails of less than this importance from files into RAM until a file is removed. False: no such mail is left. By the
@@ -158,7 +158,7 @@ impl FileStore {
             }
             let Ok(mail) = mail else {
                 // The dispatcher handles the error. Without a rank the mail is not tried again here.
-                table.ranks.remove(&(at.importance(), id));
+                table.ranks.remove(&(at.segment.importance, id));
                 continue;
             };
             table.remove_file(id);

@@ -11,12 +11,13 @@ use crate::sys::lock;
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::SystemTime;
 
 /// The place of a mail in the spool.
 #[derive(Debug, Clone)]
 pub(super) struct SpoolRef {
     file: Arc<SpoolFile>,
-    segment: Segment,
+    pub segment: Segment,
 }
 
 /// The place of a mail in its file, in bytes.
@@ -26,6 +27,8 @@ pub(super) struct Segment {
     pub size: u64,
     /// See [`PendingMail::importance`].
     pub importance: u8,
+    /// See [`StoredMail::created`](crate::queue::StoredMail::created).
+    pub created: SystemTime,
 }
 
 /// A file with mails.
@@ -41,10 +44,6 @@ struct SpoolFile {
 }
 
 impl SpoolRef {
-    pub(super) fn importance(&self) -> u8 {
-        self.segment.importance
-    }
-
     /// True if both are the same place.
     pub(super) fn is(&self, other: &SpoolRef) -> bool {
         Arc::ptr_eq(&self.file, &other.file) && self.segment == other.segment
@@ -57,7 +56,8 @@ impl SpoolRef {
 
 impl Segment {
     pub(super) fn new(offset: usize, size: usize, mail: &PendingMail) -> Self {
-        Segment { offset: offset as u64, size: size as u64, importance: mail.importance() }
+        let (importance, created) = (mail.importance(), mail.notification.created);
+        Segment { offset: offset as u64, size: size as u64, importance, created }
     }
 }
 
@@ -224,16 +224,19 @@ impl MailFiles {
         read
     }
 
-    /// Renames the file `name` of a dead process to a file of this process. `None`: it cannot be renamed now.
+    /// Renames the file `name` of a dead process to a file of this process. Returns the places of its mails: none if it cannot be renamed
+    /// now.
     pub(super) fn adopt(
         &self,
         name: &str,
         size: usize,
         segments: &[Segment],
         damage: Option<String>,
-    ) -> Option<Vec<SpoolRef>> {
+    ) -> Vec<SpoolRef> {
         let own_name = self.files.mail_name(self.files.next_number());
-        self.files.rename(name, &own_name).ok()?;
-        Some(self.count_file(own_name, size, segments, damage))
+        match self.files.rename(name, &own_name) {
+            Ok(()) => self.count_file(own_name, size, segments, damage),
+            Err(_) => Vec::new(),
+        }
     }
 }

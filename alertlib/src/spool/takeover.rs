@@ -7,17 +7,16 @@ use super::files::{Files, try_lock};
 use super::mail_files::{Segment, SpoolRef};
 use super::{FileStore, format, incidents, incidents_name, owner_name};
 use crate::engine::Snapshot;
-use crate::queue::{Claim, Orphan, ReplayMark, ReplayedEvent, StoredMail, Unreadable};
+use crate::queue::{Claim, Orphan, ReplayMark, ReplayedEvent, Unreadable};
 use crate::ring::{self, SharedWords};
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 use nix::sys::stat::fstat;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// The lock on an orphan.
 struct FileClaim {
@@ -27,7 +26,7 @@ struct FileClaim {
     slots: Option<View>,
     state: CheckpointState,
     /// Locked until the takeover has finished, so that no other process begins one.
-    owner: Flock<OwnedFd>,
+    _owner: Flock<OwnedFd>,
 }
 
 impl Claim for FileClaim {
@@ -46,8 +45,8 @@ impl Claim for FileClaim {
     }
 
     fn finish(self: Box<Self>) {
-        let FileClaim { files, token, state, owner, .. } = *self;
-        if let Some(ReplayMark { token, ticket }) = state.replay {
+        let files = &self.files;
+        if let Some(ReplayMark { token, ticket }) = self.state.replay {
             // Removes the events of a third process that the dead process had replayed: its mark is lost with its memory.
             for other in files.directory.memories().iter().filter(|other| checkpoint::hash(other) == token) {
                 if let Some((_, slots)) = files.memory_of(other) {
@@ -55,9 +54,8 @@ impl Claim for FileClaim {
                 }
             }
         }
-        files.directory.remove_memory(&token);
-        files.unlink(&owner_name(&token));
-        drop(owner);
+        files.directory.remove_memory(&self.token);
+        files.unlink(&owner_name(&self.token));
     }
 }
 
@@ -65,19 +63,20 @@ impl FileStore {
     /// See [`crate::queue::Store::orphans`].
     pub(super) fn take_over_orphans(&self) -> Vec<Orphan> {
         let files = &self.files;
-        let mut tokens: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        // The names of mails and drafts, by token.
+        let mut tokens: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         // A process may have shared memory and no files: its owner file may have been removed.
-        tokens.extend(files.directory.memories().into_iter().map(|token| (token, Vec::new())));
+        tokens.extend(files.directory.memories().into_iter().map(|token| (token, BTreeSet::new())));
         for name in names_in(&files.directory.directory) {
-            let token = match name.split_once('.') {
-                Some(("owner" | "incidents", token)) => token.to_owned(),
-                Some(("mail" | "new" | "draft", rest)) => match rest.rsplit_once('.') {
-                    Some((token, _)) => token.to_owned(),
-                    None => continue,
-                },
-                _ => continue,
-            };
-            tokens.entry(token).or_default().push(name);
+            match name.split_once('.') {
+                Some(("owner" | "incidents", token)) => _ = tokens.entry(token.to_owned()).or_default(),
+                Some(("mail" | "new" | "draft", rest)) => {
+                    if let Some((token, _)) = rest.rsplit_once('.') {
+                        tokens.entry(token.to_owned()).or_default().insert(name);
+                    }
+                }
+                _ => {}
+            }
         }
         tokens.remove(&files.token);
         let claimed: Vec<_> = tokens
@@ -98,7 +97,7 @@ impl FileStore {
         &self,
         owner: Flock<OwnedFd>,
         token: String,
-        names: Vec<String>,
+        names: BTreeSet<String>,
         marks: &[ReplayMark],
     ) -> Orphan {
         let (state, slots) = self.files.memory_of(&token).unzip();
@@ -106,11 +105,11 @@ impl FileStore {
         let records = slots.as_ref().map_or_else(Vec::new, |slots| ring::recover(slots));
         let own_marks = marks.iter().filter(|mark| mark.token == checkpoint::hash(&token));
         let replayed = own_marks.map(|mark| mark.ticket).max().unwrap_or_default();
-        let event = |(ticket, record)| ReplayedEvent { id: format!("{token}.{ticket}"), record, ticket };
+        let event = |(ticket, record)| ReplayedEvent { record, ticket };
         let events: Vec<ReplayedEvent> =
             records.into_iter().filter(|(ticket, _)| *ticket >= replayed).map(event).collect();
         let mut mails = self.take_files(&token, &state, names);
-        mails.sort_by_key(|(created, _)| *created);
+        mails.sort_by_key(|at| at.segment.created);
         if mails.len() + events.len() > 0 {
             log::info!(
                 "spool {}: takes over {} mails and {} events of a process that is gone",
@@ -119,29 +118,20 @@ impl FileStore {
                 events.len()
             );
         }
-        let add = |(created, at)| StoredMail { id: self.add_adopted(at), created };
-        let mails = mails.into_iter().map(add).collect();
-        let claim = FileClaim { files: self.files.clone(), token: token.clone(), slots, state, owner };
+        let mails = mails.into_iter().map(|at| self.add_adopted(at)).collect();
+        let claim =
+            FileClaim { files: self.files.clone(), token: token.clone(), slots, state, _owner: owner };
         Orphan { token, mails, events, claim: Box::new(claim) }
     }
 
     /// Takes over the files of a dead process: mails become this process's mails, a snapshot becomes readable for all processes.
-    fn take_files(
-        &self,
-        token: &str,
-        state: &CheckpointState,
-        mut names: Vec<String>,
-    ) -> Vec<(SystemTime, SpoolRef)> {
-        names.sort_unstable();
+    fn take_files(&self, token: &str, state: &CheckpointState, names: BTreeSet<String>) -> Vec<SpoolRef> {
         let mut mails = Vec::new();
         for name in names {
             let number = name.strip_prefix("draft.").and_then(|rest| rest.rsplit_once('.')?.1.parse().ok());
             let is_valid = number.is_some_and(|number: u64| number < state.drafts);
-            if name.starts_with("new.") || name.starts_with("draft.") && !is_valid {
-                self.files.unlink(&name);
-                continue;
-            }
             if !name.starts_with("mail.") && !is_valid {
+                self.files.unlink(&name);
                 continue;
             }
             match self.files.read(&name) {
@@ -150,7 +140,7 @@ impl FileStore {
                         self.files.errors.report_unusable(&name, error.desc());
                     }
                 }
-                Ok(text) => self.take_file(&name, &text, &mut mails),
+                Ok(text) => mails.extend(self.take_file(&name, &text)),
                 // Another process has taken the file over.
                 Err(Unreadable::Gone) => {}
                 Err(Unreadable::Damaged(why)) => self.files.quarantine(&name, &why),
@@ -168,27 +158,24 @@ impl FileStore {
     }
 
     /// Takes over the mails of one file.
-    fn take_file(&self, name: &str, text: &str, mails: &mut Vec<(SystemTime, SpoolRef)>) {
-        let (mut created, mut segments) = (Vec::new(), Vec::new());
+    fn take_file(&self, name: &str, text: &str) -> Vec<SpoolRef> {
+        let mut segments = Vec::new();
         let mut damage = text.is_empty().then(|| "it is empty".to_owned());
         for (offset, record) in format::records(text) {
             match format::decode(record) {
-                Ok(mail) => {
-                    segments.push(Segment::new(offset, record.len(), &mail));
-                    created.push(mail.notification.created);
-                }
+                Ok(mail) => segments.push(Segment::new(offset, record.len(), &mail)),
                 Err(why) => _ = damage.get_or_insert(why),
             }
         }
-        match damage {
-            Some(why) if created.is_empty() => self.files.quarantine(name, &why),
-            // The process was killed after its last mail was marked as done, before the file was removed.
-            None if created.is_empty() => self.files.unlink(name),
-            damage => {
-                let refs = self.mails.adopt(name, text.len(), &segments, damage);
-                mails.extend(created.into_iter().zip(refs.unwrap_or_default()));
-            }
+        if !segments.is_empty() {
+            return self.mails.adopt(name, text.len(), &segments, damage);
         }
+        match damage {
+            Some(why) => self.files.quarantine(name, &why),
+            // The process was killed after its last mail was marked as done, before the file was removed.
+            None => self.files.unlink(name),
+        }
+        Vec::new()
     }
 
     /// See [`crate::queue::Store::foreign_snapshots`].

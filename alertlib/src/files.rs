@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files that relays need (certificates, keys, passwords, tokens): reads them whole, up to a limit, and checks their permissions.
+//! Directories that the worker writes to.
 //!
 //! Errors are the end of a sentence that begins with the file's name.
 
 use crate::sys::error_text;
-use nix::fcntl::AtFlags;
-use nix::sys::stat::FileStat;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::{AccessFlags, faccessat, getgid};
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -96,16 +97,31 @@ pub fn is_accessible_for(data: &Metadata, uid: u32, gid: u32) -> bool {
     data.mode() >> shift & bit == bit
 }
 
-/// Returns true if this user may create files in the directory. An access check by root says nothing about the unprivileged worker,
-/// so the mode decides for every user but root.
-pub fn is_writable_for(directory: impl AsFd, data: &FileStat, uid: u32, gid: u32) -> bool {
+/// Opens a directory in which this user has to create files; returns its metadata, too. An access check by root says nothing about the
+/// unprivileged worker, so the mode decides for every user but root.
+///
+/// # Errors
+///
+/// The directory cannot be opened, or that user cannot write into it: a sentence with its name.
+pub fn open_directory(path: &Path, uid: u32, gid: u32) -> Result<(OwnedFd, FileStat), String> {
+    let shown = path.display();
+    let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    let directory = nix::fcntl::open(path, flags, Mode::empty())
+        .map_err(|error| format!("cannot open directory '{shown}': {}", error.desc()))?;
+    let data = fstat(&directory).map_err(|error| format!("'{shown}': {}", error.desc()))?;
     let is_set = |shift: u32| data.st_mode >> shift & 0o3 == 0o3;
-    match (uid, gid) {
-        (0, _) => faccessat(directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
+    let is_writable = match (uid, gid) {
+        (0, _) => faccessat(&directory, ".", AccessFlags::W_OK, AtFlags::empty()).is_ok(),
         (uid, _) if uid == data.st_uid => is_set(6),
         (_, gid) if gid == data.st_gid => is_set(3),
         _ => is_set(0),
+    };
+    if is_writable {
+        return Ok((directory, data));
     }
+    Err(format!(
+        "directory '{shown}' is not writable for user id {uid}, group id {gid}; expected: chown {uid}:{gid} {shown}"
+    ))
 }
 
 /// Reads the metadata of a file or directory, following symbolic links.

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The spool's directory, and the shared memory that belongs to it.
 
-use crate::files::is_writable_for;
+use crate::files::open_directory;
 use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// The directory of shared memory, as of `shm_open()` on Linux.
 const MEMORY: &str = "/dev/shm";
+/// Flags for opening a directory.
+const DIRECTORY: OFlag = OFlag::O_DIRECTORY.union(OFlag::O_CLOEXEC);
 /// The mode of all files: their content is mailed to the addresses in them.
 pub const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 /// Flags for opening files that another user may have created: symbolic links are not followed, and pipes do not block.
@@ -38,21 +40,13 @@ impl SpoolDirectory {
     /// The directory cannot be opened, that user cannot write into it, or every user can.
     pub fn open(path: &Path, uid: u32, gid: u32, max_size: u64) -> Result<Self, String> {
         let shown = path.display();
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let directory = nix::fcntl::open(path, flags, Mode::empty())
-            .map_err(|error| format!("cannot open directory '{shown}': {}", error.desc()))?;
-        let data = fstat(&directory).map_err(|error| format!("'{shown}': {}", error.desc()))?;
+        let (directory, data) = open_directory(path, uid, gid)?;
         if data.st_mode & 0o002 != 0 {
             return Err(format!(
                 "directory '{shown}' can be written by everybody, and what is in it is mailed; expected: chmod o-w {shown}"
             ));
         }
-        if !is_writable_for(&directory, &data, uid, gid) {
-            return Err(format!(
-                "directory '{shown}' is not writable for user id {uid}, group id {gid}; expected: chown {uid}:{gid} {shown}"
-            ));
-        }
-        let memory = nix::fcntl::open(MEMORY, flags, Mode::empty()).ok();
+        let memory = nix::fcntl::open(MEMORY, DIRECTORY, Mode::empty()).ok();
         let id = format!("{:x}-{:x}", data.st_dev, data.st_ino);
         Ok(SpoolDirectory { directory, memory, path: shown.to_string(), id, max_size })
     }
@@ -98,8 +92,7 @@ impl SpoolDirectory {
 
 /// Returns the names in a directory; none if it cannot be read.
 pub fn names_in(directory: impl AsFd) -> Vec<String> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-    let Ok(mut directory) = Dir::openat(directory, ".", flags, Mode::empty()) else {
+    let Ok(mut directory) = Dir::openat(directory, ".", DIRECTORY, Mode::empty()) else {
         return Vec::new();
     };
     directory.iter().flatten().filter_map(|entry| Some(entry.file_name().to_str().ok()?.to_owned())).collect()

@@ -5,9 +5,9 @@
 //! A file gets its final name when it is complete, as in a maildir. The envelope is not in the file; the headers have its addresses.
 
 use super::{Delivery, DeliveryError, Outcome, Transport};
-use crate::files::is_writable_for;
+use crate::files::open_directory;
 use nix::fcntl::{OFlag, openat, renameat};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File as FsFile;
 use std::io::Write;
@@ -27,16 +27,7 @@ impl File {
     ///
     /// The directory cannot be opened, or that user cannot write into it.
     pub fn open(path: &Path, uid: u32, gid: u32) -> Result<Self, String> {
-        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let directory = nix::fcntl::open(path, flags, Mode::empty())
-            .map_err(|error| format!("cannot open directory '{}': {}", path.display(), error.desc()))?;
-        let data = fstat(&directory).map_err(|error| format!("'{}': {}", path.display(), error.desc()))?;
-        if !is_writable_for(&directory, &data, uid, gid) {
-            return Err(format!(
-                "directory '{}' is not writable for user id {uid}, group id {gid}",
-                path.display()
-            ));
-        }
+        let (directory, _) = open_directory(path, uid, gid)?;
         Ok(File { directory, files: 0 })
     }
 

@@ -129,10 +129,8 @@ pub(super) fn check_message_id(text: &str) -> Result<(), String> {
     };
     let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>'));
     let parts = inner.and_then(|inner| inner.split_once('@'));
-    match parts.is_some_and(|(left, right)| is_plain(left) && is_plain(right)) {
-        true => Ok(()),
-        false => Err("a Message-ID in it is not one of this library".to_owned()),
-    }
+    let is_own = parts.is_some_and(|(left, right)| is_plain(left) && is_plain(right));
+    if is_own { Ok(()) } else { Err("a Message-ID in it is not one of this library".to_owned()) }
 }
 
 #[cfg(test)]

@@ -36,9 +36,6 @@ use crate::text::CUT;
 use crate::wire::{parse_line, to_line};
 use serde::{Deserialize, Serialize};
 
-/// The beginning of the file.
-const BEGIN: &str = "{\"snapshot\":";
-
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -48,7 +45,7 @@ struct Record {
 
 /// Returns true if the file is, or was, a snapshot.
 pub(super) fn is_snapshot(text: &str) -> bool {
-    text.starts_with(BEGIN)
+    text.starts_with("{\"snapshot\":")
 }
 
 /// Returns the file's content. If it were larger than a file may be, the last targets of each audience are left out.

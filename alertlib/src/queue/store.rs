@@ -79,7 +79,7 @@ pub struct StoredMail {
 }
 
 /// Progress in the records of a dead process: records with smaller tickets are in mails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReplayMark {
     /// The hash of the process's token.
     pub token: u64,

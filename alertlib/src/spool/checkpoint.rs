@@ -108,7 +108,7 @@ impl Checkpoint {
     /// first event that is not in a mail, by audience.
     pub(super) fn write(&self, drafts: u64, replay: Option<ReplayMark>, progress: &[u64]) {
         let page = 1 - self.words[3].load(Relaxed);
-        let ReplayMark { token, ticket } = replay.unwrap_or(ReplayMark { token: 0, ticket: 0 });
+        let ReplayMark { token, ticket } = replay.unwrap_or_default();
         let progress = self.audiences.iter().map(|number| progress.get(*number).copied().unwrap_or_default());
         let words = &self.words[page_at(self.audiences.len(), page as usize)];
         for (word, value) in words.iter().zip([drafts, token, ticket].into_iter().chain(progress)) {

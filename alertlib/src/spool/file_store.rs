@@ -59,6 +59,14 @@ struct Table {
 }
 
 impl Table {
+    /// Adds a mail that is in a file, or in none.
+    fn add(&mut self, id: MailId, at: Option<SpoolRef>, mail: Arc<PendingMail>) {
+        match at {
+            Some(at) => self.add_file(id, at, Some(mail)),
+            None => self.ram.insert(id, mail),
+        }
+    }
+
     fn add_file(&mut self, id: MailId, at: SpoolRef, mail: Option<Arc<PendingMail>>) {
         self.ranks.insert((at.segment.importance, id));
         self.files.insert(id, at);
@@ -185,7 +193,7 @@ impl FileStore {
             (number, self.files.write_draft(number, &incidents::encode(snapshot)))
         });
         if let Some((_, checkpoint)) = self.memory.get() {
-            checkpoint.write(self.files.numbers(), replay, progress);
+            checkpoint.write(self.files.next_number(), replay, progress);
         }
         self.mails.publish_drafts();
         let (Some(snapshot), Some((number, is_written))) = (snapshot, written) else { return true };
@@ -193,7 +201,7 @@ impl FileStore {
         // If another process has taken the file over, it needs the empty snapshot.
         let is_deleted = snapshot.is_empty() && self.files.try_unlink(&name).is_ok();
         if is_deleted {
-            self.files.unlink(&self.files.draft_name(number));
+            self.files.unlink(&self.files.name("draft", number));
         } else if is_written {
             self.files.publish(number, name);
         }
@@ -218,10 +226,7 @@ impl Store for FileStore {
         let mut table = lock(&self.table);
         let add = |(mail, at): (Arc<PendingMail>, Option<SpoolRef>)| {
             let stored = StoredMail { id: MailId::next(), created: mail.notification.created };
-            match at {
-                Some(at) => table.add_file(stored.id, at, Some(mail)),
-                None => table.ram.insert(stored.id, mail),
-            }
+            table.add(stored.id, at, mail);
             stored
         };
         let mails: Vec<StoredMail> = mails.into_iter().zip(refs).map(add).collect();
@@ -259,10 +264,7 @@ impl Store for FileStore {
         let mut table = lock(&self.table);
         table.updating = None;
         table.remove_file(id);
-        match updated {
-            Some(at) => table.add_file(id, at, Some(mail)),
-            None => table.ram.insert(id, mail),
-        }
+        table.add(id, updated, mail);
     }
 
     fn delete(&self, id: MailId) {

@@ -6,6 +6,7 @@ use super::error_log::ErrorLog;
 use super::{IN_MEMORY, LARGEST, SYNC_ALONE, format, owner_name};
 use crate::queue::Unreadable;
 use crate::sys::lock;
+use crate::text::visible;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstat};
@@ -101,22 +102,14 @@ impl Files {
         self.numbers.fetch_add(1, Relaxed)
     }
 
-    /// Returns the number that [`Files::next_number`] would return.
-    pub(super) fn numbers(&self) -> u64 {
-        self.numbers.load(Relaxed)
-    }
-
-    pub(super) fn mail_name(&self, number: u64) -> String {
-        format!("mail.{}.{number:08}", self.token)
-    }
-
-    pub(super) fn draft_name(&self, number: u64) -> String {
-        format!("draft.{}.{number:08}", self.token)
+    /// Returns the name of a file of this process. `kind`: `mail`, `draft`, or `new` for a file that is being replaced.
+    pub(super) fn name(&self, kind: &str, number: u64) -> String {
+        format!("{kind}.{}.{number:08}", self.token)
     }
 
     /// Creates or replaces a file atomically, through a file `new.*`. False: that failed; the error is logged.
     pub(super) fn replace(&self, name: &str, text: &str) -> bool {
-        let hidden = format!("new.{}.{:08}", self.token, self.next_number());
+        let hidden = self.name("new", self.next_number());
         let is_written = self.write_new(&hidden, text, |hidden| self.rename(hidden, name));
         if is_written {
             lock(&self.unsynced).insert(name.to_owned());
@@ -126,12 +119,12 @@ impl Files {
 
     /// Writes a draft. False: that failed; the error is logged.
     pub(super) fn write_draft(&self, number: u64, text: &str) -> bool {
-        self.write_new(&self.draft_name(number), text, |_| Ok(()))
+        self.write_new(&self.name("draft", number), text, |_| Ok(()))
     }
 
     /// Renames a valid draft to its final name.
     pub(super) fn publish(&self, number: u64, name: String) {
-        match self.rename(&self.draft_name(number), &name) {
+        match self.rename(&self.name("draft", number), &name) {
             Ok(()) => _ = lock(&self.unsynced).insert(name),
             Err(error) => self.errors.report_failure("cannot rename", error, "the next process does it"),
         }
@@ -198,14 +191,10 @@ impl Files {
 
     /// Renames an unusable file to `bad.*`, for the administrator.
     pub(super) fn quarantine(&self, name: &str, why: &str) {
-        let aside = format!("bad.{name}");
-        match self.rename(name, &aside) {
+        match self.rename(name, &format!("bad.{name}")) {
             Ok(()) => {
-                let (name, aside) = (crate::text::visible(name), crate::text::visible(&aside));
-                log::error!(
-                    "spool {}: {name} cannot be used: {why}; set aside as {aside}",
-                    self.directory.path
-                );
+                let (path, name) = (&self.directory.path, visible(name));
+                log::error!("spool {path}: {name} cannot be used: {why}; set aside as bad.{name}");
             }
             Err(error) => self.errors.report_unusable(
                 name,

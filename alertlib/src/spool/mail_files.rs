@@ -120,16 +120,16 @@ impl MailFiles {
             return;
         }
         lock(&self.drafts).push(number);
-        let name = self.files.mail_name(number);
+        let name = self.files.name("mail", number);
         for (index, at) in indices.iter().zip(self.count_file(name, text.len(), &segments, None)) {
             written[*index] = Some(at);
         }
     }
 
-    /// Renames the drafts to mails, which the checkpoint has made them, or which they become by that. By the collector only.
+    /// Renames the drafts, which makes them mails whatever the checkpoint says. By the collector only.
     pub(super) fn publish_drafts(&self) {
         for number in std::mem::take(&mut *lock(&self.drafts)) {
-            self.files.publish(number, self.files.mail_name(number));
+            self.files.publish(number, self.files.name("mail", number));
         }
     }
 
@@ -171,7 +171,7 @@ impl MailFiles {
     pub(super) fn update(&self, at: &SpoolRef, mail: &PendingMail) -> Option<SpoolRef> {
         let is_alone = at.is_alone();
         let name =
-            if is_alone { at.file.name.clone() } else { self.files.mail_name(self.files.next_number()) };
+            if is_alone { at.file.name.clone() } else { self.files.name("mail", self.files.next_number()) };
         if is_alone {
             self.size.fetch_sub(at.file.size, Relaxed);
             self.files.cancel_deletes(&name);
@@ -233,7 +233,7 @@ impl MailFiles {
         segments: &[Segment],
         damage: Option<String>,
     ) -> Vec<SpoolRef> {
-        let own_name = self.files.mail_name(self.files.next_number());
+        let own_name = self.files.name("mail", self.files.next_number());
         match self.files.rename(name, &own_name) {
             Ok(()) => self.count_file(own_name, size, segments, damage),
             Err(_) => Vec::new(),

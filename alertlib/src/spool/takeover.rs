@@ -11,6 +11,7 @@ use crate::queue::{Claim, Orphan, ReplayMark, ReplayedEvent, Unreadable};
 use crate::ring::{self, SharedWords};
 use crate::settings::Recipient;
 use crate::sys::shared_memory;
+use crate::text::visible;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, OFlag};
 use nix::sys::stat::fstat;
@@ -87,8 +88,9 @@ impl FileStore {
             return Vec::new();
         }
         // Different processes may take over two dead processes, so the marks in all shared memory count.
-        let marks: Vec<ReplayMark> =
-            files.directory.memories().iter().filter_map(|token| files.state_of(token)?.replay).collect();
+        let memories = files.directory.memories();
+        let words = memories.iter().filter_map(|token| files.map(&files.directory.open_memory(token)?));
+        let marks: Vec<ReplayMark> = words.filter_map(|words| checkpoint::read(words)?.0.replay).collect();
         claimed.into_iter().map(|(owner, token, names)| self.orphan(owner, token, names, &marks)).collect()
     }
 
@@ -225,12 +227,6 @@ impl Files {
         memory.is_some_and(|file| try_lock(file).is_err())
     }
 
-    /// Reads the checkpoint of a process, dead or alive.
-    fn state_of(&self, token: &str) -> Option<CheckpointState> {
-        let words = self.map(&self.directory.open_memory(token)?)?;
-        Some(checkpoint::read(words)?.0)
-    }
-
     fn map(&self, file: &OwnedFd) -> Option<SharedWords> {
         let data = fstat(file).ok().filter(is_private)?;
         let words = usize::try_from(data.st_size).ok()? / size_of::<u64>();
@@ -249,11 +245,8 @@ impl Files {
         }
         let memory = words.and_then(checkpoint::read);
         if memory.is_none() {
-            let token = crate::text::visible(token);
-            log::warn!(
-                "spool {}: the memory of process {token} is damaged: what was in it is lost",
-                self.directory.path
-            );
+            let (path, token) = (&self.directory.path, visible(token));
+            log::warn!("spool {path}: the memory of process {token} is damaged: what was in it is lost");
         }
         memory
     }

@@ -5,7 +5,9 @@
 mod common;
 
 use haproxy_email_alert::helper::client::Helper;
-use haproxy_email_alert::helper::frame::{ExecRequest, ExecResult, ExecStatus, read_frame, write_frame};
+use haproxy_email_alert::helper::frame::{
+    ExecRequest, ExecResult, ExecStatus, Frame, read_frame, write_frame,
+};
 use haproxy_email_alert::helper::serve;
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
@@ -81,13 +83,13 @@ fn helper() -> (UnixStream, JoinHandle<io::Result<()>>) {
     (mine, thread::spawn(move || serve(&theirs)))
 }
 
-fn request(program: &str, arguments: &[&str], input: &[u8], deadline: Duration) -> ExecRequest {
+fn request(program: &str, arguments: &[&str], input: &str, deadline: Duration) -> ExecRequest {
     let arguments = arguments.iter().map(|argument| argument.to_string()).collect();
-    ExecRequest { program: program.into(), arguments, input: input.to_vec(), deadline }
+    ExecRequest { program: program.into(), arguments, input: input.to_owned(), deadline }
 }
 
 fn exchange(socket: &UnixStream, request: &ExecRequest) -> ExecResult {
-    write_frame(socket, &request.encode().unwrap(), None).unwrap();
+    write_frame(socket, &request.clone().encode().unwrap(), None).unwrap();
     ExecResult::decode(&read_frame(socket, None).unwrap().unwrap()).unwrap()
 }
 
@@ -99,12 +101,12 @@ fn run(request: &ExecRequest) -> ExecResult {
     result
 }
 
-fn shell(script: &str, input: &[u8], deadline: Duration) -> ExecResult {
+fn shell(script: &str, input: &str, deadline: Duration) -> ExecResult {
     run(&request("/bin/sh", &["-c", script], input, deadline))
 }
 
 fn text(result: &ExecResult) -> &str {
-    std::str::from_utf8(&result.output).unwrap()
+    &result.output
 }
 
 #[test]
@@ -116,10 +118,11 @@ fn the_result_has_the_exit_status_and_the_output() {
         ("echo last; kill -9 $$", ExecStatus::Signal(9), "last\n"),
         ("kill -TERM $$", ExecStatus::Signal(15), ""),
         ("cat", ExecStatus::Exit(0), "the input"),
+        ("printf '\\377'", ExecStatus::Exit(0), "\u{fffd}"),
         // The command closes its output before it ends.
         ("exec >&- 2>&-; cat; exit 3", ExecStatus::Exit(3), ""),
     ] {
-        let result = shell(script, b"the input", LONG);
+        let result = shell(script, "the input", LONG);
         assert_eq!((&result.status, text(&result)), (&status, output), "{script}");
     }
 }
@@ -128,7 +131,7 @@ fn the_result_has_the_exit_status_and_the_output() {
 fn one_helper_runs_several_commands_in_sequence() {
     let (socket, helper) = helper();
     for number in 0..20 {
-        let result = exchange(&socket, &request("/bin/sh", &["-c", &format!("exit {number}")], b"", LONG));
+        let result = exchange(&socket, &request("/bin/sh", &["-c", &format!("exit {number}")], "", LONG));
         assert_eq!(result.status, ExecStatus::Exit(number));
     }
     drop(socket);
@@ -138,13 +141,13 @@ fn one_helper_runs_several_commands_in_sequence() {
 #[test]
 fn arguments_are_passed_unchanged() {
     let result =
-        run(&request("/usr/bin/printf", &["[%s]", "a b", "", "$(id)", "'\"", "é\n", "-x"], b"", LONG));
+        run(&request("/usr/bin/printf", &["[%s]", "a b", "", "$(id)", "'\"", "é\n", "-x"], "", LONG));
     assert_eq!(text(&result), "[a b][][$(id)]['\"][é\n][-x]");
 }
 
 #[test]
 fn the_environment_has_the_fixed_variables_only() {
-    let result = run(&request("/usr/bin/env", &[], b"", LONG));
+    let result = run(&request("/usr/bin/env", &[], "", LONG));
     let mut lines: Vec<&str> = text(&result).lines().filter(|line| !line.starts_with("TZ=")).collect();
     lines.sort();
     assert_eq!(lines, ["HOME=/", "LC_ALL=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin"]);
@@ -152,7 +155,7 @@ fn the_environment_has_the_fixed_variables_only() {
 
 #[test]
 fn a_command_has_its_own_process_group_and_is_reaped() {
-    let result = shell("echo $$; cut -d' ' -f5 /proc/$$/stat", b"", LONG);
+    let result = shell("echo $$; cut -d' ' -f5 /proc/$$/stat", "", LONG);
     let lines: Vec<&str> = text(&result).lines().collect();
     let [pid, group] = lines[..] else { panic!("{lines:?}") };
     assert_eq!(group, pid);
@@ -170,7 +173,7 @@ fn the_deadline_kills_the_command_and_its_children() {
         scratch.path("alive").display()
     );
     let start = Instant::now();
-    let result = shell(&script, b"", SHORT);
+    let result = shell(&script, "", SHORT);
     assert_eq!((&result.status, text(&result)), (&ExecStatus::Deadline, "started\n"));
     drop(both);
     // The pipe is closed when the last of them has ended.
@@ -180,15 +183,15 @@ fn the_deadline_kills_the_command_and_its_children() {
 
 #[test]
 fn much_output_is_read_and_cut() {
-    let result = shell("head -c 20000000 /dev/zero | tr '\\0' x; exit 3", b"", LONG);
-    assert_eq!((result.status, result.output), (ExecStatus::Exit(3), vec![b'x'; 1024]));
-    let result = run(&request("/usr/bin/yes", &[], b"", SHORT));
+    let result = shell("head -c 20000000 /dev/zero | tr '\\0' x; exit 3", "", LONG);
+    assert_eq!((result.status, result.output), (ExecStatus::Exit(3), "x".repeat(1024)));
+    let result = run(&request("/usr/bin/yes", &[], "", SHORT));
     assert_eq!((&result.status, text(&result)), (&ExecStatus::Deadline, "y\n".repeat(512).as_str()));
 }
 
 #[test]
 fn unread_input_is_no_failure() {
-    let input = vec![b'x'; 1 << 20];
+    let input = "x".repeat(1 << 20);
     for (script, status) in [
         ("exit 0", ExecStatus::Exit(0)),
         ("exec <&-; exit 7", ExecStatus::Exit(7)),
@@ -201,12 +204,12 @@ fn unread_input_is_no_failure() {
 
 #[test]
 fn large_input_is_written_whole_while_output_is_read() {
-    let input = vec![b'x'; 8 << 20];
+    let input = "x".repeat(8 << 20);
     assert_eq!(text(&shell("wc -c", &input, LONG)), "8388608\n");
     // `cat` blocks on its output unless the helper reads while it writes.
     assert_eq!(
         shell("cat", &input, LONG),
-        ExecResult { status: ExecStatus::Exit(0), output: vec![b'x'; 1024] }
+        ExecResult { status: ExecStatus::Exit(0), output: "x".repeat(1024) }
     );
 }
 
@@ -217,7 +220,7 @@ fn a_child_of_the_command_that_holds_the_pipe_is_not_waited_for() {
     let pipe = scratch.fifo("pipe");
     let script = format!("cat '{}' & echo done", scratch.path("pipe").display());
     let start = Instant::now();
-    let result = shell(&script, b"", LONG);
+    let result = shell(&script, "", LONG);
     assert_eq!((&result.status, text(&result)), (&ExecStatus::Exit(0), "done\n"));
     assert!(start.elapsed() < LONG / 2);
     drop(pipe);
@@ -234,7 +237,7 @@ fn a_program_that_cannot_start_gives_the_systems_error() {
         (data.to_str().unwrap(), vec![], "Permission denied"),
         ("/bin/true", vec!["a\0b"], "nul byte found in provided data"),
     ] {
-        let result = run(&request(program, &arguments, b"input", LONG));
+        let result = run(&request(program, &arguments, "input", LONG));
         assert_eq!(result.status, ExecStatus::NotStarted(why.into()), "{program}");
     }
 }
@@ -254,7 +257,7 @@ fn a_malformed_frame_ends_the_helper_without_a_reply() {
 fn a_closed_socket_lets_a_running_command_finish_and_starts_no_other() {
     let scratch = Scratch::new();
     let whole =
-        request("/bin/sh", &["-c", "cat > \"$0\"", scratch.path("whole").to_str().unwrap()], b"mail", LONG);
+        request("/bin/sh", &["-c", "cat > \"$0\"", scratch.path("whole").to_str().unwrap()], "mail", LONG);
     let (socket, loop_of_whole) = helper();
     write_frame(&socket, &whole.encode().unwrap(), None).unwrap();
     drop(socket);
@@ -262,7 +265,7 @@ fn a_closed_socket_lets_a_running_command_finish_and_starts_no_other() {
     assert_eq!(scratch.read("whole"), "mail");
 
     let part =
-        request("/bin/sh", &["-c", "cat > \"$0\"", scratch.path("part").to_str().unwrap()], b"mail", LONG);
+        request("/bin/sh", &["-c", "cat > \"$0\"", scratch.path("part").to_str().unwrap()], "mail", LONG);
     let frame = part.encode().unwrap();
     let (mut socket, loop_of_part) = helper();
     socket.write_all(&(frame.len() as u32).to_le_bytes()).unwrap();

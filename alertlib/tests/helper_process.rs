@@ -8,6 +8,7 @@ use haproxy_email_alert::helper;
 use haproxy_email_alert::helper::client::{Helper, SharedHelper};
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
+use haproxy_email_alert::sys::User;
 use haproxy_email_alert::transport::command::Command;
 use haproxy_email_alert::transport::{Delivery, LazyMail, Outcome, Transport};
 use nix::errno::Errno;
@@ -84,7 +85,7 @@ impl Drop for Scratch {
 /// Starts the helper, as another user if this process is root.
 fn start() -> SharedHelper {
     let id = if getuid().is_root() { UNPRIVILEGED } else { 0 };
-    Helper::start(id, id).unwrap()
+    Helper::start(User { uid: id, gid: id }).unwrap()
 }
 
 fn wait_for_end(pid: Pid) {
@@ -133,7 +134,7 @@ fn is_an_unprivileged_daemon() {
         assert_eq!(u64::from_str_radix(&line("CapPrm"), 16), Ok(0));
     } else {
         let other = getuid().as_raw() + 1;
-        let refused = Helper::start(other, other).unwrap_err();
+        let refused = Helper::start(User { uid: other, gid: other }).unwrap_err();
         let start = "cannot start the helper process that runs sendmail and mailx: cannot become user id";
         assert_eq!(refused, format!("{start} {other}, group id {other}: Operation not permitted"));
     }

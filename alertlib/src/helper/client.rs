@@ -2,10 +2,8 @@
 //! Client of the helper process, in HAProxy's process.
 
 use super::ENVIRONMENT;
-use super::frame::{
-    Credentials, ExecRequest, ExecResult, ResolveRequest, ResolveResult, read_frame, write_frame,
-};
-use crate::sys::error_text;
+use super::frame::{ExecRequest, ExecResult, Frame, Request, ResolveResult, read_frame, write_frame};
+use crate::sys::{User, error_text};
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -36,13 +34,12 @@ pub struct Helper {
 }
 
 impl Helper {
-    /// Starts the helper process, as user `uid` and group `gid` (0: this process's). It is not a child of this process when
-    /// this function returns. Must be called before HAProxy changes its root directory and sets its limits.
+    /// Starts the helper process, as this user. It is not a child of this process when this function returns. Must be called before HAProxy changes its root directory and sets its limits.
     ///
     /// # Errors
     ///
     /// The helper process could not be started, or could not change to that user: a text for the administrator.
-    pub fn start(uid: u32, gid: u32) -> Result<SharedHelper, String> {
+    pub fn start(user: User) -> Result<SharedHelper, String> {
         let failed = |why: &str| {
             format!(
                 "cannot start the helper process, which runs sendmail and mailx and resolves names: {why}"
@@ -50,7 +47,7 @@ impl Helper {
         };
         let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&error_text(&error)))?;
         let mut child = spawn(theirs).map_err(|error| failed(&error_text(&error)))?;
-        let ready = wait_until_ready(&mine, Credentials { uid, gid });
+        let ready = wait_until_ready(&mine, user);
         if ready.is_err() {
             // If it is a daemon already, this has no effect: it ends when its socket is closed.
             let _ = child.kill();
@@ -74,8 +71,9 @@ impl Helper {
     /// # Errors
     ///
     /// The request is too large, or the helper process has ended or does not reply: a text for the administrator.
-    pub fn run(&mut self, request: &ExecRequest) -> Result<ExecResult, String> {
-        self.request(&request.encode()?, request.deadline, ExecResult::decode)
+    pub fn run(&mut self, request: ExecRequest) -> Result<ExecResult, String> {
+        let deadline = request.deadline;
+        self.request(&request.encode()?, deadline)
     }
 
     /// Resolves a name. Blocks for `timeout` and 5 seconds at most.
@@ -84,22 +82,17 @@ impl Helper {
     ///
     /// The resolver's error, or the helper process has ended or does not reply: a text for the administrator.
     pub fn resolve(&mut self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
-        let request = ResolveRequest { host: host.to_owned(), deadline: timeout };
-        self.request(&request.encode(), timeout, ResolveResult::decode)?.0
+        let request = Request::Resolve { host: host.to_owned(), deadline: timeout };
+        self.request::<ResolveResult>(&request.encode(), timeout)?
     }
 
     /// Sends a request and waits for its result, which is due `deadline` after now.
-    fn request<A>(
-        &mut self,
-        frame: &[u8],
-        deadline: Duration,
-        decode: impl FnOnce(&[u8]) -> Option<A>,
-    ) -> Result<A, String> {
+    fn request<T: Frame>(&mut self, frame: &[u8], deadline: Duration) -> Result<T, String> {
         let socket = self.socket.as_ref().ok_or(GONE)?;
         let until = Instant::now() + deadline + REPLY_GRACE;
         let reply = write_frame(socket, frame, Some(until)).and_then(|()| read_frame(socket, Some(until)));
         let error = match reply {
-            Ok(Some(frame)) => match decode(&frame) {
+            Ok(Some(frame)) => match T::decode(&frame) {
                 Some(result) => return Ok(result),
                 None => STUCK,
             },
@@ -128,10 +121,10 @@ fn spawn(socket: UnixStream) -> std::io::Result<process::Child> {
         .spawn()
 }
 
-/// Sends the credentials to the helper process, and waits until it is ready.
-fn wait_until_ready(socket: &UnixStream, credentials: Credentials) -> Result<(), String> {
+/// Sends the user to the helper process, and waits until it is ready.
+fn wait_until_ready(socket: &UnixStream, user: User) -> Result<(), String> {
     let until = Some(Instant::now() + START_TIMEOUT);
-    let reply = write_frame(socket, &credentials.encode(), until).and_then(|()| read_frame(socket, until));
+    let reply = write_frame(socket, &user.encode(), until).and_then(|()| read_frame(socket, until));
     match reply {
         Ok(Some(text)) if text.is_empty() => Ok(()),
         Ok(Some(text)) => Err(String::from_utf8_lossy(&text).into_owned()),
@@ -152,11 +145,11 @@ mod tests {
                 let text = text.map(<[u8]>::to_vec);
                 move || {
                     let frame = read_frame(&theirs, None).unwrap().unwrap();
-                    assert_eq!(Credentials::decode(&frame), Some(Credentials { uid: 1, gid: 2 }));
+                    assert_eq!(User::decode(&frame), Some(User { uid: 1, gid: 2 }));
                     text.map(|text| write_frame(&theirs, &text, None).unwrap())
                 }
             });
-            let ready = wait_until_ready(&mine, Credentials { uid: 1, gid: 2 });
+            let ready = wait_until_ready(&mine, User { uid: 1, gid: 2 });
             helper.join().unwrap();
             ready
         };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Frames between the library and its helper process, over a stream socket.
 //!
-//! A frame is a length (32 bits, little-endian) and as many bytes: a header as one line of JSON, and data as they are (a mail, or the output
-//! of a command). Both ends belong to one program, but neither trusts a length: lengths are limited, and a frame that cannot be
-//! decoded to its last byte ends the connection.
+//! A frame is a length (32 bits, little-endian) and as many bytes of JSON. Both ends belong to one program, but neither trusts a
+//! length: lengths are limited, and a frame that cannot be decoded to its last byte ends the connection.
 
+use crate::sys::User;
 use nix::sys::socket::{MsgFlags, send};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,8 +21,28 @@ pub const INPUT_MAX: usize = 8 << 20;
 pub const ARGUMENTS_MAX: usize = 1000;
 /// Largest number of addresses of a name.
 pub const ADDRESSES_MAX: usize = 100;
-/// Size of the longest frame, in bytes: the input and 1 MiB of arguments.
+/// Size of the longest frame, in bytes: the input, and 1 MiB for arguments and JSON's escapes.
 pub const FRAME_MAX: usize = INPUT_MAX + (1 << 20);
+
+/// A value that is sent as a frame.
+pub trait Frame: Serialize + DeserializeOwned {
+    /// Returns true if no list in it is longer than its limit.
+    fn is_bounded(&self) -> bool {
+        true
+    }
+
+    /// Returns the payload of the frame.
+    fn encode(&self) -> Vec<u8> {
+        // It cannot fail: every text is UTF-8, which the words of a configuration are.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Returns `None` if the frame is cut, has more behind the value, or is another value.
+    fn decode(frame: &[u8]) -> Option<Self> {
+        let value: Self = serde_json::from_str(std::str::from_utf8(frame).ok()?).ok()?;
+        value.is_bounded().then_some(value)
+    }
+}
 
 /// A request to the helper process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,28 +50,16 @@ pub enum Request {
     /// Runs a command; the reply is an [`ExecResult`].
     Exec(ExecRequest),
     /// Resolves a name; the reply is a [`ResolveResult`].
-    Resolve(ResolveRequest),
-}
-
-/// A [`Request`] that is sent.
-#[derive(Serialize)]
-enum RequestRef<'a> {
-    Exec(&'a ExecRequest),
-    Resolve(&'a ResolveRequest),
-}
-
-/// A name to resolve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResolveRequest {
-    /// Host name.
-    pub host: String,
-    /// Limit of the resolution, from its start.
-    pub deadline: Duration,
+    Resolve {
+        /// Host name.
+        host: String,
+        /// Limit of the resolution, from its start.
+        deadline: Duration,
+    },
 }
 
 /// The addresses of a name, or the resolver's error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResolveResult(pub Result<Vec<IpAddr>, String>);
+pub type ResolveResult = Result<Vec<IpAddr>, String>;
 
 /// A command to run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,9 +68,8 @@ pub struct ExecRequest {
     pub program: PathBuf,
     /// Arguments without the program's own name.
     pub arguments: Vec<String>,
-    /// Standard input: the data of the frame.
-    #[serde(skip)]
-    pub input: Vec<u8>,
+    /// Standard input.
+    pub input: String,
     /// Limit of the run, from its start; then the command is killed.
     pub deadline: Duration,
 }
@@ -85,51 +92,24 @@ pub enum ExecStatus {
 pub struct ExecResult {
     /// End of the command.
     pub status: ExecStatus,
-    /// Beginning of its standard output and standard error, together: the data of the frame.
-    #[serde(skip)]
-    pub output: Vec<u8>,
+    /// Beginning of its standard output and standard error, together. Invalid bytes are U+FFFD.
+    pub output: String,
 }
 
-/// User and group of the helper process: the first frame that it gets. The reply is a text: empty, or the error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credentials {
-    /// User id; 0: unchanged.
-    pub uid: u32,
-    /// Group id; 0: unchanged.
-    pub gid: u32,
-}
+/// The first frame that the helper process gets. The reply is a text: empty, or the error.
+impl Frame for User {}
 
-impl Request {
-    /// Returns `None` if the frame is not a request.
-    pub fn decode(frame: &[u8]) -> Option<Request> {
-        let (mut request, data) = decode(frame)?;
-        match &mut request {
-            Request::Exec(exec) if exec.arguments.len() <= ARGUMENTS_MAX => exec.input = data,
-            Request::Exec(_) => return None,
-            Request::Resolve(_) => {}
-        }
-        Some(request)
+impl Frame for Request {
+    fn is_bounded(&self) -> bool {
+        !matches!(self, Request::Exec(exec) if exec.arguments.len() > ARGUMENTS_MAX)
     }
 }
 
-impl ResolveRequest {
-    /// Returns the payload of the frame.
-    pub fn encode(&self) -> Vec<u8> {
-        encode(&RequestRef::Resolve(self), &[])
-    }
-}
+impl Frame for ExecResult {}
 
-impl ResolveResult {
-    /// Returns the payload of the frame.
-    pub fn encode(&self) -> Vec<u8> {
-        encode(self, &[])
-    }
-
-    /// Returns `None` if the frame is not such a result.
-    pub fn decode(frame: &[u8]) -> Option<ResolveResult> {
-        let (result, _): (ResolveResult, _) = decode(frame)?;
-        let is_bounded = result.0.as_ref().map_or(true, |addresses| addresses.len() <= ADDRESSES_MAX);
-        is_bounded.then_some(result)
+impl Frame for ResolveResult {
+    fn is_bounded(&self) -> bool {
+        self.as_ref().map_or(true, |addresses| addresses.len() <= ADDRESSES_MAX)
     }
 }
 
@@ -139,61 +119,19 @@ impl ExecRequest {
     /// # Errors
     ///
     /// The request is larger than the helper process accepts: the part, and the limit.
-    pub fn encode(&self) -> Result<Vec<u8>, String> {
+    pub fn encode(self) -> Result<Vec<u8>, String> {
         if self.input.len() > INPUT_MAX {
             return Err(format!("the mail has {} bytes, more than {INPUT_MAX}", self.input.len()));
         }
         if self.arguments.len() > ARGUMENTS_MAX {
             return Err(format!("{} arguments, more than {ARGUMENTS_MAX}", self.arguments.len()));
         }
-        let frame = encode(&RequestRef::Exec(self), &self.input);
+        let frame = Request::Exec(self).encode();
         if frame.len() > FRAME_MAX {
             return Err(format!("mail and arguments have {} bytes, more than {FRAME_MAX}", frame.len()));
         }
         Ok(frame)
     }
-}
-
-impl ExecResult {
-    /// Returns the payload of the frame.
-    pub fn encode(&self) -> Vec<u8> {
-        encode(self, &self.output)
-    }
-
-    /// Returns `None` if the frame is not such a result.
-    pub fn decode(frame: &[u8]) -> Option<ExecResult> {
-        let (result, output): (ExecResult, _) = decode(frame)?;
-        Some(ExecResult { output, ..result })
-    }
-}
-
-impl Credentials {
-    /// Returns the payload of the frame.
-    pub fn encode(self) -> Vec<u8> {
-        encode(&self, &[])
-    }
-
-    /// Returns `None` if the frame has no credentials.
-    pub fn decode(frame: &[u8]) -> Option<Credentials> {
-        decode(frame).map(|(credentials, _)| credentials)
-    }
-}
-
-/// Returns the payload of a frame: the header and the length of the data as one line of JSON, then the data.
-fn encode(header: &impl Serialize, data: &[u8]) -> Vec<u8> {
-    // It cannot fail: every text is UTF-8, which the words of a configuration are.
-    let mut frame = serde_json::to_vec(&(header, data.len())).unwrap_or_default();
-    frame.push(b'\n');
-    frame.extend(data);
-    frame
-}
-
-/// Returns header and data of a frame. `None`: it is cut, has more behind the data, or its header is another one.
-fn decode<T: DeserializeOwned>(frame: &[u8]) -> Option<(T, Vec<u8>)> {
-    let end = frame.iter().position(|byte| *byte == b'\n')?;
-    let (header, length): (T, usize) = serde_json::from_str(std::str::from_utf8(&frame[..end]).ok()?).ok()?;
-    let data = &frame[end + 1..];
-    (data.len() == length).then(|| (header, data.to_vec()))
 }
 
 /// Sends one frame. Blocks until `until` at most; `None`: without limit.
@@ -272,7 +210,7 @@ mod tests {
         ExecRequest {
             program: "/usr/sbin/sendmail".into(),
             arguments: vec!["-i".into(), String::new(), "é".into()],
-            input: b"Subject: x\n\n\0\xff".to_vec(),
+            input: "Subject: x\n\n\0\u{ff}".into(),
             deadline: Duration::from_millis(1500),
         }
     }
@@ -280,25 +218,21 @@ mod tests {
     fn decoded(frame: &[u8]) -> Option<ExecRequest> {
         match Request::decode(frame)? {
             Request::Exec(request) => Some(request),
-            Request::Resolve(request) => panic!("{request:?}"),
+            request => panic!("{request:?}"),
         }
     }
 
     fn resolve_results() -> [ResolveResult; 3] {
         let addresses = vec!["192.0.2.1".parse().unwrap(), "2001:db8::1".parse().unwrap()];
-        [
-            ResolveResult(Ok(addresses)),
-            ResolveResult(Ok(Vec::new())),
-            ResolveResult(Err("no such name".into())),
-        ]
+        [Ok(addresses), Ok(Vec::new()), Err("no such name".into())]
     }
 
     #[test]
     fn resolve_requests_and_results_survive_encoding() {
         let request =
-            ResolveRequest { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
+            Request::Resolve { host: "mx1.example.com".into(), deadline: Duration::from_millis(1500) };
         let frame = request.encode();
-        assert_eq!(Request::decode(&frame), Some(Request::Resolve(request)));
+        assert_eq!(Request::decode(&frame), Some(request));
         for length in 0..frame.len() {
             assert_eq!(Request::decode(&frame[..length]), None, "{length} bytes");
         }
@@ -310,30 +244,30 @@ mod tests {
             assert_eq!(ResolveResult::decode(&[&frame[..], b"x"].concat()), None);
             assert_eq!(ResolveResult::decode(&frame), Some(result));
         }
-        let many = ResolveResult(Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]));
+        let many: ResolveResult = Ok(vec!["192.0.2.1".parse().unwrap(); ADDRESSES_MAX + 1]);
         assert_eq!(ResolveResult::decode(&many.encode()), None);
     }
 
     fn exec_results() -> [ExecResult; 5] {
-        let result = |status, output: &[u8]| ExecResult { status, output: output.to_vec() };
+        let result = |status, output: &str| ExecResult { status, output: output.to_owned() };
         [
-            result(ExecStatus::Exit(0), b""),
-            result(ExecStatus::Exit(255), b"\xff\0"),
-            result(ExecStatus::Signal(9), b"oh"),
-            result(ExecStatus::Deadline, b""),
-            result(ExecStatus::NotStarted("No such file".into()), b""),
+            result(ExecStatus::Exit(0), ""),
+            result(ExecStatus::Exit(255), "\u{ff}\0"),
+            result(ExecStatus::Signal(9), "oh"),
+            result(ExecStatus::Deadline, ""),
+            result(ExecStatus::NotStarted("No such file".into()), ""),
         ]
     }
 
     #[test]
-    fn exec_requests_results_and_credentials_survive_encoding() {
+    fn exec_requests_results_and_users_survive_encoding() {
         let frame = request().encode().unwrap();
         assert_eq!(decoded(&frame), Some(request()));
         for result in exec_results() {
             assert_eq!(ExecResult::decode(&result.encode()), Some(result));
         }
-        let credentials = Credentials { uid: 99, gid: u32::MAX };
-        assert_eq!(Credentials::decode(&credentials.encode()), Some(credentials));
+        let user = User { uid: 99, gid: u32::MAX };
+        assert_eq!(User::decode(&user.encode()), Some(user));
     }
 
     #[test]
@@ -364,12 +298,12 @@ mod tests {
                     Some(Request::Exec(request)) => {
                         assert!(request.input.len() <= wrong.len() && request.arguments.len() <= wrong.len());
                     }
-                    Some(Request::Resolve(request)) => assert!(request.host.len() <= wrong.len()),
+                    Some(Request::Resolve { host, .. }) => assert!(host.len() <= wrong.len()),
                     None => {}
                 }
                 ResolveResult::decode(&wrong);
                 ExecResult::decode(&wrong);
-                Credentials::decode(&wrong);
+                User::decode(&wrong);
             }
         }
     }
@@ -377,18 +311,18 @@ mod tests {
     #[test]
     fn limits_are_checked_when_encoding_and_decoding() {
         let mut large = request();
-        large.input = vec![b'x'; INPUT_MAX];
-        assert_eq!(decoded(&large.encode().unwrap()), Some(large.clone()));
-        large.input.push(b'x');
+        large.input = "x".repeat(INPUT_MAX);
+        assert_eq!(decoded(&large.clone().encode().unwrap()), Some(large.clone()));
+        large.input.push('x');
         assert_eq!(large.encode().unwrap_err(), "the mail has 8388609 bytes, more than 8388608");
 
         let mut many = request();
         many.arguments = vec![String::new(); ARGUMENTS_MAX];
-        assert_eq!(decoded(&many.encode().unwrap()), Some(many.clone()));
+        assert_eq!(decoded(&many.clone().encode().unwrap()), Some(many.clone()));
         many.arguments.push(String::new());
-        assert_eq!(many.encode().unwrap_err(), "1001 arguments, more than 1000");
+        assert_eq!(many.clone().encode().unwrap_err(), "1001 arguments, more than 1000");
         // A frame that was not made by `ExecRequest::encode()` has as many arguments.
-        assert_eq!(decoded(&encode(&RequestRef::Exec(&many), &many.input)), None);
+        assert_eq!(decoded(&Request::Exec(many).encode()), None);
 
         let mut long = request();
         long.arguments = vec!["x".repeat(FRAME_MAX)];

@@ -12,9 +12,9 @@ pub mod frame;
 mod program;
 mod resolver;
 
-use crate::sys::error_text;
 use crate::sys::process::restore_sigchld;
-use frame::{Credentials, Request, read_frame, write_frame};
+use crate::sys::{User, error_text};
+use frame::{Frame, Request, read_frame, write_frame};
 use nix::sys::prctl;
 use nix::sys::signal::SigSet;
 use nix::unistd::{Gid, Uid, close, daemon, getgid, getuid, setgid, setgroups, setuid};
@@ -71,8 +71,8 @@ fn close_inherited() -> io::Result<()> {
 
 /// Changes to the worker's user, becomes a daemon, and reports that the helper process is ready.
 fn prepare(socket: &UnixStream) -> Result<(), String> {
-    let credentials = read_frame(socket, None).ok().flatten().and_then(|frame| Credentials::decode(&frame));
-    become_user(credentials.ok_or("the library did not say which user to become")?)?;
+    let user = read_frame(socket, None).ok().flatten().and_then(|frame| User::decode(&frame));
+    become_user(user.ok_or("the library did not say which user to become")?)?;
     // The helper process ends only with the socket, not by a signal; the standard library unblocks signals for commands. A write to
     // a command that has closed its input returns an error instead of raising SIGPIPE.
     SigSet::all().thread_block().map_err(|error| format!("cannot block signals: {}", error.desc()))?;
@@ -85,10 +85,10 @@ fn prepare(socket: &UnixStream) -> Result<(), String> {
 
 /// Changes user, group and supplementary groups irrevocably (0 keeps an id). Called after the program is loaded: the library may be
 /// in a directory that only root can search.
-fn become_user(credentials: Credentials) -> Result<(), String> {
+fn become_user(user: User) -> Result<(), String> {
     let choose = |wanted: u32, present: u32| if wanted == 0 { present } else { wanted };
-    let uid = Uid::from_raw(choose(credentials.uid, getuid().as_raw()));
-    let gid = Gid::from_raw(choose(credentials.gid, getgid().as_raw()));
+    let uid = Uid::from_raw(choose(user.uid, getuid().as_raw()));
+    let gid = Gid::from_raw(choose(user.gid, getgid().as_raw()));
     if (uid, gid) == (getuid(), getgid()) {
         return Ok(());
     }
@@ -111,7 +111,7 @@ pub fn serve(socket: &UnixStream) -> io::Result<()> {
         drop(frame);
         let result = match request {
             Request::Exec(command) => program::run(&command).encode(),
-            Request::Resolve(name) => resolver.resolve(name).encode(),
+            Request::Resolve { host, deadline } => resolver.resolve(host, deadline).encode(),
         };
         match write_frame(socket, &result, None) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),

@@ -30,10 +30,11 @@ const KILL_GRACE: Duration = Duration::from_secs(2);
 
 /// Runs the command to its end or to its deadline.
 pub fn run(request: &ExecRequest) -> ExecResult {
-    match Running::start(request) {
-        Ok(running) => running.finish(&request.input, Instant::now() + request.deadline),
-        Err(error) => ExecResult { status: ExecStatus::NotStarted(error_text(&error)), output: Vec::new() },
-    }
+    let (status, output) = match Running::start(request) {
+        Ok(running) => running.finish(request.input.as_bytes(), Instant::now() + request.deadline),
+        Err(error) => (ExecStatus::NotStarted(error_text(&error)), Vec::new()),
+    };
+    ExecResult { status, output: String::from_utf8_lossy(&output).into_owned() }
 }
 
 /// A command that was started and is not reaped yet.
@@ -83,7 +84,8 @@ impl Running {
         }
     }
 
-    fn finish(mut self, mut input: &[u8], deadline: Instant) -> ExecResult {
+    /// Returns the command's end and its output.
+    fn finish(mut self, mut input: &[u8], deadline: Instant) -> (ExecStatus, Vec<u8>) {
         let mut until = deadline;
         while !self.is_over() && Instant::now() < until {
             let [can_feed, can_read, has_exited] = self.wait(until);
@@ -102,7 +104,7 @@ impl Running {
         if self.exit.is_some() {
             return self.stop();
         }
-        ExecResult { status: reap(&mut self.child), output: self.output }
+        (reap(&mut self.child), self.output)
     }
 
     /// Returns true if the command has ended and its whole output is read.
@@ -143,7 +145,7 @@ impl Running {
     }
 
     /// Kills the command with its children at the deadline, and reaps it.
-    fn stop(mut self) -> ExecResult {
+    fn stop(mut self) -> (ExecStatus, Vec<u8>) {
         kill(&mut self.child);
         let until = Instant::now() + KILL_GRACE;
         // The input stays open: if the command survives, the end of its input would turn half a mail into a whole one.
@@ -157,23 +159,20 @@ impl Running {
             // The command ended before the signal arrived, and the mail may be delivered.
             status => status,
         };
-        ExecResult { status, output: self.output }
+        (status, self.output)
     }
 
     /// Leaves a command that does not end: it is blocked in the kernel (a file server does not answer), or may not be killed (it
     /// changed its user). A thread reaps it when it ends. If that thread cannot be started, the command stays a zombie until the
     /// helper process ends, which does no harm.
-    fn abandon(self) -> ExecResult {
+    fn abandon(self) -> (ExecStatus, Vec<u8>) {
         let Running { mut child, input, watcher, .. } = self;
         let _ = Builder::new().spawn(move || {
             let _ = watcher.join();
             drop(input);
             reap(&mut child)
         });
-        ExecResult {
-            status: ExecStatus::Deadline,
-            output: b"it does not end although it was killed".to_vec(),
-        }
+        (ExecStatus::Deadline, b"it does not end although it was killed".to_vec())
     }
 }
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Resolves names within a deadline, which the system's resolver does not have.
 
-use super::frame::{ADDRESSES_MAX, ResolveRequest, ResolveResult};
+use super::frame::{ADDRESSES_MAX, ResolveResult};
 use crate::sys::error_text;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::thread::Builder;
+use std::time::Duration;
 
 /// Most threads that may be blocked in the system's resolver beyond their deadline.
 const MAX_BLOCKED: usize = 8;
@@ -21,26 +22,23 @@ pub struct Resolver {
 
 impl Resolver {
     /// Returns the addresses, each once, in the resolver's order. Blocks until the deadline at most.
-    pub fn resolve(&self, request: ResolveRequest) -> ResolveResult {
+    pub fn resolve(&self, host: String, deadline: Duration) -> ResolveResult {
         if Arc::strong_count(&self.blocked) > MAX_BLOCKED {
-            return ResolveResult(Err("the resolver does not answer".to_owned()));
+            return Err("the resolver does not answer".to_owned());
         }
         let (sender, result) = bounded(1);
-        let (blocked, host) = (self.blocked.clone(), request.host);
-        let started = Builder::new().name("resolver".to_owned()).spawn(move || {
+        let blocked = self.blocked.clone();
+        let resolve = move || {
             // Fails after the deadline, when the receiver is gone.
             let _ = sender.send(addresses_of(&host));
             drop(blocked);
-        });
-        if let Err(error) = started {
-            return ResolveResult(Err(error_text(&error)));
-        }
-        ResolveResult(match result.recv_timeout(request.deadline) {
-            Ok(Ok(addresses)) => Ok(addresses),
-            Ok(Err(error)) => Err(error_text(&error)),
-            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {:?}", request.deadline)),
+        };
+        Builder::new().name("resolver".to_owned()).spawn(resolve).map_err(|error| error_text(&error))?;
+        match result.recv_timeout(deadline) {
+            Ok(addresses) => addresses.map_err(|error| error_text(&error)),
+            Err(RecvTimeoutError::Timeout) => Err(format!("no answer within {deadline:?}")),
             Err(RecvTimeoutError::Disconnected) => Err("the resolver failed".to_owned()),
-        })
+        }
     }
 }
 
@@ -57,12 +55,9 @@ fn addresses_of(host: &str) -> io::Result<Vec<IpAddr>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
-    fn resolve(host: &str) -> Result<Vec<IpAddr>, String> {
-        Resolver::default()
-            .resolve(ResolveRequest { host: host.to_owned(), deadline: Duration::from_secs(20) })
-            .0
+    fn resolve(host: &str) -> ResolveResult {
+        Resolver::default().resolve(host.to_owned(), Duration::from_secs(20))
     }
 
     #[test]
@@ -82,9 +77,9 @@ mod tests {
     fn blocked_threads_are_limited() {
         let resolver = Resolver::default();
         let blocked: Vec<_> = (0..MAX_BLOCKED).map(|_| resolver.blocked.clone()).collect();
-        let request = || ResolveRequest { host: "127.0.0.1".to_owned(), deadline: Duration::from_secs(20) };
-        assert_eq!(resolver.resolve(request()), ResolveResult(Err("the resolver does not answer".into())));
+        let resolve = || resolver.resolve("127.0.0.1".to_owned(), Duration::from_secs(20));
+        assert_eq!(resolve(), Err("the resolver does not answer".into()));
         drop(blocked);
-        assert!(resolver.resolve(request()).0.is_ok());
+        assert!(resolve().is_ok());
     }
 }

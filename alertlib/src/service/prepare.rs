@@ -102,6 +102,6 @@ fn open(
 fn ensure_helper(helper: &mut Option<SharedHelper>, user: User) -> Result<SharedHelper, String> {
     match helper {
         Some(helper) => Ok(helper.clone()),
-        None => Ok(helper.insert(Helper::start(user.uid, user.gid)?).clone()),
+        None => Ok(helper.insert(Helper::start(user)?).clone()),
     }
 }

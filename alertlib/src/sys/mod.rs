@@ -9,11 +9,12 @@ pub mod secret;
 pub mod shared_memory;
 
 use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// User and group under which HAProxy's worker runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// User id; 0: unchanged.
     pub uid: u32,

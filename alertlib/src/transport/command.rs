@@ -40,7 +40,7 @@ impl Command {
         };
         let request = ExecRequest { program: self.path.clone(), arguments, input, deadline: self.timeout };
         let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        helper.run(&request).map_err(|why| DeliveryError::new(self.name(), why))
+        helper.run(request).map_err(|why| DeliveryError::new(self.name(), why))
     }
 
     fn outcome(&self, result: ExecResult) -> Result<Outcome, DeliveryError> {
@@ -119,14 +119,8 @@ fn mailx_arguments(delivery: &Delivery, to: &[Recipient], subject: &str) -> Vec<
 }
 
 /// Converts CRLF to LF, which `sendmail` expects.
-fn local_lines(mail: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(mail.len());
-    for (index, &byte) in mail.iter().enumerate() {
-        if byte != b'\r' || mail.get(index + 1) != Some(&b'\n') {
-            lines.push(byte);
-        }
-    }
-    lines
+fn local_lines(mail: &[u8]) -> String {
+    String::from_utf8_lossy(mail).replace("\r\n", "\n")
 }
 
 /// Longest line of a mail, in bytes (RFC 5322, 2.1.1: 998), less the space for a header's name.
@@ -134,7 +128,7 @@ const MAX_LINE: usize = 900;
 
 /// Changes lines that a `mailx` would not take for text: some take a line that begins with `~` for a command, and GNU mailutils a
 /// single dot for the end, even without a terminal. Also breaks long lines, which no `mailx` does.
-fn mailx_text(text: &str) -> Vec<u8> {
+fn mailx_text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for mut line in text.lines() {
         loop {
@@ -150,7 +144,7 @@ fn mailx_text(text: &str) -> Vec<u8> {
             line = tail;
         }
     }
-    safe.into_bytes()
+    safe
 }
 
 /// Encodes a subject for a header, on one line, cut to [`MAX_LINE`]. Text that is not ASCII, or looks encoded, becomes encoded words
@@ -171,9 +165,8 @@ fn encoded_subject(subject: &str) -> String {
 }
 
 /// Joins the lines of a program's output.
-fn one_line(output: &[u8]) -> String {
-    let text = String::from_utf8_lossy(output);
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
+fn one_line(output: &str) -> String {
+    output.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 /// True if the program itself refused the mail, and not with a transient status.
@@ -201,13 +194,13 @@ mod tests {
 
     #[test]
     fn line_ends_are_converted_for_sendmail() {
-        assert_eq!(local_lines(b"a\r\n\r\nb\rc\nd\r\r\ne\r"), b"a\n\nb\rc\nd\r\ne\r");
-        assert_eq!(local_lines(b""), b"");
+        assert_eq!(local_lines(b"a\r\n\r\nb\rc\nd\r\r\ne\r"), "a\n\nb\rc\nd\r\ne\r");
+        assert_eq!(local_lines(b""), "");
     }
 
     #[test]
     fn mailx_takes_every_line_for_text() {
-        let safe = |text: &str| String::from_utf8(mailx_text(text)).unwrap();
+        let safe = mailx_text;
         assert_eq!(safe("a\n~!id\n.\n..\n\n ~b"), "a\n ~!id\n .\n..\n\n ~b\n");
         assert_eq!(safe(""), "");
         // A long line is broken between characters, and each part is changed like a line.
@@ -257,7 +250,7 @@ mod tests {
 
     #[test]
     fn output_lines_are_joined() {
-        assert_eq!(one_line(b"  a: no\r\n\n b \xff\n"), "a: no; b \u{fffd}");
-        assert_eq!(one_line(b"\n"), "");
+        assert_eq!(one_line("  a: no\r\n\n b \u{fffd}\n"), "a: no; b \u{fffd}");
+        assert_eq!(one_line("\n"), "");
     }
 }

@@ -114,7 +114,7 @@ impl Addresses {
 mod tests {
     use super::*;
     use crate::helper::client::Helper;
-    use crate::helper::frame::{Request, ResolveResult, read_frame, write_frame};
+    use crate::helper::frame::{Frame, Request, ResolveResult, read_frame, write_frame};
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
     use std::sync::{Arc, Mutex};
@@ -123,17 +123,17 @@ mod tests {
     const STEP: Duration = Duration::from_secs(5);
 
     /// Starts a helper that gives these answers; its thread returns the number of requests.
-    fn helper_with(answers: Vec<Result<Vec<IpAddr>, String>>) -> (SharedHelper, JoinHandle<usize>) {
+    fn helper_with(answers: Vec<ResolveResult>) -> (SharedHelper, JoinHandle<usize>) {
         let (mine, theirs) = UnixStream::pair().expect("sockets");
         let thread = std::thread::spawn(move || {
             let mut count = 0;
             for answer in answers {
                 let Ok(Some(frame)) = read_frame(&theirs, None) else { return count };
                 assert!(
-                    matches!(Request::decode(&frame), Some(Request::Resolve(lookup)) if lookup.host == "mx1.example.com")
+                    matches!(Request::decode(&frame), Some(Request::Resolve { host, .. }) if host == "mx1.example.com")
                 );
                 count += 1;
-                write_frame(&theirs, &ResolveResult(answer).encode(), None).expect("an answer");
+                write_frame(&theirs, &answer.encode(), None).expect("an answer");
             }
             count
         });
@@ -156,7 +156,7 @@ mod tests {
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port")
     }
 
-    fn answer(address: [u8; 4]) -> Result<Vec<IpAddr>, String> {
+    fn answer(address: [u8; 4]) -> ResolveResult {
         Ok(vec![address.into()])
     }
 

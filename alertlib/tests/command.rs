@@ -18,8 +18,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -279,7 +279,7 @@ fn a_closed_socket_lets_a_running_command_finish_and_starts_no_other() {
 
 fn relay(program: MailProgram, path: &Path, timeout: Duration) -> Command {
     let (socket, _) = helper();
-    Command::new(program, path, timeout, Arc::new(Mutex::new(Helper::new(socket))))
+    Command::new(program, path, timeout, Arc::new(Helper::new(socket)))
 }
 
 fn recipient(address: &str) -> Recipient {
@@ -447,6 +447,6 @@ fn a_helper_that_is_silent_or_sends_nonsense_is_not_used_again() {
     }
 }
 
-fn shared(socket: UnixStream) -> Arc<Mutex<Helper>> {
-    Arc::new(Mutex::new(Helper::new(socket)))
+fn shared(socket: UnixStream) -> Arc<Helper> {
+    Arc::new(Helper::new(socket))
 }

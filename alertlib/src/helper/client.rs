@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{self, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Longest start of the helper process: it loads HAProxy's program once more.
@@ -23,14 +23,14 @@ const GONE: &str = "the helper process is gone; reload HAProxy to start a new on
 const STUCK: &str = "the helper process does not answer as it should; reload HAProxy to start a new one";
 
 /// The client, shared by all relays that need the helper process. The dispatcher uses it.
-pub type SharedHelper = Arc<Mutex<Helper>>;
+pub type SharedHelper = Arc<Helper>;
 
 /// A client of the helper process, which ends when this is dropped: see [`crate::helper`].
 #[derive(Debug)]
 pub struct Helper {
     /// Close-on-exec, so that no program that HAProxy starts, and no master that executes itself again, keeps the helper
     /// process alive. `None`: the helper process has ended, or its next reply may belong to an earlier request.
-    socket: Option<UnixStream>,
+    socket: Mutex<Option<UnixStream>>,
 }
 
 impl Helper {
@@ -40,30 +40,28 @@ impl Helper {
     ///
     /// The helper process could not be started, or could not change to that user: a text for the administrator.
     pub fn start(user: User) -> Result<SharedHelper, String> {
-        let failed = |why: &str| {
+        let started = UnixStream::pair().map_err(|error| error_text(&error)).and_then(|(mine, theirs)| {
+            let mut child = spawn(theirs).map_err(|error| error_text(&error))?;
+            let ready = wait_until_ready(&mine, user);
+            if ready.is_err() {
+                // If it is a daemon already, this has no effect: it ends when its socket is closed.
+                let _ = child.kill();
+            }
+            // The child has ended or will end at once: its own child, the daemon, reports that it is ready. The exit status adds
+            // nothing to that report; there is no status if HAProxy was started with SIGCHLD ignored.
+            let _ = child.wait();
+            ready.map(|()| Arc::new(Helper::new(mine)))
+        });
+        started.map_err(|why| {
             format!(
                 "cannot start the helper process, which runs sendmail and mailx and resolves names: {why}"
             )
-        };
-        let (mine, theirs) = UnixStream::pair().map_err(|error| failed(&error_text(&error)))?;
-        let mut child = spawn(theirs).map_err(|error| failed(&error_text(&error)))?;
-        let ready = wait_until_ready(&mine, user);
-        if ready.is_err() {
-            // If it is a daemon already, this has no effect: it ends when its socket is closed.
-            let _ = child.kill();
-        }
-        // The child has ended or will end at once: its own child, the daemon, reports that it is ready. The exit status adds
-        // nothing to that report; there is no status if HAProxy was started with SIGCHLD ignored.
-        let _ = child.wait();
-        match ready {
-            Ok(()) => Ok(Arc::new(Mutex::new(Helper::new(mine)))),
-            Err(why) => Err(failed(&why)),
-        }
+        })
     }
 
     /// Returns a client of the helper process at the other end of `socket`, which has reported that it is ready.
     pub fn new(socket: UnixStream) -> Self {
-        Helper { socket: Some(socket) }
+        Helper { socket: Mutex::new(Some(socket)) }
     }
 
     /// Runs a command. Blocks until its deadline and 5 seconds at most.
@@ -71,7 +69,7 @@ impl Helper {
     /// # Errors
     ///
     /// The request is too large, or the helper process has ended or does not reply: a text for the administrator.
-    pub fn run(&mut self, request: ExecRequest) -> Result<ExecResult, String> {
+    pub fn run(&self, request: ExecRequest) -> Result<ExecResult, String> {
         let deadline = request.deadline;
         self.request(&request.encode()?, deadline)
     }
@@ -81,14 +79,15 @@ impl Helper {
     /// # Errors
     ///
     /// The resolver's error, or the helper process has ended or does not reply: a text for the administrator.
-    pub fn resolve(&mut self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
+    pub fn resolve(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>, String> {
         let request = Request::Resolve { host: host.to_owned(), deadline: timeout };
         self.request::<ResolveResult>(&request.encode(), timeout)?
     }
 
     /// Sends a request and waits for its result, which is due `deadline` after now.
-    fn request<T: Frame>(&mut self, frame: &[u8], deadline: Duration) -> Result<T, String> {
-        let socket = self.socket.as_ref().ok_or(GONE)?;
+    fn request<T: Frame>(&self, frame: &[u8], deadline: Duration) -> Result<T, String> {
+        let mut shared = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = shared.as_ref().ok_or(GONE)?;
         let until = Instant::now() + deadline + REPLY_GRACE;
         let reply = write_frame(socket, frame, Some(until)).and_then(|()| read_frame(socket, Some(until)));
         let error = match reply {
@@ -101,7 +100,7 @@ impl Helper {
             Err(_) => GONE,
         };
         // A late reply would be read as the reply to the next request.
-        self.socket = None;
+        *shared = None;
         Err(error.to_owned())
     }
 }

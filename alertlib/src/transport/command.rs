@@ -9,7 +9,6 @@ use crate::text::char_boundary;
 use email_encoding::headers::rfc2047;
 use email_encoding::headers::writer::EmailWriter;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::time::Duration;
 
 /// A relay that is a program.
@@ -39,8 +38,7 @@ impl Command {
             MailProgram::Mailx => (mailx_arguments(delivery, to, &mail.subject), mailx_text(&mail.text)),
         };
         let request = ExecRequest { program: self.path.clone(), arguments, input, deadline: self.timeout };
-        let mut helper = self.helper.lock().unwrap_or_else(PoisonError::into_inner);
-        helper.run(request).map_err(|why| DeliveryError::new(self.name(), why))
+        self.helper.run(request).map_err(|why| DeliveryError::new(self.name(), why))
     }
 
     fn outcome(&self, result: ExecResult) -> Result<Outcome, DeliveryError> {

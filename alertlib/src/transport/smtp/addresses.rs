@@ -9,7 +9,6 @@ use crate::helper::client::SharedHelper;
 use crate::settings::is_loopback;
 use std::fmt::{self, Display};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 /// Age of an answer from which on the host is looked up again before the next session.
@@ -99,8 +98,7 @@ impl Addresses {
     fn look_up(&mut self, timeout: Duration) -> Result<(), String> {
         let Some(helper) = &self.helper else { return self.look_up_here() };
         self.looked_up = Some(Instant::now());
-        let found = helper.lock().unwrap_or_else(PoisonError::into_inner).resolve(&self.host, timeout);
-        let found = found.map_err(|why| self.unknown(&why))?;
+        let found = helper.resolve(&self.host, timeout).map_err(|why| self.unknown(&why))?;
         self.known = found.into_iter().map(|address| SocketAddr::new(address, self.port)).collect();
         Ok(())
     }
@@ -117,7 +115,7 @@ mod tests {
     use crate::helper::frame::{Frame, Request, ResolveResult, read_frame, write_frame};
     use std::net::TcpListener;
     use std::os::unix::net::UnixStream;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
     use std::thread::JoinHandle;
 
     const STEP: Duration = Duration::from_secs(5);
@@ -137,7 +135,7 @@ mod tests {
             }
             count
         });
-        (Arc::new(Mutex::new(Helper::new(mine))), thread)
+        (Arc::new(Helper::new(mine)), thread)
     }
 
     fn relay(listener: &TcpListener, known: &[[u8; 4]]) -> Addresses {

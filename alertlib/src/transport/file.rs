@@ -6,11 +6,12 @@
 
 use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::files::open_directory;
+use crate::sys::error_text;
 use nix::fcntl::{OFlag, openat, renameat};
 use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File as FsFile;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -31,21 +32,20 @@ impl File {
         Ok(File { directory, files: 0 })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), (&'static str, String)> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), DeliveryError> {
         self.files += 1;
         let millis = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
         let name = format!("{millis}.{}_{}.eml", std::process::id(), self.files);
         let hidden = format!(".{name}");
         let flags = OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR | Mode::S_IRGRP;
+        let failed = |step| move |error: io::Error| DeliveryError::new(step, error_text(&error));
         let file = openat(&self.directory, hidden.as_str(), flags, mode)
-            .map_err(|e| ("create file", e.desc().to_owned()))?;
-        let mut file = FsFile::from(file);
-        let written =
-            file.write_all(bytes).map_err(|error| ("write file", error.to_string())).and_then(|()| {
-                renameat(&self.directory, hidden.as_str(), &self.directory, name.as_str())
-                    .map_err(|e| ("rename file", e.desc().to_owned()))
-            });
+            .map_err(|error| failed("create file")(error.into()))?;
+        let written = FsFile::from(file).write_all(bytes).map_err(failed("write file")).and_then(|()| {
+            renameat(&self.directory, hidden.as_str(), &self.directory, name.as_str())
+                .map_err(|error| failed("rename file")(error.into()))
+        });
         if written.is_err() {
             // Removes an incomplete file. The first error is reported, whether this succeeds or not.
             let _ = unlinkat(&self.directory, hidden.as_str(), UnlinkatFlags::NoRemoveDir);
@@ -56,9 +56,7 @@ impl File {
 
 impl Transport for File {
     fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        match self.write(&delivery.mail.get()?.bytes) {
-            Ok(()) => Ok(vec![Outcome::Delivered; delivery.recipients.len()]),
-            Err((step, text)) => Err(DeliveryError::new(step, text)),
-        }
+        self.write(&delivery.mail.get()?.bytes)?;
+        Ok(vec![Outcome::Delivered; delivery.recipients.len()])
     }
 }

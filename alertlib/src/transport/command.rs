@@ -31,12 +31,20 @@ impl Command {
     }
 
     /// Runs the program once, for all these recipients.
-    fn run(&self, delivery: &Delivery, to: &[Recipient]) -> Result<ExecResult, DeliveryError> {
+    fn run(&self, delivery: &Delivery, to: &[&Recipient]) -> Result<ExecResult, DeliveryError> {
         let mail = delivery.mail.get()?;
-        let (arguments, input) = match self.program {
-            MailProgram::Sendmail => (sendmail_arguments(delivery, to), local_lines(&mail.bytes)),
-            MailProgram::Mailx => (mailx_arguments(delivery, to, &mail.subject), mailx_text(&mail.text)),
+        let from: &str = delivery.from().as_ref();
+        let subject = encoded_subject(&mail.subject);
+        let (options, input) = match self.program {
+            // `-i`: a line with a single dot does not end the mail.
+            MailProgram::Sendmail => (["-i", "-f", from, "--"], local_lines(&mail.bytes)),
+            // There is no `--` before the addresses: bsd-mailx and GNU mailutils know it, but s-nail (like heirloom mailx) passes
+            // what follows as options to its mail server, and refuses the mail. All of them know `-r` (tried: bsd-mailx 8.1.2, GNU
+            // mailutils 3.15, s-nail 14.9), wait for their mail server and fail with it.
+            MailProgram::Mailx => (["-s", &subject, "-r", from], mailx_text(&mail.text)),
         };
+        let addresses = to.iter().map(|recipient| recipient.for_command());
+        let arguments = options.into_iter().chain(addresses).map(str::to_owned).collect();
         let request = ExecRequest { program: self.path.clone(), arguments, input, deadline: self.timeout };
         self.helper.run(request).map_err(|why| DeliveryError::new(self.name(), why))
     }
@@ -62,58 +70,37 @@ impl Command {
     }
 
     /// Runs the program for `to`, which is not empty. Returns an outcome for each recipient.
-    fn run_for(&self, delivery: &Delivery, to: &[Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
+    fn run_for(&self, delivery: &Delivery, to: &[&Recipient]) -> Result<Vec<Outcome>, DeliveryError> {
         let result = self.run(delivery, to)?;
-        let may_concern_one = to.len() > 1 && is_refusal(&result.status);
-        let outcome = self.outcome(result)?;
-        if !may_concern_one {
-            return Ok(vec![outcome; to.len()]);
+        if to.len() == 1 || !is_refusal(&result.status) {
+            return Ok(vec![self.outcome(result)?; to.len()]);
         }
         // The exit status does not name the recipient. With a run for each recipient, a wrong address does not keep the others from
         // the mail. From here on a recipient may have got it, so a run that fails is not `Err`.
-        let alone = |recipient| {
-            self.run(delivery, std::slice::from_ref(recipient)).and_then(|result| self.outcome(result))
-        };
+        let alone = |recipient| self.run(delivery, &[recipient]).and_then(|result| self.outcome(result));
         Ok(to.iter().map(|recipient| alone(recipient).unwrap_or_else(Outcome::Transient)).collect())
     }
 
-    /// True if the program takes the recipient for an address: `mailx` may take other characters for a file, a command or an option.
-    fn accepts(&self, recipient: &Recipient) -> bool {
+    /// Checks that the program takes the recipient for an address: `mailx` may take other characters for a file, a command or an
+    /// option.
+    fn check(&self, recipient: &Recipient) -> Result<(), DeliveryError> {
         let plain = |char: char| char.is_alphanumeric() || "@._+-=".contains(char);
         let first = |char: char| char.is_alphanumeric() || char == '_';
         let name = recipient.for_command();
-        self.program == MailProgram::Sendmail || name.starts_with(first) && name.chars().all(plain)
+        if self.program == MailProgram::Sendmail || name.starts_with(first) && name.chars().all(plain) {
+            return Ok(());
+        }
+        Err(DeliveryError::new(
+            self.name(),
+            format!("would not take '{name}' for an address; sendmail or SMTP do"),
+        ))
     }
 }
 
 impl Transport for Command {
     fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        let (usable, unusable): (Vec<_>, Vec<_>) =
-            delivery.recipients.iter().enumerate().partition(|(_, to)| self.accepts(to));
-        let usable: Vec<Recipient> = usable.into_iter().map(|(_, recipient)| recipient.clone()).collect();
-        let mut outcomes = if usable.is_empty() { Vec::new() } else { self.run_for(delivery, &usable)? };
-        for (index, recipient) in unusable {
-            let why =
-                format!("would not take '{}' for an address; sendmail or SMTP do", recipient.for_command());
-            outcomes.insert(index, Outcome::Unsupported(DeliveryError::new(self.name(), why)));
-        }
-        Ok(outcomes)
+        delivery.send_to_supported(|to| self.check(to), |to| self.run_for(delivery, to))
     }
-}
-
-/// `-i`: a line with a single dot does not end the mail.
-fn sendmail_arguments(delivery: &Delivery, to: &[Recipient]) -> Vec<String> {
-    let options = ["-i", "-f", delivery.from().as_ref(), "--"];
-    options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
-}
-
-/// There is no `--` before the addresses: bsd-mailx and GNU mailutils know it, but s-nail (like heirloom mailx) passes what follows
-/// as options to its mail server, and refuses the mail. All of them know `-r` (tried: bsd-mailx 8.1.2, GNU mailutils 3.15,
-/// s-nail 14.9), wait for their mail server and fail with it.
-fn mailx_arguments(delivery: &Delivery, to: &[Recipient], subject: &str) -> Vec<String> {
-    let subject = encoded_subject(subject);
-    let options = ["-s", &subject, "-r", delivery.from().as_ref()];
-    options.into_iter().chain(to.iter().map(Recipient::for_command)).map(str::to_owned).collect()
 }
 
 /// Converts CRLF to LF, which `sendmail` expects.
@@ -131,11 +118,8 @@ fn mailx_text(text: &str) -> String {
     for mut line in text.lines() {
         loop {
             let (head, tail) = line.split_at(char_boundary(line, MAX_LINE));
-            if head.starts_with('~') || head == "." {
-                safe.push(' ');
-            }
-            safe.push_str(head);
-            safe.push('\n');
+            let space = if head.starts_with('~') || head == "." { " " } else { "" };
+            safe.extend([space, head, "\n"]);
             if tail.is_empty() {
                 break;
             }

@@ -31,6 +31,30 @@ impl Delivery<'_> {
     pub fn from(&self) -> &Address {
         &self.notification.from
     }
+
+    /// Sends the mail to the recipients that the relay supports. Returns the outcomes of all recipients, in their order.
+    ///
+    /// `check`: returns why the relay cannot serve a recipient. `send`: returns an outcome for each supported recipient; not called
+    /// if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Those of `send`.
+    fn send_to_supported(
+        &self,
+        check: impl Fn(&Recipient) -> Result<(), DeliveryError>,
+        send: impl FnOnce(&[&Recipient]) -> Result<Vec<Outcome>, DeliveryError>,
+    ) -> Result<Vec<Outcome>, DeliveryError> {
+        let checked: Vec<_> = self.recipients.iter().map(|to| check(to).map(|()| to)).collect();
+        let supported: Vec<&Recipient> = checked.iter().flatten().copied().collect();
+        let sent = if supported.is_empty() { Vec::new() } else { send(&supported)? };
+        let mut sent = sent.into_iter();
+        let outcome = |checked| match checked {
+            Ok(_) => sent.next(),
+            Err(error) => Some(Outcome::Unsupported(error)),
+        };
+        Ok(checked.into_iter().filter_map(outcome).collect())
+    }
 }
 
 /// A mail that is composed when a transport first needs it: no mail is composed for a relay that cannot be reached.

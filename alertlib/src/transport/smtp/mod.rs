@@ -257,30 +257,20 @@ impl Smtp {
 
     /// Sends a mail in an open session. `Err`: the session is broken.
     fn send_mail(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        let mail = delivery.mail.get()?;
-        let size = mail.bytes.len();
-        if let Some(limit) = greeted.extensions.size.filter(|limit| (1..size).contains(limit)) {
-            let error =
-                self.error_at(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}"));
-            return Ok(vec![Outcome::Unsupported(error); delivery.recipients.len()]);
-        }
-        let extensions = &greeted.extensions;
-        let supported: Vec<&Recipient> =
-            delivery.recipients.iter().filter(|recipient| extensions.supports(recipient)).collect();
-        let session = &mut greeted.session;
-        let mut outcomes = match supported.is_empty() {
-            true => Vec::new(),
-            false => self.send(session, extensions, delivery.from(), &mail.bytes, &supported)?,
-        }
-        .into_iter();
-        let in_order = delivery.recipients.iter().map(|recipient| {
-            let outcome = if extensions.supports(recipient) { outcomes.next() } else { None };
-            outcome.unwrap_or_else(|| {
+        let Greeted { session, extensions, .. } = greeted;
+        let bytes = &delivery.mail.get()?.bytes;
+        let size = bytes.len();
+        let check = |recipient: &Recipient| match extensions.size {
+            Some(limit) if (1..size).contains(&limit) => {
+                Err(self.error_at(MAIL, &format!("the mail has {size} bytes, and the relay takes {limit}")))
+            }
+            _ if !extensions.supports(recipient) => {
                 let text = "the relay does not offer SMTPUTF8, which this address needs";
-                Outcome::Unsupported(self.error_at(&rcpt(recipient), text))
-            })
-        });
-        Ok(in_order.collect())
+                Err(self.error_at(&rcpt(recipient), text))
+            }
+            _ => Ok(()),
+        };
+        delivery.send_to_supported(check, |to| self.send(session, extensions, delivery.from(), bytes, to))
     }
 
     /// Sends the mail to these recipients. Returns an outcome for each.

@@ -94,9 +94,9 @@ impl Login {
     ) -> Result<(), Refusal> {
         let refusal = |step: &str, text: String| Refusal { step: step.to_owned(), text };
         let offers = |mechanism: &str| offered.iter().any(|offer| offer.eq_ignore_ascii_case(mechanism));
-        let (mechanisms, password): (&[&str], bool) = match &self.secret {
-            Secret::Password(_) => (&["PLAIN", "LOGIN"], true),
-            Secret::Token { .. } => (&["XOAUTH2"], false),
+        let mechanisms: &[&str] = match &self.secret {
+            Secret::Password(_) => &["PLAIN", "LOGIN"],
+            Secret::Token { .. } => &["XOAUTH2"],
         };
         let Some(mechanism) = mechanisms.iter().find(|mechanism| offers(mechanism)) else {
             let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
@@ -105,13 +105,14 @@ impl Login {
         };
         let step = format!("AUTH {mechanism}");
         let secret = self.secret().map_err(|why| refusal(&step, why))?;
-        let lines = match (*mechanism, password) {
-            ("LOGIN", _) => vec![Zeroizing::new(step.clone()), encoded(account.as_bytes()), encoded(&secret)],
-            ("PLAIN", _) => vec![command(&step, &[b"\0", account.as_bytes(), b"\0", &secret])],
+        let account = account.as_bytes();
+        let lines = match *mechanism {
+            "LOGIN" => vec![line(&step, &[]), line("", &[account]), line("", &[&secret])],
+            "PLAIN" => vec![line("AUTH PLAIN ", &[b"\0", account, b"\0", &secret])],
             // After an error in JSON the relay waits for an empty line, and then sends its refusal.
             _ => vec![
-                command(&step, &[b"user=", account.as_bytes(), b"\x01auth=Bearer ", &secret, b"\x01\x01"]),
-                Zeroizing::new(String::new()),
+                line("AUTH XOAUTH2 ", &[b"user=", account, b"\x01auth=Bearer ", &secret, b"\x01\x01"]),
+                line("", &[]),
             ],
         };
         let reply = send_lines(session, &lines).map_err(|why| refusal(&step, why))?;
@@ -140,30 +141,21 @@ impl Login {
 /// Sends the first line, and each further line when the relay requests it. Returns the last reply.
 fn send_lines(session: &mut Session, lines: &[Zeroizing<String>]) -> Result<Reply, String> {
     const CONTINUE: u16 = 334;
-    let mut reply = None;
+    let mut reply = Err("nothing to say".to_owned());
     for line in lines {
-        let reply_to_line = session.exchange(&[line.as_bytes(), b"\r\n"])?;
-        let is_last = reply_to_line.code != CONTINUE;
-        reply = Some(reply_to_line);
-        if is_last {
+        reply = session.exchange(line.as_bytes());
+        if !reply.as_ref().is_ok_and(|reply| reply.code == CONTINUE) {
             break;
         }
     }
-    reply.ok_or_else(|| "nothing to say".to_owned())
+    reply
 }
 
-fn encoded(bytes: &[u8]) -> Zeroizing<String> {
-    Zeroizing::new(STANDARD.encode(bytes))
-}
-
-fn command(step: &str, parts: &[&[u8]]) -> Zeroizing<String> {
-    let response = Zeroizing::new(parts.concat());
-    let response = encoded(&response);
-    let mut line = String::with_capacity(step.len() + 1 + response.len());
-    line.push_str(step);
-    line.push(' ');
-    line.push_str(&response);
-    Zeroizing::new(line)
+/// Returns a line: the beginning of a command, and a response in Base64. No copy of the response is left in memory.
+fn line(command: &str, response: &[&[u8]]) -> Zeroizing<String> {
+    let response = Zeroizing::new(response.concat());
+    let response = Zeroizing::new(STANDARD.encode(&response));
+    Zeroizing::new([command, &response, "\r\n"].concat())
 }
 
 /// Removes secrets from a relay's text, which may repeat a line that was sent.
@@ -171,7 +163,7 @@ fn without_secrets(text: &str, lines: &[Zeroizing<String>], secret: &[u8]) -> St
     const HIDDEN: &str = "***";
     // Shorter texts would match by chance.
     const RECOGNISABLE: usize = 4;
-    let sent = lines.iter().filter_map(|line| line.rsplit(' ').next());
+    let sent = lines.iter().filter_map(|line| line.trim_end().rsplit(' ').next());
     let secret = std::str::from_utf8(secret).ok();
     sent.chain(secret)
         .filter(|sent| sent.len() >= RECOGNISABLE && !matches!(*sent, "PLAIN" | "LOGIN" | "XOAUTH2"))
@@ -209,9 +201,9 @@ mod tests {
         assert!(printed.contains("bob") && !printed.contains("hunter2"), "{printed}");
         assert!(matches!(&login.secret, Secret::Password(password) if **password == *b"hunter2"));
 
-        let line = command("AUTH PLAIN", &[b"\0bob\0hunter2"]);
+        let line = line("AUTH PLAIN ", &[b"\0bob\0hunter2"]);
         let lines = [line.clone()];
-        let text = without_secrets(&format!("501 what is {}, hunter2", *line), &lines, b"hunter2");
+        let text = without_secrets(&format!("501 what is {}, hunter2", line.trim_end()), &lines, b"hunter2");
         assert_eq!(text, "501 what is AUTH PLAIN ***, ***");
     }
 }

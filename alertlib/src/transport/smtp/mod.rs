@@ -88,16 +88,6 @@ struct Greeted {
     account: Option<String>,
 }
 
-/// Returns the commands before a mail of `size` bytes: MAIL, RCPT for each recipient, and DATA unless BDAT is used.
-fn envelope_commands(extensions: &Extensions, from: &Address, to: &[&Recipient], size: usize) -> Vec<String> {
-    let size = extensions.size.map(|_| size);
-    let smtputf8 = to.iter().any(|recipient| recipient.is_international());
-    let mail = commands::mail(from, size, smtputf8);
-    let recipients = to.iter().map(|to| commands::rcpt(&to.address));
-    let data = (!extensions.allows_mail_ahead()).then(|| commands::DATA.to_owned());
-    [mail].into_iter().chain(recipients).chain(data).collect()
-}
-
 /// Encodes a mail for DATA: doubles dots at the beginning of lines, adds the final dot (RFC 5321, 4.5.2).
 fn content(mail: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(mail.len() + 64);
@@ -114,14 +104,6 @@ fn content(mail: &[u8]) -> Vec<u8> {
 /// Encodes a mail for BDAT: the command with the length, then the mail unchanged (RFC 3030, 2).
 fn chunk(mail: &[u8]) -> Vec<u8> {
     [format!("{BDAT} {} LAST\r\n", mail.len()).as_bytes(), mail].concat()
-}
-
-/// A step of the session that failed.
-enum StepError {
-    /// The relay refused the mail or the recipient; the session can be used.
-    Refused { permanent: bool, error: DeliveryError },
-    /// The session is broken.
-    Session(DeliveryError),
 }
 
 /// Checks the files that the relay needs. Returns a warning for the administrator.
@@ -180,11 +162,9 @@ impl Smtp {
     fn connect(&mut self, sender: &Address) -> Result<Greeted, DeliveryError> {
         let connected = self.addresses.connect(self.timeout);
         let mut session = connected.map_err(|why| self.error_at("connect to", &why))?;
-        match self.set_up(&mut session, sender) {
-            Ok((mut extensions, account)) => {
-                extensions.chunking &= !self.lacks_bdat;
-                Ok(Greeted { session, extensions, account })
-            }
+        let account = self.account(sender);
+        match self.set_up(&mut session, account) {
+            Ok(extensions) => Ok(Greeted { session, extensions, account: account.map(str::to_owned) }),
             Err(error) => {
                 session.quit();
                 Err(error)
@@ -192,63 +172,43 @@ impl Smtp {
         }
     }
 
-    /// Runs the steps before the first mail: greeting, TLS, login. Returns the relay's extensions and the account.
-    fn set_up(
-        &self,
-        session: &mut Session,
-        sender: &Address,
-    ) -> Result<(Extensions, Option<String>), DeliveryError> {
+    /// Runs the steps before the first mail: greeting, TLS, login. Returns the relay's extensions.
+    fn set_up(&self, session: &mut Session, account: Option<&str>) -> Result<Extensions, DeliveryError> {
         if let Protection::Tls(client) = &self.protection {
             self.handshake(session, client)?;
         }
-        self.check("greeting", session.reply()).map_err(StepError::into_error)?;
+        self.require("greeting", session.reply())?;
         let mut extensions = self.greet(session)?;
         if let Protection::StartTls(client) = &self.protection {
-            self.start_tls(session, &extensions, client)?;
+            if !extensions.starttls {
+                // An attacker on the path may have removed the offer, so there is no fallback to plain text.
+                return Err(self.error_at("STARTTLS", "the relay does not offer it"));
+            }
+            let reply = self.require("STARTTLS", session.command(commands::STARTTLS))?;
+            if reply.code != READY {
+                return Err(self.error_at("STARTTLS", &reply.to_string()));
+            }
+            self.handshake(session, client)?;
             // Extensions that were offered before TLS may be forged (RFC 3207, 4.2).
             extensions = self.greet(session)?;
         }
-        let account = match &self.login {
-            None => None,
-            Some(login) => {
-                let account = login.account(sender.as_ref());
-                login
-                    .authenticate(session, &extensions.auth, account)
-                    .map_err(|refusal| self.error_at(&refusal.step, &refusal.text))?;
-                Some(account.to_owned())
-            }
-        };
-        Ok((extensions, account))
+        if let (Some(login), Some(account)) = (&self.login, account) {
+            login
+                .authenticate(session, &extensions.auth, account)
+                .map_err(|refusal| self.error_at(&refusal.step, &refusal.text))?;
+        }
+        extensions.chunking &= !self.lacks_bdat;
+        Ok(extensions)
     }
 
     fn greet(&self, session: &mut Session) -> Result<Extensions, DeliveryError> {
-        match self.check("EHLO", session.command(commands::ehlo(&self.identity))) {
-            // The relay does not know EHLO (RFC 5321, 4.1.1.1).
-            Err(StepError::Refused { permanent: true, .. }) => {
-                let helo = commands::helo(&self.identity);
-                self.check("HELO", session.command(helo)).map_err(StepError::into_error)?;
-                Ok(Extensions::default())
-            }
-            greeted => greeted.map(|reply| Extensions::of(&reply)).map_err(StepError::into_error),
+        let reply = session.command(&commands::ehlo(&self.identity));
+        // The relay does not know EHLO (RFC 5321, 4.1.1.1).
+        if reply.as_ref().is_ok_and(|reply| reply.code >= 500 && !LOGIN_REQUIRED.contains(&reply.code)) {
+            self.require("HELO", session.command(&commands::helo(&self.identity)))?;
+            return Ok(Extensions::default());
         }
-    }
-
-    fn start_tls(
-        &self,
-        session: &mut Session,
-        offered: &Extensions,
-        client: &tls::Client,
-    ) -> Result<(), DeliveryError> {
-        if !offered.starttls {
-            // An attacker on the path may have removed the offer, so there is no fallback to plain text.
-            return Err(self.error_at("STARTTLS", "the relay does not offer it"));
-        }
-        let reply =
-            self.check("STARTTLS", session.command(commands::STARTTLS)).map_err(StepError::into_error)?;
-        if reply.code != READY {
-            return Err(self.error_at("STARTTLS", &reply.to_string()));
-        }
-        self.handshake(session, client)
+        self.require("EHLO", reply).map(|reply| Extensions::of(&reply))
     }
 
     fn handshake(&self, session: &mut Session, client: &tls::Client) -> Result<(), DeliveryError> {
@@ -273,7 +233,8 @@ impl Smtp {
         delivery.send_to_supported(check, |to| self.send(session, extensions, delivery.from(), bytes, to))
     }
 
-    /// Sends the mail to these recipients. Returns an outcome for each.
+    /// Sends the mail to these recipients: MAIL, RCPT for each, DATA unless BDAT is used, and the mail, up to the step whose failure
+    /// makes the others needless. Returns an outcome for each recipient.
     fn send(
         &self,
         session: &mut Session,
@@ -282,64 +243,46 @@ impl Smtp {
         bytes: &[u8],
         to: &[&Recipient],
     ) -> Result<Vec<Outcome>, DeliveryError> {
-        let commands = envelope_commands(extensions, from, to, bytes.len());
         let is_bdat = extensions.allows_mail_ahead();
+        let size = extensions.size.map(|_| bytes.len());
+        let mail = commands::mail(from, size, to.iter().any(|recipient| recipient.is_international()));
+        let recipients: Vec<String> = to.iter().map(|to| commands::rcpt(&to.address)).collect();
         let content = if is_bdat { chunk(bytes) } else { content(bytes) };
-        let mut ahead: Vec<&[u8]> = Vec::new();
         if extensions.pipelining {
-            ahead.extend(commands.iter().map(String::as_bytes));
+            let mut ahead = vec![mail.as_bytes()];
+            ahead.extend(recipients.iter().map(String::as_bytes));
+            match is_bdat {
+                false => ahead.push(commands::DATA.as_bytes()),
+                true if bytes.len() <= MAX_MAIL_AHEAD => ahead.push(&content),
+                true => {}
+            }
+            session.send_ahead(&ahead);
         }
-        if is_bdat && bytes.len() <= MAX_MAIL_AHEAD {
-            ahead.push(&content);
-        }
-        session.send_ahead(&ahead);
-        self.run_steps(session, to, &commands, &content)
-    }
-
-    /// Runs MAIL, RCPT for each recipient, DATA and the mail, up to the step whose failure makes the others needless.
-    fn run_steps(
-        &self,
-        session: &mut Session,
-        to: &[&Recipient],
-        commands: &[String],
-        content: &[u8],
-    ) -> Result<Vec<Outcome>, DeliveryError> {
-        let mut commands = commands.iter();
-        let mut next = |session: &mut Session| session.command(commands.next().map_or("", String::as_str));
-        if let Err(error) = self.check(MAIL, next(session)) {
-            return Ok(vec![error.outcome()?; to.len()]);
+        let begun = self.check(MAIL, session.command(&mail))?;
+        if begun != Outcome::Delivered {
+            return Ok(vec![begun; to.len()]);
         }
         let mut outcomes = Vec::with_capacity(to.len());
-        for recipient in to {
-            outcomes.push(match self.check(&rcpt(recipient), next(session)) {
-                Ok(_) => Outcome::Delivered,
-                Err(error) => error.outcome()?,
-            });
+        for (recipient, command) in to.iter().zip(&recipients) {
+            outcomes.push(self.check(&rcpt(recipient), session.command(command))?);
         }
         if !outcomes.contains(&Outcome::Delivered) {
             return Ok(outcomes);
         }
-        let sent = match commands.next() {
-            Some(data) => self
-                .check(DATA, session.command(data))
-                .and_then(|_| self.check("end of DATA", self.send_content(session, content))),
-            None => self.check(BDAT, self.send_content(session, content)),
-        };
-        if let Err(error) = sent {
-            let refused = error.outcome()?;
-            for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
-                *outcome = refused.clone();
-            }
+        let mut sent = Outcome::Delivered;
+        if !is_bdat {
+            sent = self.check(DATA, session.command(commands::DATA))?;
+        }
+        if sent == Outcome::Delivered {
+            session.set_timeout(self.timeout * CONTENT_TIMEOUT_FACTOR);
+            let reply = session.exchange(&content);
+            session.set_timeout(self.timeout);
+            sent = self.check(if is_bdat { BDAT } else { "end of DATA" }, reply)?;
+        }
+        for outcome in outcomes.iter_mut().filter(|outcome| **outcome == Outcome::Delivered) {
+            *outcome = sent.clone();
         }
         Ok(outcomes)
-    }
-
-    /// Sends the mail's content, unless it was sent ahead, and reads the reply.
-    fn send_content(&self, session: &mut Session, content: &[u8]) -> Result<Reply, String> {
-        session.set_timeout(self.timeout * CONTENT_TIMEOUT_FACTOR);
-        let reply = session.exchange(&[content]);
-        session.set_timeout(self.timeout);
-        reply
     }
 
     /// Returns the account that a session needs for a mail of this sender.
@@ -352,21 +295,29 @@ impl Smtp {
         DeliveryError::new(format!("{step}{at} {}", self.addresses), text)
     }
 
-    /// Returns the reply if the next step can follow.
-    fn check(&self, step: &str, reply: Result<Reply, String>) -> Result<Reply, StepError> {
-        let reply = reply.map_err(|why| StepError::Session(self.error_at(step, &why)))?;
-        let error = || self.error_at(step, &reply.to_string());
+    /// Returns the reply to a step without which no mail can be sent.
+    fn require(&self, step: &str, reply: Result<Reply, String>) -> Result<Reply, DeliveryError> {
+        let reply = reply.map_err(|why| self.error_at(step, &why))?;
+        if reply.is_completion() { Ok(reply) } else { Err(self.error_at(step, &reply.to_string())) }
+    }
+
+    /// Returns the outcome of a step for the recipients concerned, `Delivered` if the next step can follow. `Err`: the session is
+    /// broken.
+    fn check(&self, step: &str, reply: Result<Reply, String>) -> Result<Outcome, DeliveryError> {
+        let reply = reply.map_err(|why| self.error_at(step, &why))?;
         let is_expected = if step == DATA { reply.is_intermediate() } else { reply.is_completion() };
+        if is_expected {
+            return Ok(Outcome::Delivered);
+        }
+        let error = self.error_at(step, &reply.to_string());
         match reply.code {
-            _ if is_expected => Ok(reply),
             // Codes below 400 belong to another step: relay and client do not agree on the session's state.
-            CLOSING | 200..400 => Err(StepError::Session(error())),
-            code if LOGIN_REQUIRED.contains(&code) => Err(StepError::Session(error())),
-            code if step == BDAT && UNKNOWN_COMMAND.contains(&code) => Err(StepError::Session(error())),
-            STORAGE_EXCEEDED if step.starts_with(RCPT) => {
-                Err(StepError::Refused { permanent: false, error: error() })
-            }
-            code => Err(StepError::Refused { permanent: code >= 500, error: error() }),
+            CLOSING | 200..400 => Err(error),
+            code if LOGIN_REQUIRED.contains(&code) => Err(error),
+            code if step == BDAT && UNKNOWN_COMMAND.contains(&code) => Err(error),
+            STORAGE_EXCEEDED if step.starts_with(RCPT) => Ok(Outcome::Transient(error)),
+            500.. => Ok(Outcome::Permanent(error)),
+            _ => Ok(Outcome::Transient(error)),
         }
     }
 }
@@ -380,24 +331,6 @@ fn is_bdat_unknown(error: &DeliveryError) -> bool {
 /// Returns the step of a recipient.
 fn rcpt(recipient: &Recipient) -> String {
     format!("{RCPT} <{}>", recipient.address)
-}
-
-impl StepError {
-    /// Returns the outcome for the recipients concerned; `Err`: the session is broken.
-    fn outcome(self) -> Result<Outcome, DeliveryError> {
-        match self {
-            StepError::Refused { permanent: true, error } => Ok(Outcome::Permanent(error)),
-            StepError::Refused { error, .. } => Ok(Outcome::Transient(error)),
-            StepError::Session(error) => Err(error),
-        }
-    }
-
-    /// Returns the error, for a step without which no mail can be sent.
-    fn into_error(self) -> DeliveryError {
-        match self {
-            StepError::Refused { error, .. } | StepError::Session(error) => error,
-        }
-    }
 }
 
 impl Transport for Smtp {

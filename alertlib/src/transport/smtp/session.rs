@@ -15,7 +15,6 @@ use std::fmt::{self, Display};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
-use zeroize::Zeroizing;
 
 /// Longest reply, in bytes: far more than a reply to EHLO needs.
 const MAX_REPLY: usize = 16 * 1024;
@@ -137,16 +136,16 @@ impl Session {
     /// # Errors
     ///
     /// The session is broken: the system's text, or a violation of the protocol.
-    pub fn command(&mut self, command: impl Display) -> Result<Reply, String> {
-        self.exchange(&[command.to_string().as_bytes()])
+    pub fn command(&mut self, command: &str) -> Result<Reply, String> {
+        self.exchange(command.as_bytes())
     }
 
-    /// Sends bytes, which may be secret, like [`Session::command`]. A single part is not copied.
+    /// Sends bytes, which may be secret, like [`Session::command`].
     ///
     /// # Errors
     ///
     /// As for [`Session::command`].
-    pub fn exchange(&mut self, parts: &[&[u8]]) -> Result<Reply, String> {
+    pub fn exchange(&mut self, bytes: &[u8]) -> Result<Reply, String> {
         if let Some(ahead) = self.ahead.checked_sub(1) {
             self.ahead = ahead;
             return self.reply();
@@ -155,15 +154,7 @@ impl Session {
             return Err(error.clone());
         }
         let deadline = Instant::now() + self.timeout;
-        let joined;
-        let whole = match parts {
-            [whole] => whole,
-            parts => {
-                joined = Zeroizing::new(parts.concat());
-                joined.as_slice()
-            }
-        };
-        self.write(whole, deadline).map_err(|error| socket::error_text(&error, self.timeout))?;
+        self.write(bytes, deadline).map_err(|error| socket::error_text(&error, self.timeout))?;
         self.reply_until(deadline)
     }
 
@@ -262,20 +253,15 @@ impl Session {
 
 /// Parses a line of a reply: its code, true for the last line, its text.
 fn parse_line(line: &[u8]) -> Option<(u16, bool, String)> {
-    let (code, rest) = line.split_at_checked(3)?;
-    let code: u16 = std::str::from_utf8(code)
-        .ok()
-        .filter(|code| code.bytes().all(|b| b.is_ascii_digit()))?
-        .parse()
-        .ok()?;
-    if !(200..=599).contains(&code) {
+    let (code @ [b'2'..=b'5', b'0'..=b'9', b'0'..=b'9'], rest) = line.split_at_checked(3)? else {
         return None;
-    }
-    let (is_last, text) = match rest.split_first() {
-        None => (true, rest),
-        Some((b' ', text)) => (true, text),
-        Some((b'-', text)) => (false, text),
-        Some(_) => return None,
+    };
+    let code = code.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0'));
+    let (is_last, text) = match rest {
+        [b'-', text @ ..] => (false, text),
+        [b' ', text @ ..] => (true, text),
+        [] => (true, rest),
+        _ => return None,
     };
     Some((code, is_last, String::from_utf8_lossy(text).trim().to_owned()))
 }

@@ -9,11 +9,11 @@ use crate::credentials::{about, directory_of, secret_in};
 use crate::files;
 use crate::settings::{self, SecretFile};
 use crate::sys::secret::SecretBytes;
+use crate::transport::DeliveryError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -31,8 +31,6 @@ enum Secret {
     Token {
         /// Opened before the chroot. The directory and not the file, which is replaced when the token is refreshed.
         directory: OwnedFd,
-        name: OsString,
-        /// For the log.
         path: PathBuf,
     },
 }
@@ -41,14 +39,6 @@ impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.debug_struct("Login").field("user", &self.user).field("secret", &format_args!("***")).finish()
     }
-}
-
-/// The error of a login.
-pub struct Refusal {
-    /// `AUTH PLAIN`, ...
-    pub step: String,
-    /// The relay's text, or this library's; without secrets.
-    pub text: String,
 }
 
 impl Login {
@@ -60,17 +50,16 @@ impl Login {
     pub fn open(login: &settings::Login) -> Result<Self, String> {
         let secret = match &login.secret {
             SecretFile::Password(path) => {
-                let bytes = files::read(path).map_err(about("password-file", path))?;
-                let password = secret_in(&bytes)
-                    .and_then(|secret| SecretBytes::new(secret).map_err(|error| files::unreadable(&error)));
+                let password = files::read(path).and_then(|bytes| {
+                    SecretBytes::new(secret_in(&bytes)?).map_err(|error| files::unreadable(&error))
+                });
                 Secret::Password(password.map_err(about("password-file", path))?)
             }
             SecretFile::Token(path) => {
                 let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
                 let directory = nix::fcntl::open(directory_of(path), flags, Mode::empty())
                     .map_err(|error| about("oauth-token-file", path)(files::unreadable(&error.into())))?;
-                let name = path.file_name().unwrap_or_default().to_owned();
-                Secret::Token { directory, name, path: path.clone() }
+                Secret::Token { directory, path: path.clone() }
             }
         };
         Ok(Login { user: login.user.clone(), secret })
@@ -85,14 +74,13 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// The relay refused the login, or offers no usable mechanism: no mail can be sent in this session.
+    /// The relay refused the login, or offers no usable mechanism: no mail can be sent in this session. The error has no secrets.
     pub fn authenticate(
         &self,
         session: &mut Session,
         offered: &[String],
         account: &str,
-    ) -> Result<(), Refusal> {
-        let refusal = |step: &str, text: String| Refusal { step: step.to_owned(), text };
+    ) -> Result<(), DeliveryError> {
         let offers = |mechanism: &str| offered.iter().any(|offer| offer.eq_ignore_ascii_case(mechanism));
         let mechanisms: &[&str] = match &self.secret {
             Secret::Password(_) => &["PLAIN", "LOGIN"],
@@ -101,10 +89,10 @@ impl Login {
         let Some(mechanism) = mechanisms.iter().find(|mechanism| offers(mechanism)) else {
             let offered = if offered.is_empty() { "nothing".to_owned() } else { offered.join(", ") };
             let text = format!("the relay offers {offered}; expected {}", mechanisms.join(" or "));
-            return Err(refusal("AUTH", text));
+            return Err(DeliveryError::new("AUTH", text));
         };
         let step = format!("AUTH {mechanism}");
-        let secret = self.secret().map_err(|why| refusal(&step, why))?;
+        let secret = self.secret().map_err(|why| DeliveryError::new(&step, why))?;
         let account = account.as_bytes();
         let lines = match *mechanism {
             "LOGIN" => vec![line(&step, &[]), line("", &[account]), line("", &[&secret])],
@@ -115,20 +103,20 @@ impl Login {
                 line("", &[]),
             ],
         };
-        let reply = send_lines(session, &lines).map_err(|why| refusal(&step, why))?;
+        let reply = send_lines(session, &lines).map_err(|why| DeliveryError::new(&step, why))?;
         match reply.code {
             200..=299 => Ok(()),
-            _ => Err(refusal(&step, without_secrets(&reply.to_string(), &lines, &secret))),
+            _ => Err(DeliveryError::new(step, without_secrets(&reply.to_string(), &lines, &secret))),
         }
     }
 
     fn secret(&self) -> Result<Zeroizing<Vec<u8>>, String> {
         match &self.secret {
             Secret::Password(password) => Ok(Zeroizing::new(password.to_vec())),
-            Secret::Token { directory, name, path } => {
+            Secret::Token { directory, path } => {
                 // O_NONBLOCK: opening a pipe must not block.
                 let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-                openat(directory, name.as_os_str(), flags, Mode::empty())
+                openat(directory, path.file_name().unwrap_or_default(), flags, Mode::empty())
                     .map_err(|error| files::unreadable(&error.into()))
                     .and_then(|file| files::read_open(File::from(file)))
                     .and_then(|bytes| Ok(Zeroizing::new(secret_in(&bytes)?.to_vec())))

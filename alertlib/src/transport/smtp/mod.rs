@@ -195,7 +195,7 @@ impl Smtp {
         if let (Some(login), Some(account)) = (&self.login, account) {
             login
                 .authenticate(session, &extensions.auth, account)
-                .map_err(|refusal| self.error_at(&refusal.step, &refusal.text))?;
+                .map_err(|error| self.error_at(&error.step, &error.text))?;
         }
         extensions.chunking &= !self.lacks_bdat;
         Ok(extensions)

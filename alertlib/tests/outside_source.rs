@@ -47,7 +47,7 @@ fn mails_in(directory: &Path) -> Vec<String> {
 fn finished_events_become_mails_without_data_that_the_source_lacks() {
     let directory = std::env::temp_dir().join(format!("email-alert-outside.{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
-    let mut settings = Settings::new();
+    let mut settings = Settings::default();
     let relay = format!("email_alert.relay files file {}", directory.display());
     for line in ["email_alert ops@example.com", "email_alert.digest off", &relay] {
         directive::parse(&mut settings, &line.split(' ').collect::<Vec<_>>()).expect(line);

@@ -21,10 +21,11 @@ use guard::{guarded, read_sized, slice, string, write_sized, write_text};
 use haproxy_email_alert_result::*;
 use libc::{c_char, c_int};
 use once_cell::sync::OnceCell;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 /// State before the threads are started.
+#[derive(Default)]
 struct Setup {
     settings: Settings,
     configured: bool,
@@ -34,13 +35,7 @@ struct Setup {
     prepared: Option<Prepared>,
 }
 
-static SETUP: Mutex<Setup> = Mutex::new(Setup {
-    settings: Settings::new(),
-    configured: false,
-    refused: false,
-    config: None,
-    prepared: None,
-});
+static SETUP: LazyLock<Mutex<Setup>> = LazyLock::new(Mutex::default);
 
 /// The service, once its threads are started.
 static SERVICE: OnceCell<Service> = OnceCell::new();

@@ -158,6 +158,6 @@ pub fn sample_config() -> Config {
         kinds: Kinds::usual(),
         level: Level::Debug,
     };
-    let settings = Settings { routes: vec![route], ..Settings::new() };
+    let settings = Settings { routes: vec![route], ..Settings::default() };
     settings.resolve("lb1.example.com").expect("a configuration")
 }

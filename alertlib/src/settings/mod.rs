@@ -54,26 +54,6 @@ pub struct Settings {
     pub statistics: Option<Option<Link>>,
 }
 
-impl Settings {
-    /// Returns the settings of a configuration without any directive.
-    pub const fn new() -> Self {
-        Settings {
-            routes: Vec::new(),
-            relays: Vec::new(),
-            host_name: None,
-            spool: None,
-            queue: None,
-            retry: None,
-            digest: None,
-            flap: None,
-            remind: None,
-            subject: None,
-            native: None,
-            statistics: None,
-        }
-    }
-}
-
 /// Threshold of flapping: a server or backend flaps from this number of changes of its health within `time` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flap {

@@ -98,7 +98,7 @@ fn size_of(composer: &Composer, mail: &Notification) -> usize {
 }
 
 fn main() {
-    let mut settings = Settings::new();
+    let mut settings = Settings::default();
     directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
     let plan = settings.resolve("lb1.example.com").expect("a plan");
     let day = day(&mut Rng::with_seed(7));

@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     println!("fuzz-spool: {} s with seed {seed}", time.as_secs());
 
     let (mut random, start) = (Rng::with_seed(seed), Instant::now());
-    let mut settings = Settings::new();
+    let mut settings = Settings::default();
     directive::parse(&mut settings, &["email_alert", "ops@example.com"]).expect("a directive");
     let plan = settings.resolve("lb1.example.com").expect("a plan");
     let composer = Composer::new(&plan, Some("2.6.12".into()));

@@ -49,7 +49,7 @@ struct World {
 impl World {
     /// A configuration with these lines more. `name`: in the Message-IDs.
     fn new(name: &'static str, lines: &[&str]) -> Self {
-        let mut settings = Settings::new();
+        let mut settings = Settings::default();
         for line in lines {
             // As HAProxy does it: what is in quotes is one word.
             let quoted = line.split('"').enumerate();

@@ -8,22 +8,18 @@ use std::str::FromStr;
 /// Matches servers and backends by name: `web` is the backend and its servers, `web/s1` one of them; `*` stands for any
 /// characters, also none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Pattern {
-    proxy: String,
-    /// `None`: the proxy as a whole, and all of its servers.
-    server: Option<String>,
-}
+#[serde(try_from = "String")]
+pub struct Pattern(String);
 
 impl Pattern {
     /// Returns true if the pattern matches `server` of `proxy`, or the proxy as a whole (`None`).
     pub fn matches(&self, proxy: &str, server: Option<&str>) -> bool {
-        matches(&self.proxy, proxy)
-            && match (&self.server, server) {
-                (None, _) => true,
-                (Some(_), None) => false,
-                (Some(pattern), Some(server)) => matches(pattern, server),
+        match self.0.split_once('/') {
+            None => matches(&self.0, proxy),
+            Some((of_proxy, of_server)) => {
+                matches(of_proxy, proxy) && server.is_some_and(|server| matches(of_server, server))
             }
+        }
     }
 }
 
@@ -46,21 +42,18 @@ impl FromStr for Pattern {
     type Err = &'static str;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let (proxy, server) = match word.split_once('/') {
-            Some((proxy, server)) => (proxy, Some(server)),
-            None => (word, None),
-        };
+        let (proxy, server) = word.split_once('/').unwrap_or((word, "*"));
         // HAProxy allows these characters in names (invalid_char() in its src/tools.c).
         let is_name = |name: &str| {
             !name.is_empty()
                 && name.chars().all(|char| char.is_ascii_alphanumeric() || "_.:-*".contains(char))
         };
-        if !is_name(proxy) || server.is_some_and(|server| !is_name(server)) {
+        if !is_name(proxy) || !is_name(server) {
             return Err(
                 "is not <proxy> or <proxy>/<server>, with letters, digits, '-', '_', '.', ':' and '*'",
             );
         }
-        Ok(Pattern { proxy: proxy.to_owned(), server: server.map(str::to_owned) })
+        Ok(Pattern(word.to_owned()))
     }
 }
 
@@ -72,18 +65,9 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> Self {
-        pattern.to_string()
-    }
-}
-
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match &self.server {
-            Some(server) => write!(f, "{}/{server}", self.proxy),
-            None => f.write_str(&self.proxy),
-        }
+        f.write_str(&self.0)
     }
 }
 

@@ -65,38 +65,39 @@ impl Settings {
     ///
     /// For the administrator: the fault in the configuration as a whole, and the remedy.
     pub fn resolve(&self, machine_name: &str) -> Result<Config, String> {
-        if self.routes.is_empty() && self.native == Some(true) {
-            return Err(
-                "'email_alert.native' is on, but no proxy has 'email-alert mailers', and there is no \
-                        'email_alert <to>' line: nobody would get a mail"
-                    .to_owned(),
-            );
-        }
         if self.routes.is_empty() {
-            return Err(
-                "there are 'email_alert.*' lines but no 'email_alert <to>' line: nobody would get a mail; \
-                        add one, such as: email_alert ops@example.com"
-                    .to_owned(),
-            );
+            let why = match self.native {
+                Some(true) => {
+                    "'email_alert.native' is on, but no proxy has 'email-alert mailers', and there is no \
+                     'email_alert <to>' line: nobody would get a mail"
+                }
+                _ => {
+                    "there are 'email_alert.*' lines but no 'email_alert <to>' line: nobody would get a mail; \
+                     add one, such as: email_alert ops@example.com"
+                }
+            };
+            return Err(why.to_owned());
         }
         let host = self.host_name.as_deref().unwrap_or(machine_name);
         let complete = |name: &WrittenAddress| -> Result<Recipient, String> {
-            match name {
-                WrittenAddress::Address(address) => {
-                    Ok(Recipient { address: address.clone(), is_local: false })
-                }
-                WrittenAddress::Local(user) => Address::new(user, host)
-                    .map(|address| Recipient { address, is_local: true })
-                    .map_err(|_| unusable_host(host)),
-            }
+            let (address, is_local) = match name {
+                WrittenAddress::Address(address) => (Ok(address.clone()), false),
+                WrittenAddress::Local(user) => (Address::new(user, host), true),
+            };
+            let address = address.map_err(|_| {
+                format!(
+                    "this machine's name '{}' cannot be the domain of a mail address; \
+                     add: email_alert.host-name <name>, such as lb1.example.com",
+                    visible(host)
+                )
+            })?;
+            Ok(Recipient { address, is_local })
         };
+        let default_sender = WrittenAddress::Local("haproxy".to_owned());
         let routes = self.routes.iter().map(|route| {
             Ok(ResolvedRoute {
                 to: route.to.iter().map(complete).collect::<Result<_, String>>()?,
-                from: match &route.from {
-                    Some(name) => complete(name)?.address,
-                    None => Address::new("haproxy", host).map_err(|_| unusable_host(host))?,
-                },
+                from: complete(route.from.as_ref().unwrap_or(&default_sender))?.address,
                 targets: route.targets.clone(),
                 kinds: route.kinds,
                 level: route.level,
@@ -137,14 +138,6 @@ impl Config {
             }
         }
     }
-}
-
-fn unusable_host(host: &str) -> String {
-    format!(
-        "this machine's name '{}' cannot be the domain of a mail address; \
-         add: email_alert.host-name <name>, such as lb1.example.com",
-        visible(host)
-    )
 }
 
 /// Returns the configuration of `email_alert ops@example.com` on lb1.example.com.

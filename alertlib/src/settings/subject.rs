@@ -64,7 +64,7 @@ pub enum SubjectError {
     /// The variable with this name does not exist.
     Unknown(String),
     /// Any other fault: the end of a sentence that begins with the format.
-    Form(String),
+    Form(&'static str),
 }
 
 impl Default for SubjectFormat {
@@ -90,7 +90,7 @@ impl SubjectFormat {
     ///
     /// The format is empty, too long, or has an unknown variable or an invisible character.
     pub fn parse(format: &str) -> Result<Self, SubjectError> {
-        let malformed = |why: &str| Err(SubjectError::Form(why.to_owned()));
+        let malformed = |why| Err(SubjectError::Form(why));
         if format.trim().is_empty() {
             return malformed("is empty");
         }

@@ -199,8 +199,9 @@ mod tests {
         let settings =
             parsed("email_alert.relay mx mx1.example.com:25 starttls sni mx.example.com").expect("good");
         let RelayKind::Smtp(smtp) = &settings.relays[0].kind else { panic!("not SMTP") };
-        let tls = Tls { trust: Trust::System, identity: None, name: Some("mx.example.com".into()) };
-        assert_eq!((smtp.port, &smtp.security), (25, &Security::StartTls(tls)));
+        let name = Some("mx.example.com".into());
+        let tls = Tls { is_starttls: true, trust: Trust::System, identity: None, name };
+        assert_eq!((smtp.port, &smtp.tls), (25, &Some(tls)));
     }
 
     #[test]

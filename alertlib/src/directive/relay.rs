@@ -139,8 +139,9 @@ impl<'a> SmtpOptions<'a> {
         }
     }
 
-    fn security(&self) -> Security {
-        let tls = Tls {
+    fn encryption(&self) -> Option<Tls> {
+        (self.tls || self.starttls).then(|| Tls {
+            is_starttls: self.starttls,
             trust: match self.ca_file {
                 _ if self.insecure_no_verify => Trust::Unverified,
                 Some(path) => Trust::File(path.into()),
@@ -148,12 +149,7 @@ impl<'a> SmtpOptions<'a> {
             },
             identity: self.crt.map(PathBuf::from),
             name: self.sni.map(str::to_owned),
-        };
-        match (self.tls, self.starttls) {
-            (true, _) => Security::Tls(tls),
-            (_, true) => Security::StartTls(tls),
-            _ => Security::Plaintext,
-        }
+        })
     }
 
     fn login(&self) -> Option<Login> {
@@ -223,7 +219,7 @@ fn smtp(line: Line, name: &str, place: &str) -> Result<Relay, String> {
         kind: RelayKind::Smtp(Smtp {
             host,
             port: port.unwrap_or(default_port),
-            security: options.security(),
+            tls: options.encryption(),
             login: options.login(),
             helo: options.helo.map(str::to_owned),
         }),

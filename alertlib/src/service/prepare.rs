@@ -78,13 +78,13 @@ fn open(
     Ok(match &relay.kind {
         RelayKind::Smtp(settings) => {
             let mut smtp = smtp::Smtp::new(settings, relay.timeout, host)?;
-            if let Err(why) = smtp.resolve() {
+            if let Err(why) = smtp.addresses.look_up_here() {
                 warnings
                     .push(format!("relay '{}': {why}; its mails wait until it can be resolved", relay.name));
             }
             if settings.has_name() {
                 match ensure_helper(helper, user) {
-                    Ok(helper) => smtp.resolve_with(helper),
+                    Ok(helper) => smtp.addresses.helper = Some(helper),
                     Err(why) => warnings
                         .push(format!("relay '{}': {why}; its name is not resolved again", relay.name)),
                 }

@@ -17,7 +17,7 @@ pub use defaults::*;
 pub use link::Link;
 pub use pattern::Pattern;
 pub use relay::{
-    Login, MailProgram, Relay, RelayKind, SecretFile, Security, Smtp, Tls, Trust, is_loopback, is_program,
+    Login, MailProgram, Relay, RelayKind, SecretFile, Smtp, Tls, Trust, is_loopback, is_program,
 };
 pub use subject::{DEFAULT_SUBJECT, Piece, SubjectError, SubjectFormat, Variable, variables};
 

@@ -43,8 +43,8 @@ pub struct Smtp {
     pub host: String,
     /// TCP port.
     pub port: u16,
-    /// Encryption of the sessions.
-    pub security: Security,
+    /// Encryption of the sessions; `None`: no encryption.
+    pub tls: Option<Tls>,
     /// Account for AUTH; `None`: no AUTH.
     pub login: Option<Login>,
     /// Argument of EHLO, if it is not this machine's name.
@@ -54,7 +54,7 @@ pub struct Smtp {
 impl Smtp {
     /// Returns a server without encryption and AUTH.
     pub fn plain(host: &str, port: u16) -> Self {
-        Smtp { host: host.to_owned(), port, security: Security::Plaintext, login: None, helo: None }
+        Smtp { host: host.to_owned(), port, tls: None, login: None, helo: None }
     }
 
     /// Returns true if the host is a name that must be resolved: its address may change while HAProxy runs.
@@ -63,20 +63,12 @@ impl Smtp {
     }
 }
 
-/// Encryption of the sessions with a relay.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Security {
-    /// No encryption.
-    Plaintext,
-    /// TLS from the STARTTLS command on, before any mail. A relay that does not offer STARTTLS gets no mail (RFC 3207).
-    StartTls(Tls),
-    /// TLS from the first byte on (RFC 8314, 3.3).
-    Tls(Tls),
-}
-
 /// Settings of TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
+    /// True: TLS from the STARTTLS command on, before any mail. A relay that does not offer STARTTLS gets no mail (RFC 3207). False:
+    /// from the first byte on (RFC 8314, 3.3).
+    pub is_starttls: bool,
     /// Verification of the relay's certificate.
     pub trust: Trust,
     /// PEM file with the client certificate and its key.

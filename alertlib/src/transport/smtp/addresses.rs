@@ -21,7 +21,8 @@ pub struct Addresses {
     known: Vec<SocketAddr>,
     /// Time of the last lookup, successful or not.
     looked_up: Option<Instant>,
-    helper: Option<SharedHelper>,
+    /// Makes all further lookups, if it is set.
+    pub helper: Option<SharedHelper>,
 }
 
 impl Display for Addresses {
@@ -43,7 +44,7 @@ impl Addresses {
     ///
     /// # Errors
     ///
-    /// The resolver's text.
+    /// The resolver's text. The relay can be used nevertheless: the host is looked up again for the next mail.
     pub fn look_up_here(&mut self) -> Result<(), String> {
         self.looked_up = Some(Instant::now());
         self.known = match (self.host.as_str(), self.port).to_socket_addrs() {
@@ -56,11 +57,6 @@ impl Addresses {
             Err(error) => return Err(self.unknown(&error.to_string())),
         };
         Ok(())
-    }
-
-    /// Makes all further lookups with the helper process.
-    pub fn look_up_with(&mut self, helper: SharedHelper) {
-        self.helper = Some(helper);
     }
 
     fn is_old(&self) -> bool {
@@ -163,7 +159,7 @@ mod tests {
         let listener = listener();
         let mut addresses = relay(&listener, &[ELSEWHERE]);
         let (helper, thread) = helper_with(vec![answer(HERE)]);
-        addresses.look_up_with(helper);
+        addresses.helper = Some(helper);
         assert!(addresses.connect(STEP).is_ok());
         assert_eq!(thread.join().expect("answers"), 1);
     }
@@ -173,7 +169,7 @@ mod tests {
         let listener = listener();
         let mut addresses = relay(&listener, &[HERE]);
         let (helper, thread) = helper_with(vec![answer(ELSEWHERE)]);
-        addresses.look_up_with(helper);
+        addresses.helper = Some(helper);
         assert!(addresses.connect(STEP).is_ok());
         drop(addresses);
         assert_eq!(thread.join().expect("no answers"), 0);
@@ -184,7 +180,7 @@ mod tests {
         let listener = listener();
         let (helper, thread) = helper_with(vec![Err("no resolver".into()), answer(ELSEWHERE)]);
         let mut addresses = relay(&listener, &[HERE]);
-        addresses.look_up_with(helper);
+        addresses.helper = Some(helper);
         addresses.looked_up = Instant::now().checked_sub(MAX_AGE);
         assert!(addresses.connect(STEP).is_ok());
         addresses.looked_up = Instant::now().checked_sub(MAX_AGE);
@@ -197,7 +193,7 @@ mod tests {
         let listener = listener();
         let (helper, thread) = helper_with(vec![Err("no such name".into())]);
         let mut addresses = relay(&listener, &[]);
-        addresses.look_up_with(helper);
+        addresses.helper = Some(helper);
         let error = addresses.connect(STEP).map(drop);
         assert_eq!(error, Err("cannot resolve 'mx1.example.com': no such name".into()));
         assert_eq!(thread.join().expect("an answer"), 1);

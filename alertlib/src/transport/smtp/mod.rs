@@ -5,7 +5,7 @@
 //! of the chroot: see [`addresses`]. Certificates, keys and passwords are read before the chroot as well; a token is read for each
 //! session.
 
-mod addresses;
+pub mod addresses;
 mod commands;
 mod extensions;
 mod login;
@@ -16,8 +16,7 @@ mod tls;
 use super::{Delivery, DeliveryError, Outcome, Transport};
 use crate::credentials;
 use crate::files;
-use crate::helper::client::SharedHelper;
-use crate::settings::{self, Recipient, Security, Trust};
+use crate::settings::{self, Recipient, Trust};
 use crate::sys::User;
 use addresses::Addresses;
 use extensions::Extensions;
@@ -63,21 +62,16 @@ const READY: u16 = 220;
 
 /// An SMTP relay, and the session with it while there is one.
 pub struct Smtp {
-    addresses: Addresses,
+    /// The relay's addresses, to be looked up before the chroot.
+    pub addresses: Addresses,
     timeout: Duration,
     /// The argument of EHLO and HELO.
     identity: String,
-    protection: Protection,
+    tls: Option<tls::Client>,
     login: Option<Login>,
     session: Option<Greeted>,
     /// The relay offers CHUNKING and does not know BDAT: this process sends it DATA.
     lacks_bdat: bool,
-}
-
-enum Protection {
-    None,
-    StartTls(tls::Client),
-    Tls(tls::Client),
 }
 
 /// A session in which mails can be sent.
@@ -115,7 +109,7 @@ pub fn check(relay: &settings::Smtp, user: User) -> Result<Option<String>, Strin
     if let Some(login) = &relay.login {
         credentials::check_for_worker(&login.secret, user)?;
     }
-    let (Security::Tls(tls) | Security::StartTls(tls)) = &relay.security else { return Ok(None) };
+    let Some(tls) = &relay.tls else { return Ok(None) };
     tls::Client::new(tls, &relay.host)?;
     if let Some(path) = &tls.identity {
         files::check_closed_to_other_groups(path, user.gid).map_err(credentials::about("crt", path))?;
@@ -134,28 +128,10 @@ impl Smtp {
     pub fn new(relay: &settings::Smtp, timeout: Duration, own_name: &str) -> Result<Self, String> {
         let own_name = relay.helo.as_deref().unwrap_or(own_name);
         let identity = commands::client_identity(own_name);
-        let protection = match &relay.security {
-            Security::Plaintext => Protection::None,
-            Security::StartTls(tls) => Protection::StartTls(tls::Client::new(tls, &relay.host)?),
-            Security::Tls(tls) => Protection::Tls(tls::Client::new(tls, &relay.host)?),
-        };
+        let tls = relay.tls.as_ref().map(|tls| tls::Client::new(tls, &relay.host)).transpose()?;
         let login = relay.login.as_ref().map(Login::open).transpose()?;
         let addresses = Addresses::new(&relay.host, relay.port);
-        Ok(Smtp { addresses, timeout, identity, protection, login, session: None, lacks_bdat: false })
-    }
-
-    /// Looks the host up in this process, before the chroot.
-    ///
-    /// # Errors
-    ///
-    /// The resolver's text. The relay can be used nevertheless: the host is looked up again for the next mail.
-    pub fn resolve(&mut self) -> Result<(), String> {
-        self.addresses.look_up_here()
-    }
-
-    /// Makes all further lookups with the helper process.
-    pub fn resolve_with(&mut self, helper: SharedHelper) {
-        self.addresses.look_up_with(helper);
+        Ok(Smtp { addresses, timeout, identity, tls, login, session: None, lacks_bdat: false })
     }
 
     /// Opens a session in which mails can be sent.
@@ -174,12 +150,12 @@ impl Smtp {
 
     /// Runs the steps before the first mail: greeting, TLS, login. Returns the relay's extensions.
     fn set_up(&self, session: &mut Session, account: Option<&str>) -> Result<Extensions, DeliveryError> {
-        if let Protection::Tls(client) = &self.protection {
+        if let Some(client) = self.tls.as_ref().filter(|client| !client.is_starttls) {
             self.handshake(session, client)?;
         }
         self.require("greeting", session.reply())?;
         let mut extensions = self.greet(session)?;
-        if let Protection::StartTls(client) = &self.protection {
+        if let Some(client) = self.tls.as_ref().filter(|client| client.is_starttls) {
             if !extensions.starttls {
                 // An attacker on the path may have removed the offer, so there is no fallback to plain text.
                 return Err(self.error_at("STARTTLS", "the relay does not offer it"));

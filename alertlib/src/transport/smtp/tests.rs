@@ -60,7 +60,7 @@ fn with_relay<T>(
         let relay = scope.spawn(|| sessions.iter().flat_map(talk).collect());
         let relay_line = settings::Smtp::plain("127.0.0.1", port);
         let mut smtp = Smtp::new(&relay_line, Duration::from_secs(10), "lb1.x.org").expect("no files");
-        smtp.resolve().expect("an address");
+        smtp.addresses.look_up_here().expect("an address");
         let outcome = client(&mut smtp);
         smtp.close_idle();
         drop(smtp);

@@ -5,14 +5,15 @@ use crate::credentials::{about, identity, roots, system_roots, tls_error_text};
 use crate::settings::{Tls, Trust};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
-use rustls::crypto::{self, CryptoProvider, ring};
+use rustls::crypto::{self, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
 /// Begins TLS sessions with one relay.
-#[derive(Clone)]
 pub struct Client {
+    /// TLS begins with the STARTTLS command, not with the first byte.
+    pub is_starttls: bool,
     config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -24,15 +25,16 @@ impl Client {
     ///
     /// A file cannot be used; the text is for the administrator.
     pub fn new(tls: &Tls, host: &str) -> Result<Self, String> {
-        let provider = Arc::new(ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider.clone())
+        let provider = ring::default_provider();
+        let algorithms = provider.signature_verification_algorithms;
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
         let config = match &tls.trust {
             Trust::System => config.with_root_certificates(system_roots()?),
             Trust::File(path) => config.with_root_certificates(roots(path).map_err(about("ca-file", path))?),
             Trust::Unverified => {
-                config.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+                config.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(algorithms)))
             }
         };
         let mut config = match &tls.identity {
@@ -44,7 +46,8 @@ impl Client {
         };
         // In a resumed session the certificate is not verified again, so an expired one would go unnoticed.
         config.resumption = Resumption::disabled();
-        Ok(Client { config: Arc::new(config), name: server_name(tls.name.as_deref().unwrap_or(host))? })
+        let name = server_name(tls.name.as_deref().unwrap_or(host))?;
+        Ok(Client { is_starttls: tls.is_starttls, config: Arc::new(config), name })
     }
 
     /// Creates a TLS session, before its handshake.
@@ -65,7 +68,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, String> {
 
 /// Accepts every certificate (`insecure-no-verify`). The peer must still prove that it has the certificate's key.
 #[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
+struct Unverified(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for Unverified {
     fn verify_server_cert(
@@ -85,8 +88,7 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+        crypto::verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -95,12 +97,11 @@ impl ServerCertVerifier for Unverified {
         certificate: &CertificateDer,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+        crypto::verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }
 

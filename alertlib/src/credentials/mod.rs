@@ -10,9 +10,10 @@ mod secret_file;
 pub use pem::{identity, roots, system_roots, tls_error_text};
 pub use secret_file::{check, check_for_worker, directory_of, secret_in};
 
+use crate::text::visible;
 use std::path::Path;
 
 /// Prefixes an error with the directive's word and the file's name.
 pub fn about<'a>(word: &'a str, path: &'a Path) -> impl Fn(String) -> String + 'a {
-    move |why| format!("'{word}' file '{}' {why}", path.display())
+    move |why| format!("'{word}' file '{}' {why}", visible(&path.to_string_lossy()))
 }

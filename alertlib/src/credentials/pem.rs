@@ -34,12 +34,11 @@ pub fn system_roots() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     // Certificates that rustls cannot parse are left out: the relays' certificates do not depend on them.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    match roots.is_empty() {
-        false => Ok(roots),
-        true => Err("this machine has no certificates of authorities; install ca-certificates, or expected \
-                     'ca-file <pem>'"
-            .to_owned()),
+    if roots.is_empty() {
+        let why = "this machine has no certificates of authorities; install ca-certificates, or expected 'ca-file <pem>'";
+        return Err(why.to_owned());
     }
+    Ok(roots)
 }
 
 /// Reads the client certificate, the intermediate certificates, and the private key, and checks that the key fits the certificate.
@@ -48,22 +47,21 @@ pub fn system_roots() -> Result<RootCertStore, String> {
 ///
 /// The file is unreadable, lacks one of them, or its key is encrypted or of another certificate: the end of a sentence that begins
 /// with the file's name.
-pub fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+pub fn identity(path: &Path) -> Result<CertifiedKey, String> {
     let pem = files::read(path)?;
     let chain = certificates(&pem)?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         match String::from_utf8_lossy(&pem).contains("ENCRYPTED") {
-            true => "has an encrypted private key; expected one that is not".to_owned(),
-            false => "has no private key; expected one beside the certificate".to_owned(),
+            true => "has an encrypted private key; expected one that is not",
+            false => "has no private key; expected one beside the certificate",
         }
     })?;
-    match CertifiedKey::from_der(chain.clone(), key.clone_key(), &ring::default_provider()) {
-        Ok(_) => Ok((chain, key)),
-        Err(Error::InconsistentKeys(_)) => {
-            Err("has a private key that is not that of its first certificate".to_owned())
+    CertifiedKey::from_der(chain, key, &ring::default_provider()).map_err(|error| match error {
+        Error::InconsistentKeys(_) => {
+            "has a private key that is not that of its first certificate".to_owned()
         }
-        Err(error) => Err(format!("has a certificate or key that is of no use: {}", tls_error_text(&error))),
-    }
+        _ => format!("has a certificate or key that is of no use: {}", tls_error_text(&error)),
+    })
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -78,17 +76,14 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
 /// Describes a TLS error. Equal errors have equal texts, so that a lasting error is logged once: rustls' own text contains the
 /// current time.
 pub fn tls_error_text(error: &Error) -> String {
-    match error {
-        Error::InvalidCertificate(why) => certificate_error_text(why),
+    let why = match error {
+        Error::InvalidCertificate(why) => why,
         Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            "the relay does not speak TLS here".to_owned()
+            return "the relay does not speak TLS here".to_owned();
         }
-        Error::AlertReceived(alert) => format!("the relay ended TLS: {alert:?}"),
-        _ => error.to_string(),
-    }
-}
-
-fn certificate_error_text(why: &CertificateError) -> String {
+        Error::AlertReceived(alert) => return format!("the relay ended TLS: {alert:?}"),
+        _ => return error.to_string(),
+    };
     match why {
         CertificateError::ExpiredContext { not_after, .. } => {
             format!("the relay's certificate has expired at {}", date(*not_after))
@@ -101,14 +96,10 @@ fn certificate_error_text(why: &CertificateError) -> String {
                 .to_owned()
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let other_names = match presented.is_empty() {
+            let names: Vec<&str> = presented.iter().map(|name| bare_name(name)).collect();
+            let other_names = match names.is_empty() {
                 true => String::new(),
-                false => {
-                    format!(
-                        ", but for {}",
-                        presented.iter().map(|name| bare_name(name)).collect::<Vec<_>>().join(", ")
-                    )
-                }
+                false => format!(", but for {}", names.join(", ")),
             };
             format!("the relay's certificate is not valid for name '{}'{other_names}", expected.to_str())
         }

@@ -15,8 +15,7 @@ const MAX_LENGTH: usize = 8192;
 /// # Errors
 ///
 /// The end of a sentence that begins with the file's name.
-pub fn check(file: &SecretFile) -> Result<(), String> {
-    let (SecretFile::Password(path) | SecretFile::Token(path)) = file;
+pub fn check(path: &Path) -> Result<(), String> {
     secret_in(&files::read(path)?)?;
     files::check_closed_to_others(path)
 }
@@ -55,10 +54,7 @@ fn check_readable_for(path: &Path, user: User) -> Result<(), String> {
 
 /// Returns the directory of a file: `.` for a path without one.
 pub fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    }
+    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."))
 }
 
 /// Returns the secret in a file's content: the only line without its line end.

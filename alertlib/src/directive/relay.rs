@@ -3,12 +3,12 @@
 
 use super::line::{Line, did_you_mean};
 use super::value::{duration, is_host_name, to_ascii};
-use crate::credentials;
+use crate::credentials::{self, about};
 use crate::files::check_closed_to_others;
 use crate::settings::*;
 use crate::text::visible;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SMTP: &str = "email_alert.relay <name> <host>[:<port>] [tls | starttls | insecure-plaintext] [ca-file <pem>] [crt <pem>] \
@@ -163,22 +163,18 @@ impl<'a> SmtpOptions<'a> {
 
     /// Checks the files while the configuration is read, so that HAProxy puts the line's number before an error.
     fn check_files(&self) -> Result<(), String> {
-        let about = |word, path: &str, checked: Result<(), String>| {
-            checked.map_err(|why| format!("'{word}' file '{}' {why}", visible(path)))
-        };
-        if let Some(path) = self.ca_file {
-            about("ca-file", path, credentials::roots(path.as_ref()).map(drop))?;
+        if let Some(path) = self.ca_file.map(Path::new) {
+            credentials::roots(path).map_err(about("ca-file", path))?;
         }
-        if let Some(path) = self.crt {
-            let checked =
-                credentials::identity(path.as_ref()).and_then(|_| check_closed_to_others(path.as_ref()));
-            about("crt", path, checked)?;
+        if let Some(path) = self.crt.map(Path::new) {
+            let checked = credentials::identity(path).and_then(|_| check_closed_to_others(path));
+            checked.map_err(about("crt", path))?;
         }
-        if let Some(path) = self.password_file {
-            about("password-file", path, credentials::check(&SecretFile::Password(path.into())))?;
+        if let Some(path) = self.password_file.map(Path::new) {
+            credentials::check(path).map_err(about("password-file", path))?;
         }
-        if let Some(path) = self.oauth_token_file {
-            about("oauth-token-file", path, credentials::check(&SecretFile::Token(path.into())))?;
+        if let Some(path) = self.oauth_token_file.map(Path::new) {
+            credentials::check(path).map_err(about("oauth-token-file", path))?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ClientConfig, ClientConnection, Resumption};
 use rustls::crypto::{self, WebPkiSupportedAlgorithms, ring};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use std::sync::Arc;
 
@@ -40,8 +41,8 @@ impl Client {
         let mut config = match &tls.identity {
             None => config.with_no_client_auth(),
             Some(path) => {
-                let (chain, key) = identity(path).map_err(about("crt", path))?;
-                config.with_client_auth_cert(chain, key).map_err(|error| error.to_string())?
+                let key = identity(path).map_err(about("crt", path))?;
+                config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
         // In a resumed session the certificate is not verified again, so an expired one would go unnoticed.

@@ -5,12 +5,12 @@
 //! Errors are the end of a sentence that begins with the file's name.
 
 use crate::sys::error_text;
-use nix::fcntl::{AtFlags, OFlag};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::{AccessFlags, faccessat, getgid};
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -24,20 +24,19 @@ pub const MAX_SIZE: u64 = 1 << 20;
 ///
 /// The file is missing, unreadable, empty, not a regular file, or larger than [`MAX_SIZE`].
 pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    // Before it is opened: opening a pipe would block.
-    let data = metadata(path)?;
-    if !data.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    read_open(File::open(path).map_err(|error| unreadable(&error))?)
+    read_at(AT_FDCWD, path)
 }
 
-/// Reads an open file, like [`read`].
+/// Reads the file at a path that begins in an open directory, like [`read`].
 ///
 /// # Errors
 ///
 /// As for [`read`].
-pub fn read_open(file: File) -> Result<Zeroizing<Vec<u8>>, String> {
+pub fn read_at(directory: impl AsFd, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    // O_NONBLOCK: opening a pipe must not block.
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let file = openat(directory, path, flags, Mode::empty()).map_err(|error| unreadable(&error.into()))?;
+    let file = File::from(file);
     let data = file.metadata().map_err(|error| unreadable(&error))?;
     if !data.is_file() {
         return Err("is not a file".to_owned());

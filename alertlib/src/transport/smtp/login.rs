@@ -12,10 +12,9 @@ use crate::sys::secret::SecretBytes;
 use crate::transport::DeliveryError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 use std::fmt;
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use zeroize::Zeroizing;
@@ -114,11 +113,7 @@ impl Login {
         match &self.secret {
             Secret::Password(password) => Ok(Zeroizing::new(password.to_vec())),
             Secret::Token { directory, path } => {
-                // O_NONBLOCK: opening a pipe must not block.
-                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-                openat(directory, path.file_name().unwrap_or_default(), flags, Mode::empty())
-                    .map_err(|error| files::unreadable(&error.into()))
-                    .and_then(|file| files::read_open(File::from(file)))
+                files::read_at(directory, path.file_name().unwrap_or_default().as_ref())
                     .and_then(|bytes| Ok(Zeroizing::new(secret_in(&bytes)?.to_vec())))
                     .map_err(about("oauth-token-file", path))
             }

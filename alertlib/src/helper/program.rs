@@ -66,22 +66,14 @@ impl Running {
             .stderr(error_end)
             .spawn()?;
         let input = child.stdin.take();
-        let prepared = match &input {
-            Some(pipe) => set_nonblocking(pipe).and_then(|()| watch(&child)),
-            None => watch(&child),
-        };
-        match prepared {
-            Ok((exit, watcher)) => {
-                let (output_pipe, exit) = (Some(File::from(output)), Some(exit));
-                Ok(Running { child, input, output_pipe, exit, watcher, output: Vec::new() })
-            }
-            Err(error) => {
-                // The command has read nothing yet, and must not take the end of its input for the end of a mail.
-                kill(&mut child);
-                reap(&mut child);
-                Err(error)
-            }
-        }
+        let nonblocking = input.as_ref().map_or(Ok(()), set_nonblocking);
+        let (exit, watcher) = nonblocking.and_then(|()| watch(&child)).inspect_err(|_| {
+            // The command has read nothing yet, and must not take the end of its input for the end of a mail.
+            kill(&mut child);
+            reap(&mut child);
+        })?;
+        let (output_pipe, exit) = (Some(File::from(output)), Some(exit));
+        Ok(Running { child, input, output_pipe, exit, watcher, output: Vec::new() })
     }
 
     /// Returns the command's end and its output.

@@ -4,7 +4,7 @@
 //! A frame is a length (32 bits, little-endian) and as many bytes of JSON. Both ends belong to one program, but neither trusts a
 //! length: lengths are limited, and a frame that cannot be decoded to its last byte ends the connection.
 
-use crate::sys::User;
+use crate::sys::{User, time_left};
 use nix::sys::socket::{MsgFlags, send};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -145,7 +145,7 @@ pub fn write_frame(socket: &UnixStream, payload: &[u8], until: Option<Instant>) 
     frame.extend(payload);
     let mut rest = frame.as_slice();
     while !rest.is_empty() {
-        socket.set_write_timeout(remaining(until)?)?;
+        socket.set_write_timeout(until.map(time_left).transpose()?)?;
         // Not `write()`, which would raise SIGPIPE in HAProxy's process.
         match send(socket.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL).map_err(io::Error::from) {
             Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
@@ -182,7 +182,7 @@ pub fn read_frame(socket: &UnixStream, until: Option<Instant>) -> io::Result<Opt
 fn receive(mut socket: &UnixStream, buffer: &mut [u8], until: Option<Instant>) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        socket.set_read_timeout(remaining(until)?)?;
+        socket.set_read_timeout(until.map(time_left).transpose()?)?;
         match socket.read(rest) {
             Ok(0) if filled == 0 => return Ok(0),
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -192,13 +192,6 @@ fn receive(mut socket: &UnixStream, buffer: &mut [u8], until: Option<Instant>) -
         }
     }
     Ok(filled)
-}
-
-/// Returns the socket's timeout: `None` for no limit, else more than zero, as `setsockopt` demands.
-fn remaining(until: Option<Instant>) -> io::Result<Option<Duration>> {
-    let Some(until) = until else { return Ok(None) };
-    let left = until.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ pub mod shared_memory;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 /// User and group under which HAProxy's worker runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +34,16 @@ pub fn error_text(error: &io::Error) -> String {
 /// Locks a mutex, also after a panic of a thread that held it. For data that no critical section leaves inconsistent when it panics.
 pub fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns the time until `deadline` for a socket's time-out, which must not be zero.
+///
+/// # Errors
+///
+/// A time-out: the deadline is reached.
+pub fn time_left(deadline: Instant) -> io::Result<Duration> {
+    match deadline.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
 }

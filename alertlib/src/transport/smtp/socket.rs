@@ -2,6 +2,7 @@
 //! Connections with a relay: opened within a time-out, read and written until a deadline, and the texts of their errors.
 
 use crate::credentials::tls_error_text;
+use crate::sys::time_left;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -68,14 +69,6 @@ impl Write for Timed<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Returns the time until `deadline`, or a time-out.
-fn time_left(deadline: Instant) -> io::Result<Duration> {
-    match deadline.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(ErrorKind::TimedOut.into()),
-        left => Ok(left),
     }
 }
 

@@ -28,12 +28,10 @@ impl Link {
         if !url.bytes().all(is_of_urls) {
             return Err("has a character that must not be in a URL");
         }
-        let schemes = [("http://", 80), ("https://", 443)].into_iter();
-        let Some((scheme, default_port, rest)) =
-            schemes.filter_map(|(scheme, port)| Some((scheme, port, url.strip_prefix(scheme)?))).next()
-        else {
-            return Err("does not begin with http:// or https://");
-        };
+        let (scheme, default_port, rest) = [("http://", 80), ("https://", 443)]
+            .into_iter()
+            .find_map(|(scheme, port)| Some((scheme, port, url.strip_prefix(scheme)?)))
+            .ok_or("does not begin with http:// or https://")?;
         // The authority (RFC 3986, 3.2): host and port.
         let (authority, page) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         if authority.contains('@') {

@@ -228,15 +228,12 @@ impl Session {
         }
     }
 
-    /// Reads a line; returns it without its end.
+    /// Reads a line; returns it without its end and the spaces before it.
     fn line(&mut self, deadline: Instant) -> Result<Vec<u8>, String> {
         loop {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
-                let mut line: Vec<u8> = self.read.drain(..=end).collect();
-                while line.last().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
-                    line.pop();
-                }
-                return Ok(line);
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Ok(line.trim_ascii_end().to_vec());
             }
             if self.read.len() > MAX_REPLY_LINE {
                 return Err(format!("the relay sent a line of more than {MAX_REPLY_LINE} bytes"));

@@ -6,7 +6,7 @@ use super::section::{self, Badge, Fact, Report, tone};
 use super::{digest, footnotes, hints, subject};
 use crate::event::{Accuracy, Check, Event, Health};
 use crate::format;
-use crate::notification::{FlapPhase, Item, Notification, Trigger};
+use crate::notification::{FlapPhase, Item, Notification, Trigger, group_by_cause};
 use std::time::SystemTime;
 
 /// Composes the content of the mail as it is sent at `now`. `last_error`: error of the previous attempt.
@@ -31,7 +31,7 @@ pub fn report(
     match single(notification) {
         Some((item, whole)) => add_single(&mut report, composer, notification, item, whole),
         None => {
-            let groups = notification.cause_groups();
+            let groups = group_by_cause(&notification.items);
             report.first_line = digest::summary(notification, &groups);
             report.sections = digest::sections(composer, notification, &groups);
             if let [only] = report.sections.as_mut_slice() {

@@ -26,40 +26,32 @@ pub struct CauseGroup<'a> {
     pub items: Vec<&'a Item>,
 }
 
-/// Groups items by cause: see [`Notification::cause_groups`](super::Notification::cause_groups).
-pub fn group_by_cause(items: &[Item]) -> Vec<CauseGroup<'_>> {
+/// Servers of one group have these in common.
+type Key<'a> = (Kind, FlapPhase, Cause<'a>);
+
+/// Groups items by cause, the most severe and largest group first. Each item is in one group: of the causes that it shares with
+/// others, the one with the most items.
+pub fn group_by_cause<'a>(items: &'a [Item]) -> Vec<CauseGroup<'a>> {
     let tracked: HashSet<&str> = items.iter().filter_map(|item| item.event.via.as_deref()).collect();
     let (servers, backends): (Vec<&Item>, Vec<&Item>) =
         items.iter().partition(|item| item.event.server.is_some());
-    let mut counts: Vec<CauseCount> = Vec::new();
-    let mut numbers: HashMap<(Kind, FlapPhase, Cause), usize> = HashMap::new();
-    let causes = servers.iter().map(|item| {
-        causes(&item.event, &tracked).map(|cause| {
-            let cause = cause?;
-            let number =
-                *numbers.entry((item.event.kind, item.flap_phase, cause.clone())).or_insert(counts.len());
-            if number == counts.len() {
-                counts.push(CauseCount { cause, size: 0, group: None });
-            }
-            counts[number].size += 1;
-            Some(number)
-        })
-    });
-    let causes: Vec<[Option<usize>; 3]> = causes.collect();
+    let keys = |item: &&'a Item| {
+        let (kind, phase) = (item.event.kind, item.flap_phase);
+        causes(&item.event, &tracked).into_iter().flatten().map(|cause| (kind, phase, cause)).collect()
+    };
+    let keys: Vec<Vec<Key>> = servers.iter().map(keys).collect();
+    let mut sizes: HashMap<&Key, usize> = HashMap::new();
+    keys.iter().flatten().for_each(|key| *sizes.entry(key).or_default() += 1);
     let mut groups: Vec<CauseGroup> = Vec::new();
-    for (item, causes) in servers.into_iter().zip(&causes) {
+    let mut places: HashMap<&Key, usize> = HashMap::new();
+    for (item, keys) in servers.into_iter().zip(&keys) {
         // Of causes with equally many items, the first: it is the most specific.
-        let largest = causes.iter().flatten().rev().max_by_key(|number| counts[**number].size);
-        let Some(CauseCount { cause, group, .. }) = largest.and_then(|number| counts.get_mut(*number)) else {
-            continue;
-        };
-        match group.and_then(|place| groups.get_mut(place)) {
-            Some(group) => group.items.push(item),
-            None => {
-                *group = Some(groups.len());
-                groups.push(CauseGroup { cause: cause.clone(), items: vec![item] });
-            }
+        let Some(largest) = keys.iter().rev().max_by_key(|key| sizes[key]) else { continue };
+        let place = *places.entry(largest).or_insert(groups.len());
+        if place == groups.len() {
+            groups.push(CauseGroup { cause: largest.2.clone(), items: Vec::new() });
         }
+        groups[place].items.push(item);
     }
     for item in backends {
         let has_its_servers = |group: &&mut CauseGroup| {
@@ -77,15 +69,6 @@ pub fn group_by_cause(items: &[Item]) -> Vec<CauseGroup<'_>> {
     let worst = |group: &CauseGroup| group.items.iter().map(|item| item.event.kind.importance()).max();
     groups.sort_by_key(|group| std::cmp::Reverse((worst(group), group.items.len())));
     groups
-}
-
-/// A cause and the number of servers that have it.
-struct CauseCount<'a> {
-    cause: Cause<'a>,
-    /// Number of servers.
-    size: usize,
-    /// Index of the cause's group, if there is one.
-    group: Option<usize>,
 }
 
 /// Returns the causes that a server may share with others, the most specific first. `tracked`: servers that others track.

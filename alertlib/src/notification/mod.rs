@@ -38,7 +38,7 @@ pub struct Notification {
     pub topic: String,
     /// Reason for the mail.
     pub trigger: Trigger,
-    /// Items, at most one for each target; items with a common cause are adjacent ([`Notification::cause_groups`]). Never empty.
+    /// Items, at most one for each target; items with a common cause are adjacent ([`group_by_cause`]). Never empty.
     pub items: Vec<Item>,
     /// Backends with more than one server in `items`: name and number of all their servers.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -126,9 +126,8 @@ impl Item {
 impl Notification {
     /// Returns the most severe item, the first of several: subject and headers describe it.
     pub fn lead(&self) -> &Item {
-        let importance = |item: &Item| item.event.kind.importance();
-        let worst = self.items.iter().map(importance).max();
-        let lead = self.items.iter().find(|item| Some(importance(item)) == worst);
+        // `max_by_key` returns the last of several.
+        let lead = self.items.iter().rev().max_by_key(|item| item.event.kind.importance());
         lead.expect("a notification has an item")
     }
 
@@ -156,12 +155,6 @@ impl Notification {
             0 => sentence.clone(),
             more => format!("{sentence} (and {more} more)"),
         }
-    }
-
-    /// Groups the items by cause, the most severe and largest group first. Each item is in one group: of the causes that it
-    /// shares with others, the one with the most items.
-    pub fn cause_groups(&self) -> Vec<CauseGroup<'_>> {
-        group_by_cause(&self.items)
     }
 }
 

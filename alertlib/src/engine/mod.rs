@@ -24,7 +24,7 @@ pub use target_id::TargetId;
 use crate::event::Event;
 use crate::notification::Notification;
 use crate::settings::{Policy, Recipient, ResolvedRoute};
-use group::{GroupState, MailContext};
+use group::{GroupState, Mails};
 use route::Audience;
 use silence::Silences;
 use std::sync::Arc;
@@ -76,7 +76,7 @@ impl Engine {
         for event in events.into_iter().map(Arc::new) {
             self.groups.iter_mut().for_each(|group| group.handle(&event, &self.silences, now));
         }
-        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
+        self.each(mail_id, now, |group, _, mails| group.send_pending(false, mails))
     }
 
     /// Handles events that the process with the token `from` had accepted, for the audiences that it had not notified yet
@@ -97,7 +97,7 @@ impl Engine {
                 group.mark_unconfirmed(&TargetId::of(event), &from);
             }
         }
-        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
+        self.each(mail_id, now, |group, _, mails| group.send_pending(false, mails))
     }
 
     /// Handles a report of the present state of one of [`Engine::unconfirmed_targets`].
@@ -108,7 +108,7 @@ impl Engine {
                 group.handle(&event, &self.silences, now);
             }
         }
-        self.each(mail_id, now, |group, _, context| group.notifications(false, context))
+        self.each(mail_id, now, |group, _, mails| group.send_pending(false, mails))
     }
 
     /// Counts dropped events; each audience's next mail reports their number.
@@ -142,27 +142,19 @@ impl Engine {
     pub fn on_timer(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
         let ended = self.silences.take_ended(now);
         self.has_new_silences |= !ended.is_empty();
-        self.each(mail_id, now, |group, silences, context| group.on_timer(silences, &ended, context))
+        self.each(mail_id, now, |group, silences, mails| group.on_timer(silences, &ended, mails))
     }
 
     /// Returns notifications with all items that wait for their group's next mail. Items held by flapping or a silence stay
     /// held; they are in the snapshot.
     pub fn flush_groups(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
-        self.each(mail_id, now, |group, _, context| {
-            let notifications = group.notifications(true, context);
-            group.flush_dirty(None);
-            notifications
-        })
+        self.each(mail_id, now, |group, _, mails| group.send_pending(true, mails))
     }
 
     /// Returns notifications with all held items, whatever holds them. For a process that ends without a spool: no other
     /// process will send them.
     pub fn flush_all(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
-        self.each(mail_id, now, |group, _, context| {
-            let notifications = group.flush_all(context);
-            group.flush_dirty(None);
-            notifications
-        })
+        self.each(mail_id, now, |group, _, mails| group.flush_all(mails))
     }
 
     /// Calls `run` with each group and returns the notifications of all.
@@ -170,18 +162,17 @@ impl Engine {
         &mut self,
         mail_id: &str,
         now: SystemTime,
-        mut run: impl FnMut(&mut GroupState, &Silences, MailContext) -> Vec<Notification>,
+        mut run: impl FnMut(&mut GroupState, &Silences, &mut Mails),
     ) -> Vec<Notification> {
-        let (host, silences) = (&self.host, &self.silences);
-        let groups = self.groups.iter_mut().enumerate();
-        groups
-            .flat_map(|(number, group)| {
-                let notifications = run(group, silences, MailContext { mail_id, group: number, host, now });
-                // If a notification goes out, the snapshot is updated at once: the next process must not send its items again.
-                group.flush_dirty(Some(now).filter(|_| notifications.is_empty()));
-                notifications
-            })
-            .collect()
+        let mut all = Vec::new();
+        for (number, group) in self.groups.iter_mut().enumerate() {
+            let mut mails = Mails { mail_id, group: number, host: &self.host, now, made: Vec::new() };
+            run(group, &self.silences, &mut mails);
+            // If a notification goes out, the snapshot is updated at once: the next process must not send its items again.
+            group.flush_dirty(Some(now).filter(|_| mails.made.is_empty()));
+            all.extend(mails.made);
+        }
+        all
     }
 
     /// Returns the state for the next process, if it has changed since the last call.

@@ -74,9 +74,8 @@ impl SnapshotState {
     }
 }
 
-/// Identity and time of the mails that one call of the engine makes.
-#[derive(Clone, Copy)]
-pub struct MailContext<'a> {
+/// The notifications that one call of the engine makes for one group, with what they have in common.
+pub struct Mails<'a> {
     /// Part of the Message-IDs that is unique to the call.
     pub mail_id: &'a str,
     /// Number of the group.
@@ -85,6 +84,8 @@ pub struct MailContext<'a> {
     pub host: &'a str,
     /// Creation time of the mails.
     pub now: SystemTime,
+    /// The notifications.
+    pub made: Vec<Notification>,
 }
 
 impl GroupState {
@@ -210,79 +211,63 @@ impl GroupState {
         !self.pending.is_empty()
     }
 
+    /// Length of the digest; zero if there is none.
+    fn digest(&self) -> Duration {
+        self.policy.digest.unwrap_or_default()
+    }
+
     /// Returns the time until which new items are held back; `None`: they would be sent at once.
     pub fn next_send_at(&self, now: SystemTime) -> Option<SystemTime> {
-        let digest = self.policy.digest.filter(|digest| !self.timer.can_send(*digest, now))?;
-        self.timer.next_send_at(digest)
+        if self.timer.can_send(self.digest(), now) { None } else { self.timer.next_send_at(self.digest()) }
     }
 
-    /// Returns notifications with the pending items, if they may be sent now. `all`: send them even before the digest ends.
-    pub fn notifications(&mut self, all: bool, context: MailContext) -> Vec<Notification> {
-        let Some(digest) = self.policy.digest else {
-            let pending = std::mem::take(&mut self.pending);
-            let mut notifications = Vec::new();
-            for id in pending {
-                let items = self.take_items(std::iter::once(id));
-                let number = notifications.len();
-                notifications.extend(self.notification(Trigger::Changes, items, number, context));
+    /// Makes a notification of the pending items, or one of each if there is no digest, if they may be sent now. `all`: sends them
+    /// even before the digest ends, and updates the snapshot.
+    pub fn send_pending(&mut self, all: bool, mails: &mut Mails) {
+        if self.has_pending() && (all || self.timer.can_send(self.digest(), mails.now)) {
+            let mut items = Vec::new();
+            for id in std::mem::take(&mut self.pending) {
+                let Some(target) = self.targets.get_mut(&id) else { continue };
+                let held = target.held.take_if(|held| held.held_by == HeldBy::Group);
+                items.extend(held.map(|held| held.item));
             }
-            return notifications;
-        };
-        if !self.has_pending() || !(all || self.timer.can_send(digest, context.now)) {
-            return Vec::new();
+            if !items.is_empty() {
+                self.timer.record_send(mails.now);
+            }
+            match self.policy.digest {
+                Some(_) => self.notify(Trigger::Changes, items, mails),
+                None => items.into_iter().for_each(|item| self.notify(Trigger::Changes, vec![item], mails)),
+            }
         }
-        let pending = std::mem::take(&mut self.pending);
-        let items = self.take_items(pending.into_iter());
-        let notification = self.notification(Trigger::Changes, items, 0, context);
-        if notification.is_some() {
-            self.timer.record_send(context.now);
+        if all {
+            self.flush_dirty(None);
         }
-        notification.into_iter().collect()
-    }
-
-    /// Takes the items of these targets that wait for the next mail.
-    fn take_items(&mut self, ids: impl Iterator<Item = Arc<TargetId>>) -> Vec<Item> {
-        let mut items = Vec::new();
-        for id in ids {
-            let Some(target) = self.targets.get_mut(&id) else { continue };
-            let held = target.held.take_if(|held| held.held_by == HeldBy::Group);
-            items.extend(held.map(|held| held.item));
-        }
-        items
     }
 
     /// Returns the time at which [`GroupState::on_timer`] must be called.
     pub fn due(&self) -> Option<SystemTime> {
-        let length = self.policy.digest.unwrap_or_default();
-        let digest = if self.has_pending() { self.timer.next_send_at(length) } else { None };
+        let digest = if self.has_pending() { self.timer.next_send_at(self.digest()) } else { None };
         let flushed_at = self.snapshot.flushed_at.filter(|_| !self.is_clean() && !self.has_pending());
         let flush = flushed_at.and_then(|flushed_at| flushed_at.checked_add(FLUSH_INTERVAL));
         [digest, self.flapping_ends_at, self.remind_at, flush].into_iter().flatten().min()
     }
 
-    /// Returns the notifications that are due: digest, ends of flapping, reminders, ends of silences. `ended`: silences that
-    /// have ended and are no longer in `silences`.
-    pub fn on_timer(
-        &mut self,
-        silences: &Silences,
-        ended: &[Silence],
-        context: MailContext,
-    ) -> Vec<Notification> {
-        self.end_flapping(silences, context.now);
+    /// Makes the notifications that are due: digest, ends of flapping, reminders, ends of silences. `ended`: silences that have
+    /// ended and are no longer in `silences`.
+    pub fn on_timer(&mut self, silences: &Silences, ended: &[Silence], mails: &mut Mails) {
+        self.end_flapping(silences, mails.now);
         let ended: Vec<(&Silence, Vec<Item>)> =
             ended.iter().map(|silence| (silence, self.end_silence(silence, silences))).collect();
         // The end of a silence also sends all pending items: while one is pending, the snapshot is not updated, and the next
         // process would report the end of the silence again.
         let all = ended.iter().any(|(_, items)| !items.is_empty());
-        let mut notifications = self.notifications(all, context);
-        let items = self.reminders(silences, context.now);
-        notifications.extend(self.notification(Trigger::Reminder, items, notifications.len(), context));
+        self.send_pending(all, mails);
+        let items = self.reminders(silences, mails.now);
+        self.notify(Trigger::Reminder, items, mails);
         for (silence, items) in ended {
             let (pattern, reason) = (silence.pattern.to_string(), silence.reason.clone());
-            let trigger = Trigger::Silence { pattern, reason };
-            notifications.extend(self.notification(trigger, items, notifications.len(), context));
+            self.notify(Trigger::Silence { pattern, reason }, items, mails);
         }
-        notifications
     }
 
     /// Ends the flapping of stable targets; each gets an item for the next mail, or for the end of its silence.
@@ -321,8 +306,8 @@ impl GroupState {
         items
     }
 
-    /// Returns notifications with all held items, whatever holds them: no other process will send them.
-    pub fn flush_all(&mut self, context: MailContext) -> Vec<Notification> {
+    /// Makes notifications of all held items, whatever holds them: no other process will send them.
+    pub fn flush_all(&mut self, mails: &mut Mails) {
         let mut released: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
         for (id, target) in &mut self.targets {
             if let Some(held) = target.held.as_mut().filter(|held| held.held_by != HeldBy::Group) {
@@ -332,7 +317,7 @@ impl GroupState {
         }
         released.sort_unstable();
         self.pending.extend(released.into_iter().map(|(_, id)| id));
-        self.notifications(true, context)
+        self.send_pending(true, mails);
     }
 
     /// Returns true if the target is tracked or can be; evicts idle targets from a full group.

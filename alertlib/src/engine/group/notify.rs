@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes a notification of items: order, thread, topic and size limit.
 
-use super::{GroupState, MailContext};
+use super::{GroupState, Mails};
 use crate::engine::snapshot::Thread;
 use crate::engine::target_id::TargetId;
 use crate::event::{Event, Health, Kind};
@@ -12,30 +12,23 @@ use std::collections::{HashMap, HashSet};
 const MAX_TEXT: usize = 256 * 1024;
 
 impl GroupState {
-    /// Makes a notification of items and updates their targets; `None`: there are no items. `number`: the notification's number
-    /// within this call of the engine.
-    pub(super) fn notification(
-        &mut self,
-        trigger: Trigger,
-        items: Vec<Item>,
-        number: usize,
-        context: MailContext,
-    ) -> Option<Notification> {
+    /// Makes a notification of items, if there are any, and updates their targets.
+    pub(super) fn notify(&mut self, trigger: Trigger, items: Vec<Item>, mails: &mut Mails) {
         if items.is_empty() {
-            return None;
+            return;
         }
         let items: Vec<Item> =
             group_by_cause(&items).into_iter().flat_map(|group| group.items).cloned().collect();
         let (references, topic) = self.thread(&items);
         let sizes = self.sizes(&items);
-        let message_id = format!("<haproxy.{}.{number}.{}@{}>", context.mail_id, context.group, context.host);
-        let own =
-            Thread { root: message_id.as_str().into(), topic: topic.as_str().into(), created: context.now };
+        let Mails { mail_id, group, host, now: created, .. } = *mails;
+        let message_id = format!("<haproxy.{mail_id}.{}.{group}@{host}>", mails.made.len());
+        let own = Thread { root: message_id.as_str().into(), topic: topic.as_str().into(), created };
         items.iter().for_each(|item| self.mark_notified(item, &own));
         let (items, unnamed) = bounded(items);
         let mut notification = Notification {
             message_id,
-            created: context.now,
+            created,
             from: self.audience.default_sender(&items[0].event).clone(),
             to: self.audience.to.clone(),
             references,
@@ -49,7 +42,7 @@ impl GroupState {
         if let Some(sender) = self.audience.sender(&notification.lead().event) {
             notification.from = sender.clone();
         }
-        Some(notification)
+        mails.made.push(notification);
     }
 
     /// Returns the roots of the threads that the items continue, the oldest first, and the topic of the mail.

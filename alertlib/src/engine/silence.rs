@@ -25,6 +25,13 @@ pub struct Silence {
     pub reason: String,
 }
 
+impl Silence {
+    /// Returns true if the silence covers this target.
+    pub fn covers(&self, target: &TargetId) -> bool {
+        self.pattern.matches(&target.proxy, target.server.as_deref())
+    }
+}
+
 /// The active silences, [`MAX_SILENCES`] at most.
 #[derive(Debug, Clone, Default)]
 pub struct Silences(Vec<Silence>);
@@ -47,7 +54,7 @@ impl Silences {
 
     /// Returns true if a silence covers this target.
     pub fn is_silenced(&self, target: &TargetId) -> bool {
-        self.0.iter().any(|silence| silence.pattern.matches(&target.proxy, target.server.as_deref()))
+        self.0.iter().any(|silence| silence.covers(target))
     }
 
     /// Returns the earliest end of an active silence.

@@ -29,7 +29,8 @@ pub struct Target {
     pub inherited_from: Option<Arc<str>>,
     /// An event in this process that only confirmed the state inherited from the process with that token.
     pub confirmation: Option<(Arc<str>, Arc<Event>)>,
-    flapping: Option<Flapping>,
+    /// Flapping that has not ended.
+    pub flapping: Option<Flapping>,
     /// Times of changes of health, the oldest first; no more than the detection of flapping needs.
     history: VecDeque<SystemTime>,
 }
@@ -166,13 +167,9 @@ impl Target {
         transition
     }
 
-    /// Returns the time at which flapping ends if no further change comes; `None`: the target is not flapping. Ends the
-    /// flapping if its detection is off.
-    pub fn flapping_until(&mut self, flap: Option<Flap>) -> Option<SystemTime> {
-        let until =
-            self.flapping.as_ref().zip(flap).and_then(|(it, flap)| it.last_change.checked_add(flap.time));
-        self.flapping.take_if(|_| until.is_none());
-        until
+    /// Returns the time at which flapping ends if no further change comes; `None`: the target is not flapping.
+    pub fn flapping_until(&self, flap: Flap) -> Option<SystemTime> {
+        self.flapping.as_ref()?.last_change.checked_add(flap.time)
     }
 
     /// Counts a change of health. Returns true if the target begins to flap with this change.
@@ -213,17 +210,13 @@ impl Target {
         before != Some(held_by)
     }
 
-    /// Ends the flapping and returns the item to send, if the health has not changed for `flap.time`. Otherwise returns the
-    /// time of the next check as an error; `None` in it: the target is not flapping.
-    pub fn end_flapping(&mut self, flap: Flap, now: SystemTime) -> Result<Item, Option<SystemTime>> {
+    /// Ends the flapping and returns the item to send, if the health has not changed for `flap.time`.
+    pub fn end_flapping(&mut self, flap: Flap, now: SystemTime) -> Option<Item> {
         let has_ended = |flapping: &mut Flapping| has_elapsed(flapping.last_change, flap.time, now);
-        let Some(Flapping { since, changes, event, .. }) = self.flapping.take_if(has_ended) else {
-            let flapping = self.flapping.as_ref();
-            return Err(flapping.and_then(|flapping| flapping.last_change.checked_add(flap.time)));
-        };
+        let Flapping { since, changes, event, .. } = self.flapping.take_if(has_ended)?;
         let item = self.held.take().map_or_else(|| Item::of(event), |held| held.item);
         let (changes, first) = (item.changes.max(changes), item.first.min(since));
-        Ok(Item { flap_phase: FlapPhase::Stable, changes, first, ..item })
+        Some(Item { flap_phase: FlapPhase::Stable, changes, first, ..item })
     }
 }
 

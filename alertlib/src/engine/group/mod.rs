@@ -150,17 +150,11 @@ impl GroupState {
             || transition.starts_flapping && wants_health
             || target.held.is_some();
         let is_pending = target.held.as_ref().is_some_and(|held| held.held_by == HeldBy::Group);
-        let held_by = match () {
-            () if silences.is_silenced(&id) => HeldBy::Silence,
-            () if target.is_flapping() && !transition.starts_flapping && !is_pending && wants_health => {
-                HeldBy::Flapping
-            }
-            () => HeldBy::Group,
-        };
-        if target.is_flapping() {
-            let end = self.policy.flap.and_then(|flap| now.checked_add(flap.time));
-            self.flapping_ends_at = earliest(self.flapping_ends_at, end);
-        }
+        let waits_for_end =
+            target.is_flapping() && !transition.starts_flapping && !is_pending && wants_health;
+        let held_by = held_by(&id, silences, waits_for_end);
+        let flapping_until = self.policy.flap.and_then(|flap| target.flapping_until(flap));
+        self.flapping_ends_at = earliest(self.flapping_ends_at, flapping_until);
         if transition.begins {
             let reminder = self.policy.remind.and_then(|time| now.checked_add(time));
             self.remind_at = earliest(self.remind_at, reminder);
@@ -272,22 +266,18 @@ impl GroupState {
 
     /// Ends the flapping of stable targets; each gets an item for the next mail, or for the end of its silence.
     fn end_flapping(&mut self, silences: &Silences, now: SystemTime) {
-        let Some(flap) =
-            self.policy.flap.filter(|_| self.flapping_ends_at.is_some_and(|end| is_due(end, now)))
-        else {
+        let Some(flap) = self.policy.flap else { return };
+        if !self.flapping_ends_at.is_some_and(|end| is_due(end, now)) {
             return;
-        };
+        }
         let mut stable: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
         self.flapping_ends_at = None;
         for (id, target) in &mut self.targets {
-            match target.end_flapping(flap, now) {
-                Err(again) => self.flapping_ends_at = earliest(self.flapping_ends_at, again),
-                Ok(item) => {
-                    let held_by = if silences.is_silenced(id) { HeldBy::Silence } else { HeldBy::Group };
-                    stable.push((item.event.when, id.clone()));
-                    target.held = Some(Held { item, held_by });
-                }
+            if let Some(item) = target.end_flapping(flap, now) {
+                stable.push((item.event.when, id.clone()));
+                target.held = Some(Held { item, held_by: held_by(id, silences, false) });
             }
+            self.flapping_ends_at = earliest(self.flapping_ends_at, target.flapping_until(flap));
         }
         stable.sort_unstable();
         self.pending.extend(stable.into_iter().map(|(_, id)| id));
@@ -297,8 +287,7 @@ impl GroupState {
     fn end_silence(&mut self, silence: &Silence, active: &Silences) -> Vec<Item> {
         let mut items = Vec::new();
         for (id, target) in &mut self.targets {
-            let is_released =
-                silence.pattern.matches(&id.proxy, id.server.as_deref()) && !active.is_silenced(id);
+            let is_released = silence.covers(id) && !active.is_silenced(id);
             let held = target.held.take_if(|held| is_released && held.held_by == HeldBy::Silence);
             items.extend(held.map(|held| held.item));
         }
@@ -385,26 +374,21 @@ impl GroupState {
             if self.targets.contains_key(&id) || !self.ensure_capacity(&id, now) {
                 continue;
             }
-            let notified_at = snapshot.open_incident.as_ref().map(|open_incident| open_incident.notified_at);
-            let reminder = self.policy.remind.zip(notified_at);
-            let reminder = reminder.and_then(|(time, notified_at)| notified_at.checked_add(time));
-            self.remind_at = earliest(self.remind_at, reminder);
             let mut target = Target::from_snapshot(snapshot, &id, from.clone());
-            let flapping_until = target.flapping_until(self.policy.flap);
-            self.flapping_ends_at = earliest(self.flapping_ends_at, flapping_until);
+            target.flapping.take_if(|_| self.policy.flap.is_none());
+            // If neither a silence nor flapping holds the item any longer, the next mail has it.
+            let held_by = held_by(&id, silences, target.is_flapping());
             if let Some(held) = &mut target.held {
-                held.held_by = match () {
-                    () if silences.is_silenced(&id) => HeldBy::Silence,
-                    () if flapping_until.is_some() => HeldBy::Flapping,
-                    // Neither a silence nor flapping holds the item any longer.
-                    () => HeldBy::Group,
-                };
-                if held.held_by == HeldBy::Group {
+                held.held_by = held_by;
+                if held_by == HeldBy::Group {
                     self.pending.push(id.clone());
                 }
             }
             self.targets.insert(id, Box::new(target));
         }
+        // The next call of `on_timer` finds the right times.
+        self.remind_at = self.policy.remind.map(|_| now);
+        self.flapping_ends_at = self.policy.flap.map(|_| now);
         self.unconfirmed = self.targets.values().filter(|target| target.inherited_from.is_some()).count();
         self.snapshot.has_changed = true;
         events.sort_by_key(|event| event.when);
@@ -437,6 +421,15 @@ impl GroupState {
     }
 }
 
+/// Returns the reason to hold back an item of this target. `is_flapping`: it would wait for the end of flapping.
+fn held_by(target: &TargetId, silences: &Silences, is_flapping: bool) -> HeldBy {
+    match is_flapping {
+        _ if silences.is_silenced(target) => HeldBy::Silence,
+        true => HeldBy::Flapping,
+        false => HeldBy::Group,
+    }
+}
+
 /// Returns true if `time` has come, or is more than a year ahead: the clock was set back since `time` was computed.
 fn is_due(time: SystemTime, now: SystemTime) -> bool {
     const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -445,8 +438,5 @@ fn is_due(time: SystemTime, now: SystemTime) -> bool {
 
 /// Returns the earlier time; `None` stands for never.
 fn earliest(one: Option<SystemTime>, other: Option<SystemTime>) -> Option<SystemTime> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+    one.into_iter().chain(other).min()
 }

@@ -35,8 +35,8 @@ pub struct Engine {
     groups: Vec<GroupState>,
     host: String,
     silences: Silences,
-    /// The silences have changed since the last snapshot.
-    has_new_silences: bool,
+    /// The state has changed since the last snapshot, beside what the groups know themselves.
+    has_changed: bool,
 }
 
 impl Engine {
@@ -47,13 +47,13 @@ impl Engine {
             groups: Audience::all_of(routes).into_iter().map(group).collect(),
             host: host.to_owned(),
             silences: Silences::default(),
-            has_new_silences: false,
+            has_changed: false,
         }
     }
 
     /// Returns the recipients of each audience. The index of an audience is its group's number.
     pub fn audiences(&self) -> Vec<Vec<Recipient>> {
-        self.groups.iter().map(|group| group.audience().to.clone()).collect()
+        self.groups.iter().map(|group| group.audience.to.clone()).collect()
     }
 
     /// Returns for each audience whether the death of this process would lose none of its items: none waits for the next mail,
@@ -91,7 +91,7 @@ impl Engine {
     ) -> Vec<Notification> {
         let from: Arc<str> = from.into();
         let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
-        for group in self.groups.iter_mut().filter(|group| is_for(&group.audience().to)) {
+        for group in self.groups.iter_mut().filter(|group| is_for(&group.audience.to)) {
             for event in &events {
                 group.handle(event, &self.silences, now);
                 group.mark_unconfirmed(&TargetId::of(event), &from);
@@ -113,7 +113,9 @@ impl Engine {
 
     /// Counts dropped events; each audience's next mail reports their number.
     pub fn count_dropped(&mut self, count: u64) {
-        self.groups.iter_mut().for_each(|group| group.count_dropped(count));
+        for group in &mut self.groups {
+            group.dropped = group.dropped.saturating_add(count);
+        }
     }
 
     /// Counts a notification that was lost, together with the dropped events that it should have reported.
@@ -123,7 +125,7 @@ impl Engine {
 
     /// Adds a silence. Returns false if there are too many already.
     pub fn add_silence(&mut self, silence: Silence) -> bool {
-        self.has_new_silences = true;
+        self.has_changed = true;
         self.silences.add(silence)
     }
 
@@ -141,7 +143,7 @@ impl Engine {
     /// [`Engine::handle`].
     pub fn on_timer(&mut self, mail_id: &str, now: SystemTime) -> Vec<Notification> {
         let ended = self.silences.take_ended(now);
-        self.has_new_silences |= !ended.is_empty();
+        self.has_changed |= !ended.is_empty();
         self.each(mail_id, now, |group, silences, mails| group.on_timer(silences, &ended, mails))
     }
 
@@ -177,16 +179,14 @@ impl Engine {
 
     /// Returns the state for the next process, if it has changed since the last call.
     pub fn take_snapshot(&mut self) -> Option<Snapshot> {
-        // `count` calls `has_changed` of every group, which resets its mark.
-        let changed =
-            self.groups.iter_mut().filter_map(|group| group.has_changed().then_some(())).count() > 0;
-        let changed = std::mem::take(&mut self.has_new_silences) || changed;
-        changed.then(|| {
+        for group in &mut self.groups {
+            self.has_changed |= group.take_change();
+        }
+        std::mem::take(&mut self.has_changed).then(|| {
             let addresses =
-                |group: &GroupState| group.audience().to.iter().map(|to| to.address.clone()).collect();
-            let silences = self.silences.all().to_vec();
+                |group: &GroupState| group.audience.to.iter().map(|to| to.address.clone()).collect();
             Snapshot {
-                silences,
+                silences: self.silences.all().to_vec(),
                 audiences: self.groups.iter().map(|group| (addresses(group), group.snapshots())).collect(),
             }
         })
@@ -199,7 +199,7 @@ impl Engine {
 
     /// Makes [`Engine::take_snapshot`] return the state again, after the last snapshot could not be written.
     pub fn retry_snapshot(&mut self) {
-        self.groups.iter_mut().for_each(GroupState::retry_snapshot);
+        self.has_changed = true;
     }
 
     /// Restores the snapshot of the process with the token `from`. Its targets become unconfirmed: see
@@ -208,12 +208,13 @@ impl Engine {
         let from: Arc<str> = from.into();
         for silence in &snapshot.silences {
             // A silence that has ended meanwhile is added too: its end is reported as usual.
-            let is_new = !self.silences.all().contains(silence);
-            self.has_new_silences |= is_new && self.silences.add(silence.clone());
+            if !self.silences.all().contains(silence) {
+                self.silences.add(silence.clone());
+            }
         }
+        self.has_changed = true;
         for group in &mut self.groups {
-            let mine =
-                snapshot.audiences.iter().filter(|(to, _)| to.iter().any(|to| group.audience().has(to)));
+            let mine = snapshot.audiences.iter().filter(|(to, _)| to.iter().any(|to| group.audience.has(to)));
             let snapshots: Vec<TargetSnapshot> =
                 mine.flat_map(|(_, targets)| targets.iter().cloned()).collect();
             group.inherit(snapshots, &self.silences, &from, now);
@@ -223,7 +224,7 @@ impl Engine {
     /// Returns the number of unconfirmed targets, summed over the groups: at least that of [`Engine::unconfirmed_targets`],
     /// which has a target of several groups once.
     pub fn unconfirmed_count(&self) -> usize {
-        self.groups.iter().map(GroupState::unconfirmed_count).sum()
+        self.groups.iter().map(|group| group.unconfirmed_count).sum()
     }
 
     /// Returns the targets with an inherited state that no event of this process has confirmed or changed, sorted, each once.

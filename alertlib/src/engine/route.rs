@@ -6,7 +6,7 @@ use crate::settings::{Pattern, Recipient, ResolvedRoute};
 use lettre::Address;
 
 /// Recipients with the same routes. They always get the same mails, so the engine makes each notification once for all.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Audience {
     /// The recipients, each once.
     pub to: Vec<Recipient>,

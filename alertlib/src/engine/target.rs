@@ -11,10 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// State of a server, or of a backend as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Target {
-    /// Kind of the latest event.
-    pub kind: Kind,
+    /// Kind of the latest event; `None`: there was none.
+    pub kind: Option<Kind>,
     /// Health after the latest event.
     pub health: Health,
     /// Incident that is not resolved.
@@ -49,22 +49,6 @@ pub struct Transition {
 }
 
 impl Target {
-    /// Returns a target without history.
-    pub fn new() -> Self {
-        Target {
-            kind: Kind::Ready,
-            health: Health::Up,
-            open_incident: None,
-            thread: None,
-            held: None,
-            snapshot: None,
-            inherited_from: None,
-            confirmation: None,
-            flapping: None,
-            history: VecDeque::new(),
-        }
-    }
-
     /// Restores the target `id` from the snapshot of the process with the token `from`.
     pub fn from_snapshot(snapshot: TargetSnapshot, id: &TargetId, from: Arc<str>) -> Self {
         let TargetSnapshot { health, thread, open_incident, flapping, held } = snapshot.clone();
@@ -78,7 +62,7 @@ impl Target {
             (Health::Up, None) => Kind::BackendUp,
         });
         Target {
-            kind,
+            kind: Some(kind),
             health,
             open_incident,
             thread,
@@ -86,7 +70,7 @@ impl Target {
             flapping,
             snapshot: Some(Box::new(snapshot)),
             inherited_from: Some(from),
-            ..Target::new()
+            ..Target::default()
         }
     }
 
@@ -131,7 +115,7 @@ impl Target {
     /// Returns true if the event repeats the known state. Two servers that change at once may both report their backend, and
     /// a new process finds the state that the old process has reported.
     pub fn is_duplicate(&self, event: &Event) -> bool {
-        let is_known = is_of_health(event.kind) && self.kind == event.kind;
+        let is_known = is_of_health(event.kind) && self.kind == Some(event.kind);
         let is_as_bad = event.health != Health::Up && self.health == event.health && event.kind != Kind::Gone;
         is_known || self.inherited_from.is_some() && is_as_bad
     }
@@ -140,7 +124,7 @@ impl Target {
     pub fn apply(&mut self, event: &Arc<Event>, flap: Option<Flap>, now: SystemTime) -> Transition {
         let mut transition = Transition::default();
         self.confirmation = None;
-        (self.kind, self.health) = (event.kind, event.health);
+        (self.kind, self.health) = (Some(event.kind), event.health);
         if let Some(OpenIncident { incident, .. }) = &mut self.open_incident {
             incident.changes = incident.changes.saturating_add(1);
         } else if event.health == Health::Down {

@@ -92,10 +92,11 @@ impl Kind {
 }
 
 /// Health of a server, or of a backend as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// Usable. A server in drain or with a 404 (`disable-on-404`) is usable for the sessions that it has.
+    #[default]
     Up,
     /// Not usable.
     Down,

@@ -48,7 +48,7 @@ pub struct ResolvedRoute {
 }
 
 /// Timing of mails; `None`: off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Policy {
     /// Time for which changes are collected into one mail.
     pub digest: Option<Duration>,

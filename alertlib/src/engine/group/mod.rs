@@ -26,8 +26,10 @@ const EVICTION_INTERVAL: Duration = Duration::from_secs(1);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The group of one audience.
+#[derive(Default)]
 pub struct GroupState {
-    audience: Audience,
+    /// Recipients of the group's mails.
+    pub audience: Audience,
     policy: Policy,
     /// Targets in boxes: a growing table copies all of its entries.
     targets: HashMap<Arc<TargetId>, Box<Target>>,
@@ -40,19 +42,20 @@ pub struct GroupState {
     remind_at: Option<SystemTime>,
     /// Changes that the next mail counts without naming them.
     unnamed: u64,
-    /// Dropped events that the next mail counts.
-    dropped: u64,
+    /// Dropped events. The next mail reports their number only: nothing else is known of them.
+    pub dropped: u64,
     /// Number of targets with [`Target::inherited_from`].
-    unconfirmed: usize,
+    pub unconfirmed_count: usize,
     /// Time of the last eviction that left the group full.
     full_since: Option<SystemTime>,
     snapshot: SnapshotState,
 }
 
 /// State of a group's part of the snapshot.
+#[derive(Default)]
 struct SnapshotState {
-    /// A next process may read the snapshot.
-    is_enabled: bool,
+    /// No other process will read the snapshot.
+    is_disabled: bool,
     /// The snapshot has changed since it was taken last.
     has_changed: bool,
     /// Targets whose snapshot the next [`GroupState::flush_dirty`] updates.
@@ -63,12 +66,12 @@ struct SnapshotState {
 impl SnapshotState {
     /// Updates the target's snapshot.
     fn mark_dirty(&mut self, target: &mut Target) {
-        self.has_changed |= self.is_enabled && target.update_snapshot();
+        self.has_changed |= !self.is_disabled && target.update_snapshot();
     }
 
     /// Leaves the update of the target's snapshot to the next [`GroupState::flush_dirty`].
     fn mark_dirty_later(&mut self, id: Arc<TargetId>) {
-        if self.is_enabled {
+        if !self.is_disabled {
             self.dirty.insert(id);
         }
     }
@@ -91,30 +94,7 @@ pub struct Mails<'a> {
 impl GroupState {
     /// Returns a group without targets.
     pub fn new(audience: Audience, policy: Policy) -> Self {
-        GroupState {
-            audience,
-            policy,
-            targets: HashMap::new(),
-            pending: Vec::new(),
-            timer: GroupTimer::default(),
-            flapping_ends_at: None,
-            remind_at: None,
-            unnamed: 0,
-            dropped: 0,
-            unconfirmed: 0,
-            full_since: None,
-            snapshot: SnapshotState {
-                is_enabled: true,
-                has_changed: false,
-                dirty: HashSet::new(),
-                flushed_at: None,
-            },
-        }
-    }
-
-    /// Recipients of the group's mails.
-    pub fn audience(&self) -> &Audience {
-        &self.audience
+        GroupState { audience, policy, ..GroupState::default() }
     }
 
     /// Applies an event to its target and holds an item for a mail, if the audience's routes select the event.
@@ -132,10 +112,11 @@ impl GroupState {
             return;
         }
         let id = Arc::new(id);
-        let target = self.targets.entry(id.clone()).or_insert_with(|| Box::new(Target::new()));
+        let target = self.targets.entry(id.clone()).or_default();
         let is_duplicate = target.is_duplicate(event);
         if let Some(from) = target.inherited_from.take() {
-            (self.unconfirmed, self.snapshot.has_changed) = (self.unconfirmed - 1, true);
+            self.unconfirmed_count -= 1;
+            self.snapshot.has_changed = true;
             target.confirmation = is_duplicate.then(|| (from, event.clone()));
         }
         if is_duplicate {
@@ -193,11 +174,6 @@ impl GroupState {
     /// Returns true if the snapshot has every item that is held by flapping or a silence.
     pub fn is_clean(&self) -> bool {
         self.snapshot.dirty.is_empty()
-    }
-
-    /// Counts dropped events. The next mail reports their number only: nothing else is known of them.
-    pub fn count_dropped(&mut self, count: u64) {
-        self.dropped = self.dropped.saturating_add(count);
     }
 
     /// Returns true if an item waits for the next mail.
@@ -334,17 +310,12 @@ impl GroupState {
 
     /// Keeps no snapshot. Must be called before any event is handled.
     pub fn disable_snapshots(&mut self) {
-        self.snapshot.is_enabled = false;
+        self.snapshot.is_disabled = true;
     }
 
     /// Returns true if [`GroupState::snapshots`] has changed since the last call, and resets this mark.
-    pub fn has_changed(&mut self) -> bool {
+    pub fn take_change(&mut self) -> bool {
         std::mem::take(&mut self.snapshot.has_changed)
-    }
-
-    /// Marks the snapshot as changed, after it could not be written.
-    pub fn retry_snapshot(&mut self) {
-        self.snapshot.has_changed = true;
     }
 
     /// Restores the targets of this audience from the snapshot of the process `from`. May be called again while that process
@@ -389,8 +360,8 @@ impl GroupState {
         // The next call of `on_timer` finds the right times.
         self.remind_at = self.policy.remind.map(|_| now);
         self.flapping_ends_at = self.policy.flap.map(|_| now);
-        self.unconfirmed = self.targets.values().filter(|target| target.inherited_from.is_some()).count();
-        self.snapshot.has_changed = true;
+        self.unconfirmed_count =
+            self.targets.values().filter(|target| target.inherited_from.is_some()).count();
         events.sort_by_key(|event| event.when);
         events.iter().for_each(|event| self.handle(event, silences, now));
     }
@@ -400,23 +371,19 @@ impl GroupState {
         let target = self.targets.get_mut(id).filter(|target| target.open_incident.is_some());
         if let Some(target) = target.filter(|target| target.inherited_from.is_none()) {
             target.inherited_from = Some(from.clone());
-            self.unconfirmed += 1;
+            self.unconfirmed_count += 1;
         }
     }
 
     /// Returns true if the target's state is inherited and no event has confirmed or changed it.
     pub fn is_unconfirmed(&self, id: &TargetId) -> bool {
-        self.unconfirmed > 0 && self.targets.get(id).is_some_and(|target| target.inherited_from.is_some())
-    }
-
-    /// Number of unconfirmed targets.
-    pub fn unconfirmed_count(&self) -> usize {
-        self.unconfirmed
+        self.unconfirmed_count > 0
+            && self.targets.get(id).is_some_and(|target| target.inherited_from.is_some())
     }
 
     /// Returns the ids of the unconfirmed targets.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &TargetId> {
-        let targets = (self.unconfirmed > 0).then_some(&self.targets).into_iter().flatten();
+        let targets = (self.unconfirmed_count > 0).then_some(&self.targets).into_iter().flatten();
         targets.filter(|(_, target)| target.inherited_from.is_some()).map(|(id, _)| &**id)
     }
 }

@@ -81,7 +81,7 @@ impl GroupState {
         }
         let mut unusable: HashMap<&str, usize> = HashMap::new();
         for (id, target) in self.targets.iter().filter(|(id, _)| id.server.is_some()) {
-            let is_usable = target.health == Health::Up && target.kind != Kind::Drain;
+            let is_usable = target.health == Health::Up && target.kind != Some(Kind::Drain);
             *unusable.entry(&id.proxy).or_default() += usize::from(!is_usable);
         }
         let size = |(proxy, _, last): (&str, u32, &Event)| {

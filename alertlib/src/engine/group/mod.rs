@@ -267,7 +267,7 @@ impl GroupState {
             let held = target.held.take_if(|held| is_released && held.held_by == HeldBy::Silence);
             items.extend(held.map(|held| held.item));
         }
-        notify::sort(&mut items);
+        items.sort_unstable_by_key(|item| item.first);
         items
     }
 

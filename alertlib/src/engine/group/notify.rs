@@ -5,8 +5,9 @@ use super::{GroupState, Mails};
 use crate::engine::snapshot::Thread;
 use crate::engine::target_id::TargetId;
 use crate::event::{Event, Health, Kind};
+use crate::format::count;
 use crate::notification::{Item, MAX_REFERENCES, Notification, Trigger, group_by_cause};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Largest text of a mail, in bytes. Items that do not fit are counted only.
 const MAX_TEXT: usize = 256 * 1024;
@@ -60,36 +61,25 @@ impl GroupState {
     /// Returns the number of servers of each backend with more than one server among the items: usable servers as of the latest
     /// event, and tracked servers that are not usable.
     fn sizes(&self, items: &[Item]) -> Vec<(String, u32)> {
-        // Name of each backend, number of its items, latest event.
-        let mut latest: Vec<(&str, u32, &Event)> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut backends: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
         for event in items.iter().map(|item| &item.event).filter(|event| event.server.is_some()) {
-            let place = *places.entry(&event.proxy).or_insert(latest.len());
-            match latest.get_mut(place) {
-                None => latest.push((&event.proxy, 1, event)),
-                Some((_, count, last)) => {
-                    *count += 1;
-                    if event.when >= last.when {
-                        *last = event;
-                    }
-                }
-            }
+            backends.entry(&event.proxy).or_default().push(event);
         }
-        latest.retain(|(_, count, _)| *count > 1);
-        if latest.is_empty() {
+        backends.retain(|_, events| events.len() > 1);
+        if backends.is_empty() {
             return Vec::new();
         }
-        let mut unusable: HashMap<&str, usize> = HashMap::new();
+        let mut unusable: HashMap<&str, u32> = HashMap::new();
         for (id, target) in self.targets.iter().filter(|(id, _)| id.server.is_some()) {
             let is_usable = target.health == Health::Up && target.kind != Some(Kind::Drain);
-            *unusable.entry(&id.proxy).or_default() += usize::from(!is_usable);
+            *unusable.entry(&id.proxy).or_default() += u32::from(!is_usable);
         }
-        let size = |(proxy, _, last): (&str, u32, &Event)| {
-            let unusable = unusable.get(proxy).map_or(0, |count| *count as u32);
-            let usable = last.usable?;
+        let size = |(proxy, events): (&str, Vec<&Event>)| {
+            let usable = events.into_iter().max_by_key(|event| event.when)?.usable?;
+            let unusable = unusable.get(proxy).copied().unwrap_or_default();
             Some((proxy.to_owned(), usable.active.saturating_add(usable.backup).saturating_add(unusable)))
         };
-        latest.into_iter().filter_map(size).collect()
+        backends.into_iter().filter_map(size).collect()
     }
 
     /// Updates the item's target: a mail reports it. `own`: the thread that this mail begins if the target has none.
@@ -125,28 +115,18 @@ fn bounded(mut items: Vec<Item>) -> (Vec<Item>, u64) {
     (items, rest.iter().map(|item| u64::from(item.changes)).sum())
 }
 
-/// Sorts items by the time of their first change.
-pub(super) fn sort(items: &mut [Item]) {
-    items.sort_unstable_by_key(|item| item.first);
-}
-
 /// Returns the topic of a mail with these items, such as `web/s1` or `backend web (3 servers)`. All mails of a thread have the
 /// topic of its root.
 fn topic(items: &[Item]) -> String {
     let event = &items[0].event;
     let backends: HashSet<&str> = items.iter().map(|item| item.event.proxy.as_str()).collect();
-    let servers = items.iter().filter(|item| item.event.server.is_some()).count();
-    match (backends.len(), servers) {
-        _ if items.len() == 1 && servers == 1 => event.target_name(),
-        (1, 0) => format!("{} {}", event.section(), event.proxy),
-        (1, 1) => {
-            let server = items.iter().find(|item| item.event.server.is_some());
-            server.map_or_else(String::new, |item| item.event.target_name())
-        }
-        (1, _) => format!("{} {} ({servers} servers)", event.section(), event.proxy),
-        (backends, 0) => format!("{backends} backends"),
-        (backends, servers) => {
-            format!("{backends} backends ({servers} server{})", if servers == 1 { "" } else { "s" })
-        }
+    let servers: Vec<&Item> = items.iter().filter(|item| item.event.server.is_some()).collect();
+    let number = count(servers.len() as u64, "server");
+    match (backends.len(), servers.as_slice()) {
+        (1, []) => format!("{} {}", event.section(), event.proxy),
+        (1, [server]) => server.event.target_name(),
+        (1, _) => format!("{} {} ({number})", event.section(), event.proxy),
+        (backends, []) => format!("{backends} backends"),
+        (backends, _) => format!("{backends} backends ({number})"),
     }
 }

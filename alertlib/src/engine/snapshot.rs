@@ -76,12 +76,12 @@ pub struct Held {
 }
 
 /// State of one target that the next process needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSnapshot {
     /// Health of the target after its latest event.
     pub health: Health,
-    /// Thread of the mail that reported the incident.
+    /// Thread of the mail that reported the incident; while the target is flapping, that of its first incident.
     #[serde(default, skip_serializing_if = "is_default")]
     pub thread: Option<Thread>,
     /// Incident that is not resolved.
@@ -90,7 +90,7 @@ pub struct TargetSnapshot {
     /// Flapping that has not ended.
     #[serde(default, skip_serializing_if = "is_default")]
     pub flapping: Option<Flapping>,
-    /// Item that is held until the end of the flapping or of a silence.
+    /// Item that is not sent yet. The next process gets only one that is held until the end of flapping or of a silence.
     #[serde(default, skip_serializing_if = "is_default")]
     pub held: Option<Held>,
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! State of one target (a server, or a backend as a whole) in one group: incident, flapping, thread and held item.
 
-use super::snapshot::{Flapping, Held, HeldBy, OpenIncident, TargetSnapshot, Thread};
+use super::snapshot::{Flapping, Held, HeldBy, OpenIncident, TargetSnapshot};
 use super::target_id::TargetId;
 use crate::event::{Event, Health, Kind};
 use crate::notification::{FlapPhase, Incident, Item};
@@ -13,24 +13,17 @@ use std::time::{Duration, SystemTime};
 /// State of a server, or of a backend as a whole.
 #[derive(Debug, Clone, Default)]
 pub struct Target {
-    /// Kind of the latest event; `None`: there was none.
+    /// Kind of the latest event, if it is known.
     pub kind: Option<Kind>,
-    /// Health after the latest event.
-    pub health: Health,
-    /// Incident that is not resolved.
-    pub open_incident: Option<OpenIncident>,
-    /// Thread of the mail that reported the incident; while the target is flapping, that of its first incident.
-    pub thread: Option<Thread>,
-    /// Item that is not sent yet.
-    pub held: Option<Held>,
-    /// State that the next process needs. Without items held by the group: the next process reads their events again.
+    /// State after the latest event.
+    pub state: TargetSnapshot,
+    /// The part of `state` that the next process needs. Without items held by the group: the next process reads their events
+    /// again.
     pub snapshot: Option<Box<TargetSnapshot>>,
     /// Token of the process from which the state is inherited, until an event of this process confirms or changes it.
     pub inherited_from: Option<Arc<str>>,
     /// An event in this process that only confirmed the state inherited from the process with that token.
     pub confirmation: Option<(Arc<str>, Arc<Event>)>,
-    /// Flapping that has not ended.
-    pub flapping: Option<Flapping>,
     /// Times of changes of health, the oldest first; no more than the detection of flapping needs.
     history: VecDeque<SystemTime>,
 }
@@ -50,55 +43,34 @@ pub struct Transition {
 
 impl Target {
     /// Restores the target `id` from the snapshot of the process with the token `from`.
-    pub fn from_snapshot(snapshot: TargetSnapshot, id: &TargetId, from: Arc<str>) -> Self {
-        let TargetSnapshot { health, thread, open_incident, flapping, held } = snapshot.clone();
-        let last = held.as_ref().map(|held| &held.item.event);
-        let last = last.or(flapping.as_ref().map(|flapping| &flapping.event)).map(|event| event.kind);
-        let kind = last.unwrap_or(match (health, &id.server) {
-            (Health::Maint, _) => Kind::Maint,
-            (Health::Down, Some(_)) => Kind::Down,
-            (Health::Down, None) => Kind::BackendDown,
-            (Health::Up, Some(_)) => Kind::Up,
-            (Health::Up, None) => Kind::BackendUp,
-        });
-        Target {
-            kind: Some(kind),
-            health,
-            open_incident,
-            thread,
-            held,
-            flapping,
-            snapshot: Some(Box::new(snapshot)),
-            inherited_from: Some(from),
-            ..Target::default()
-        }
+    pub fn from_snapshot(state: TargetSnapshot, id: &TargetId, from: Arc<str>) -> Self {
+        let held = state.held.as_ref().map(|held| &held.item.event);
+        let last = held.or(state.flapping.as_ref().map(|flapping| &flapping.event)).map(|event| event.kind);
+        // An open incident without either: its target is still down, or in maintenance.
+        let down = if id.server.is_some() { Kind::Down } else { Kind::BackendDown };
+        let kind = last.or((state.health == Health::Down).then_some(down));
+        let snapshot = Some(Box::new(state.clone()));
+        Target { kind, state, snapshot, inherited_from: Some(from), ..Target::default() }
     }
 
     /// Updates [`Target::snapshot`]. Called when all events of the target are sent, held, or of no interest to the audience.
     /// Returns true if the snapshot has changed.
     pub fn update_snapshot(&mut self) -> bool {
-        let held = self.held.clone().filter(|held| held.held_by != HeldBy::Group);
-        let is_unreported = self.thread.is_none() && held.is_none();
-        let snapshot = TargetSnapshot {
-            health: self.health,
-            thread: self.thread.clone(),
-            open_incident: self.open_incident.clone().filter(|_| !is_unreported),
-            flapping: self.flapping.clone(),
-            held,
-        };
-        let snapshot = snapshot.target().map(|_| snapshot);
-        let has_changed = self.snapshot.as_deref() != snapshot.as_ref();
-        if has_changed {
-            self.snapshot = snapshot.map(Box::new);
-        }
+        let mut snapshot = self.state.clone();
+        snapshot.held.take_if(|held| held.held_by == HeldBy::Group);
+        let is_unreported = snapshot.thread.is_none() && snapshot.held.is_none();
+        snapshot.open_incident.take_if(|_| is_unreported);
+        let snapshot = snapshot.target().map(|_| Box::new(snapshot));
+        let has_changed = self.snapshot != snapshot;
+        self.snapshot = snapshot;
         has_changed
     }
 
     /// Returns true if the target can be evicted without loss.
     pub fn is_idle(&self) -> bool {
-        self.open_incident.is_none()
-            && self.held.is_none()
-            && self.flapping.is_none()
+        self.state.open_incident.is_none()
+            && self.state.held.is_none()
+            && self.state.flapping.is_none()
             && self.snapshot.is_none()
     }
 
@@ -109,14 +81,15 @@ impl Target {
 
     /// Returns true while the target is flapping.
     pub fn is_flapping(&self) -> bool {
-        self.flapping.is_some()
+        self.state.flapping.is_some()
     }
 
     /// Returns true if the event repeats the known state. Two servers that change at once may both report their backend, and
     /// a new process finds the state that the old process has reported.
     pub fn is_duplicate(&self, event: &Event) -> bool {
         let is_known = is_of_health(event.kind) && self.kind == Some(event.kind);
-        let is_as_bad = event.health != Health::Up && self.health == event.health && event.kind != Kind::Gone;
+        let is_as_bad =
+            event.health != Health::Up && self.state.health == event.health && event.kind != Kind::Gone;
         is_known || self.inherited_from.is_some() && is_as_bad
     }
 
@@ -124,28 +97,28 @@ impl Target {
     pub fn apply(&mut self, event: &Arc<Event>, flap: Option<Flap>, now: SystemTime) -> Transition {
         let mut transition = Transition::default();
         self.confirmation = None;
-        (self.kind, self.health) = (Some(event.kind), event.health);
-        if let Some(OpenIncident { incident, .. }) = &mut self.open_incident {
+        (self.kind, self.state.health) = (Some(event.kind), event.health);
+        if let Some(OpenIncident { incident, .. }) = &mut self.state.open_incident {
             incident.changes = incident.changes.saturating_add(1);
         } else if event.health == Health::Down {
             transition.begins = true;
             // An incident that was resolved before a mail reported it goes on: both are one incident.
-            let unreported = self.held.as_ref().and_then(|held| held.item.incident.clone());
+            let unreported = self.state.held.as_ref().and_then(|held| held.item.incident.clone());
             let incident = match unreported {
                 Some(before) => Incident { changes: before.changes.saturating_add(1), ..before },
                 None => Incident { since: event.when, reason: event.short_reason().into(), changes: 1 },
             };
-            self.open_incident =
+            self.state.open_incident =
                 Some(OpenIncident { incident, first_event: event.clone(), notified_at: now });
         }
-        transition.incident = self.open_incident.as_ref().map(|open_incident| open_incident.incident.clone());
+        transition.incident = self.state.open_incident.as_ref().map(|open| open.incident.clone());
         if event.health == Health::Up || event.kind == Kind::Gone {
-            transition.ends = self.open_incident.take().is_some();
+            transition.ends = self.state.open_incident.take().is_some();
         }
         if let Some(flap) = flap.filter(|_| is_of_health(event.kind)) {
             transition.starts_flapping = self.count_change(event, flap, now);
         }
-        if let Some(flapping) = &mut self.flapping {
+        if let Some(flapping) = &mut self.state.flapping {
             flapping.event = event.clone();
         }
         transition
@@ -153,12 +126,12 @@ impl Target {
 
     /// Returns the time at which flapping ends if no further change comes; `None`: the target is not flapping.
     pub fn flapping_until(&self, flap: Flap) -> Option<SystemTime> {
-        self.flapping.as_ref()?.last_change.checked_add(flap.time)
+        self.state.flapping.as_ref()?.last_change.checked_add(flap.time)
     }
 
     /// Counts a change of health. Returns true if the target begins to flap with this change.
     fn count_change(&mut self, event: &Arc<Event>, flap: Flap, now: SystemTime) -> bool {
-        if let Some(flapping) = &mut self.flapping {
+        if let Some(flapping) = &mut self.state.flapping {
             flapping.changes = flapping.changes.saturating_add(1);
             flapping.last_change = now;
             return false;
@@ -170,7 +143,7 @@ impl Target {
         }
         let since = self.history.front().copied().unwrap_or(now);
         let changes = self.history.len() as u32;
-        self.flapping = Some(Flapping { since, changes, last_change: now, event: event.clone() });
+        self.state.flapping = Some(Flapping { since, changes, last_change: now, event: event.clone() });
         self.history = VecDeque::new();
         true
     }
@@ -178,27 +151,27 @@ impl Target {
     /// Holds the event back for the reason `held_by`, merged with the item that is held already. Returns true if no item was
     /// held for that reason before.
     pub fn hold(&mut self, event: Arc<Event>, transition: Transition, held_by: HeldBy) -> bool {
-        let before = self.held.as_ref().map(|held| held.held_by);
-        let mut item = match self.held.take() {
+        let before = self.state.held.as_ref().map(|held| held.held_by);
+        let mut item = match self.state.held.take() {
             None => Item::of(event),
             Some(Held { item, .. }) => Item { changes: item.changes.saturating_add(1), event, ..item },
         };
         item.incident = transition.incident.or(item.incident);
-        if let (true, Some(flapping)) = (transition.starts_flapping, &self.flapping) {
+        if let (true, Some(flapping)) = (transition.starts_flapping, &self.state.flapping) {
             // The item may also count events that were held before the flapping and are no changes of health.
             item.flap_phase = FlapPhase::Flapping;
             item.changes = item.changes.max(flapping.changes);
             item.first = item.first.min(flapping.since);
         }
-        self.held = Some(Held { item, held_by });
+        self.state.held = Some(Held { item, held_by });
         before != Some(held_by)
     }
 
     /// Ends the flapping and returns the item to send, if the health has not changed for `flap.time`.
     pub fn end_flapping(&mut self, flap: Flap, now: SystemTime) -> Option<Item> {
         let has_ended = |flapping: &mut Flapping| has_elapsed(flapping.last_change, flap.time, now);
-        let Flapping { since, changes, event, .. } = self.flapping.take_if(has_ended)?;
-        let item = self.held.take().map_or_else(|| Item::of(event), |held| held.item);
+        let Flapping { since, changes, event, .. } = self.state.flapping.take_if(has_ended)?;
+        let item = self.state.held.take().map_or_else(|| Item::of(event), |held| held.item);
         let (changes, first) = (item.changes.max(changes), item.first.min(since));
         Some(Item { flap_phase: FlapPhase::Stable, changes, first, ..item })
     }

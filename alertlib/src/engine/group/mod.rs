@@ -126,11 +126,11 @@ impl GroupState {
         // Two events are reported whatever their kind: the end of a reported incident, and the begin of an incident that comes
         // without a `down` event.
         let is_reported = is_selected
-            || transition.ends && wants_end && target.thread.is_some()
+            || transition.ends && wants_end && target.state.thread.is_some()
             || transition.begins && wants_begin
             || transition.starts_flapping && wants_health
-            || target.held.is_some();
-        let is_pending = target.held.as_ref().is_some_and(|held| held.held_by == HeldBy::Group);
+            || target.state.held.is_some();
+        let is_pending = target.state.held.as_ref().is_some_and(|held| held.held_by == HeldBy::Group);
         let waits_for_end =
             target.is_flapping() && !transition.starts_flapping && !is_pending && wants_health;
         let held_by = held_by(&id, silences, waits_for_end);
@@ -198,7 +198,7 @@ impl GroupState {
             let mut items = Vec::new();
             for id in std::mem::take(&mut self.pending) {
                 let Some(target) = self.targets.get_mut(&id) else { continue };
-                let held = target.held.take_if(|held| held.held_by == HeldBy::Group);
+                let held = target.state.held.take_if(|held| held.held_by == HeldBy::Group);
                 items.extend(held.map(|held| held.item));
             }
             if !items.is_empty() {
@@ -251,7 +251,7 @@ impl GroupState {
         for (id, target) in &mut self.targets {
             if let Some(item) = target.end_flapping(flap, now) {
                 stable.push((item.event.when, id.clone()));
-                target.held = Some(Held { item, held_by: held_by(id, silences, false) });
+                target.state.held = Some(Held { item, held_by: held_by(id, silences, false) });
             }
             self.flapping_ends_at = earliest(self.flapping_ends_at, target.flapping_until(flap));
         }
@@ -264,7 +264,7 @@ impl GroupState {
         let mut items = Vec::new();
         for (id, target) in &mut self.targets {
             let is_released = silence.covers(id) && !active.is_silenced(id);
-            let held = target.held.take_if(|held| is_released && held.held_by == HeldBy::Silence);
+            let held = target.state.held.take_if(|held| is_released && held.held_by == HeldBy::Silence);
             items.extend(held.map(|held| held.item));
         }
         items.sort_unstable_by_key(|item| item.first);
@@ -275,7 +275,7 @@ impl GroupState {
     pub fn flush_all(&mut self, mails: &mut Mails) {
         let mut released: Vec<(SystemTime, Arc<TargetId>)> = Vec::new();
         for (id, target) in &mut self.targets {
-            if let Some(held) = target.held.as_mut().filter(|held| held.held_by != HeldBy::Group) {
+            if let Some(held) = target.state.held.as_mut().filter(|held| held.held_by != HeldBy::Group) {
                 held.held_by = HeldBy::Group;
                 released.push((held.item.first, id.clone()));
             }
@@ -346,10 +346,10 @@ impl GroupState {
                 continue;
             }
             let mut target = Target::from_snapshot(snapshot, &id, from.clone());
-            target.flapping.take_if(|_| self.policy.flap.is_none());
+            target.state.flapping.take_if(|_| self.policy.flap.is_none());
             // If neither a silence nor flapping holds the item any longer, the next mail has it.
             let held_by = held_by(&id, silences, target.is_flapping());
-            if let Some(held) = &mut target.held {
+            if let Some(held) = &mut target.state.held {
                 held.held_by = held_by;
                 if held_by == HeldBy::Group {
                     self.pending.push(id.clone());
@@ -368,7 +368,7 @@ impl GroupState {
 
     /// Marks the open incident of a target, if it has one, as inherited from the process `from`.
     pub fn mark_unconfirmed(&mut self, id: &TargetId, from: &Arc<str>) {
-        let target = self.targets.get_mut(id).filter(|target| target.open_incident.is_some());
+        let target = self.targets.get_mut(id).filter(|target| target.state.open_incident.is_some());
         if let Some(target) = target.filter(|target| target.inherited_from.is_none()) {
             target.inherited_from = Some(from.clone());
             self.unconfirmed_count += 1;

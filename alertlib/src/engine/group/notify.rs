@@ -48,7 +48,7 @@ impl GroupState {
 
     /// Returns the roots of the threads that the items continue, the oldest first, and the topic of the mail.
     fn thread(&self, items: &[Item]) -> (Vec<String>, String) {
-        let thread = |item: &Item| self.targets.get(&TargetId::of(&item.event))?.thread.as_ref();
+        let thread = |item: &Item| self.targets.get(&TargetId::of(&item.event))?.state.thread.as_ref();
         let mut roots: Vec<&Thread> = items.iter().filter_map(thread).collect();
         let is_one = roots.len() == items.len() && roots.iter().all(|root| root.root == roots[0].root);
         roots.sort_unstable_by_key(|root| (root.created, &root.root));
@@ -71,7 +71,7 @@ impl GroupState {
         }
         let mut unusable: HashMap<&str, u32> = HashMap::new();
         for (id, target) in self.targets.iter().filter(|(id, _)| id.server.is_some()) {
-            let is_usable = target.health == Health::Up && target.kind != Some(Kind::Drain);
+            let is_usable = target.state.health == Health::Up && target.kind != Some(Kind::Drain);
             *unusable.entry(&id.proxy).or_default() += u32::from(!is_usable);
         }
         let size = |(proxy, events): (&str, Vec<&Event>)| {
@@ -85,13 +85,13 @@ impl GroupState {
     /// Updates the item's target: a mail reports it. `own`: the thread that this mail begins if the target has none.
     fn mark_notified(&mut self, item: &Item, own: &Thread) {
         let Some(target) = self.targets.get_mut(&TargetId::of(&item.event)) else { return };
-        if let Some(open_incident) = &mut target.open_incident {
+        if let Some(open_incident) = &mut target.state.open_incident {
             open_incident.notified_at = own.created;
         }
-        if target.open_incident.is_some() || target.is_flapping() {
-            target.thread.get_or_insert_with(|| own.clone());
+        if target.state.open_incident.is_some() || target.is_flapping() {
+            target.state.thread.get_or_insert_with(|| own.clone());
         } else {
-            target.thread = None;
+            target.state.thread = None;
         }
         self.snapshot.mark_dirty(target);
         if item.event.kind == Kind::Gone {

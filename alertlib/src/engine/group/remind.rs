@@ -18,12 +18,13 @@ impl GroupState {
             return Vec::new();
         }
         let can_remind = |id: &TargetId, target: &Target| {
-            let is_reported = target.thread.is_some() && target.held.is_none();
-            is_reported && target.health == Health::Down && !target.is_flapping() && !silences.is_silenced(id)
+            let state = &target.state;
+            let is_reported = state.thread.is_some() && state.held.is_none();
+            is_reported && state.health == Health::Down && !target.is_flapping() && !silences.is_silenced(id)
         };
         let reported = self.targets.iter().filter(|(id, target)| can_remind(id, target));
         let open: Vec<&OpenIncident> =
-            reported.filter_map(|(_, target)| target.open_incident.as_ref()).collect();
+            reported.filter_map(|(_, target)| target.state.open_incident.as_ref()).collect();
         let is_old = |incident: &OpenIncident, time| has_elapsed(incident.notified_at, time, now);
         let is_any_due = open.iter().any(|incident| is_old(incident, time));
         // Incidents that are due within half an interval share the mail.
@@ -37,7 +38,7 @@ impl GroupState {
         items.sort_unstable_by_key(|item| item.first);
         let next = others.into_iter().filter_map(|incident| incident.notified_at.checked_add(time)).min();
         // A silenced or flapping target may be due later: it is looked at again after one interval.
-        let has_open = self.targets.values().any(|target| target.open_incident.is_some());
+        let has_open = self.targets.values().any(|target| target.state.open_incident.is_some());
         self.remind_at = earliest(next, now.checked_add(time)).filter(|_| has_open);
         items
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The mail: subject, text, HTML, headers (RFC 5322, RFC 2045 to 2047, RFC 3834).
 //!
-//! [`report`] composes the content of a mail about one change or, with [`digest`], about many; [`text`] and [`html`] render it.
+//! [`report`] composes the content of a mail about one change or, with [`digest`], about many; [`text`] and an HTML template
+//! render it.
 //! The first line of the text is HAProxy's own sentence, or a summary of many changes. Texts of foreign origin were made visible
 //! before they reach this module; each place that inserts them escapes them once more.
 
@@ -9,7 +10,6 @@ mod digest;
 mod footnotes;
 mod headers;
 mod hints;
-mod html;
 mod report;
 mod section;
 mod subject;
@@ -19,6 +19,7 @@ use crate::format::{Clock, span};
 use crate::notification::Notification;
 use crate::settings::{Config, Link, SubjectFormat};
 use crate::sys::clock::boot_time;
+use askama::Template;
 use jiff::tz::TimeZone;
 use lettre::address::Envelope;
 use lettre::message::header::ContentTransferEncoding::SevenBit;
@@ -76,31 +77,25 @@ impl Composer {
         }
     }
 
-    /// Returns this composer with another time zone.
-    pub fn in_zone(self, zone: TimeZone) -> Self {
-        Composer { clock: Clock(zone), ..self }
-    }
-
-    /// Returns this composer with another start of HAProxy, for mails at chosen times.
-    pub fn started(self, started: SystemTime) -> Self {
-        Composer { started: Start::Wall(started), ..self }
+    /// Returns this composer with another time zone and another start of HAProxy, for mails at chosen times.
+    pub fn in_zone_since(self, zone: TimeZone, started: SystemTime) -> Self {
+        Composer { clock: Clock(zone), started: Start::Wall(started), ..self }
     }
 
     /// Composes the mail for `notification` as it is sent at `now`. `last_error`: error of the previous attempt.
     ///
     /// # Errors
     ///
-    /// Returns lettre's error. It would be a bug of this module.
+    /// Returns askama's or lettre's error. It would be a bug of this module.
     pub fn compose(
         &self,
         notification: &Notification,
         now: SystemTime,
         last_error: Option<&str>,
     ) -> Result<Message, String> {
-        let subject = subject::fill(&self.subject, notification, &self.host);
         let report = report::report(self, notification, now, last_error);
         let text = text::text(&report);
-        let html = html::html(&report, &subject)?;
+        let html = report.render().map_err(|error| error.to_string())?;
         let envelope = notification.to.iter().map(|to| to.address.clone()).collect();
         let envelope =
             Envelope::new(Some(notification.from.clone()), envelope).map_err(|error| error.to_string())?;
@@ -109,11 +104,11 @@ impl Composer {
             .boundary(boundary)
             .singlepart(part(ContentType::TEXT_PLAIN, &text))
             .singlepart(part(ContentType::TEXT_HTML, &html));
-        let mail = headers::headers(notification, &subject, &self.host)
+        let mail = headers::headers(notification, &report.subject, &self.host)
             .envelope(envelope)
             .multipart(body)
             .map_err(|error| error.to_string())?;
-        Ok(Message { subject, text, bytes: mail.formatted() })
+        Ok(Message { subject: report.subject, text, bytes: mail.formatted() })
     }
 
     /// Returns HAProxy's version and its uptime at `now`.
@@ -122,10 +117,7 @@ impl Composer {
             Start::Boot(started) => boot_time().saturating_sub(started),
             Start::Wall(started) => now.duration_since(started).unwrap_or_default(),
         };
-        let up = Some(up)
-            .filter(|up| !up.is_zero())
-            .map(|up| format!(", up for {}", span(up)))
-            .unwrap_or_default();
+        let up = if up.is_zero() { String::new() } else { format!(", up for {}", span(up)) };
         Some(format!("{}{up}", self.haproxy.as_ref()?))
     }
 }
@@ -200,7 +192,7 @@ mod tests {
     /// Returns a composer on the host lb1 with default settings.
     pub fn composer() -> Composer {
         let config = sample_config();
-        Composer::new(&config, Some("2.6.12".into())).in_zone(TimeZone::UTC).started(SystemTime::now())
+        Composer::new(&config, Some("2.6.12".into())).in_zone_since(TimeZone::UTC, SystemTime::now())
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub fn report(
     let lead = notification.lead();
     let badge = Badge { text: subject::state(notification), tone: tone(lead.event.kind) };
     let mut report = Report {
+        subject: subject::fill(&composer.subject, notification, &composer.host),
         badge,
         topic: notification.topic.clone(),
         first_line: String::new(),

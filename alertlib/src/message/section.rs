@@ -3,10 +3,15 @@
 
 use crate::event::{Event, Health, Kind, Usable};
 use crate::settings::Link;
+use askama::Template;
 
-/// The content of a mail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The content of a mail. As a template it is the HTML part: the content of the text part, with the state in colour. It loads
+/// nothing over the network; askama escapes the texts.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "mail.html")]
 pub struct Report {
+    /// Subject, decoded, one line.
+    pub subject: String,
     /// Most severe state of the mail.
     pub badge: Badge,
     /// Topic of the thread.

@@ -65,7 +65,7 @@ impl World {
         let composer = Composer::new(&plan, Some("2.6.12-1+deb12u3".to_owned()));
         World {
             engine: Engine::new(&plan.routes, plan.policy, &plan.host),
-            composer: composer.in_zone(zone).started(now - Duration::from_secs(12 * 86_400 + 3 * 3600)),
+            composer: composer.in_zone_since(zone, now - Duration::from_secs(12 * 86_400 + 3 * 3600)),
             now,
             calls: 0,
             mails: Vec::new(),

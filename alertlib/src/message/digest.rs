@@ -5,40 +5,31 @@ use super::section::{self, Badge, Fact, Row, Section};
 use super::{Composer, hints};
 use crate::event::{Event, Kind};
 use crate::format;
-use crate::notification::{Cause, CauseGroup, FlapPhase, Item, Notification, Trigger};
+use crate::notification::{Cause, CauseGroup, FlapPhase, Incident, Item, Notification, Trigger};
+use std::collections::HashSet;
 
 /// Returns the summary: `backend web: 12 of 12 servers down, all Layer4 timeout; no server left`.
 pub fn summary(notification: &Notification, groups: &[CauseGroup]) -> String {
     let servers: Vec<&Item> = notification.items.iter().filter(|item| item.event.server.is_some()).collect();
     let lead = &notification.lead().event;
-    let backends = backends(notification);
-    let cause = match groups {
-        [CauseGroup { cause, .. }] if backends.len() > 1 => Some(cause),
-        _ => None,
-    };
-    let place = match (cause, backends.len()) {
-        (Some(Cause::Host(host)), _) => format!("host {host}"),
-        (Some(Cause::Tracked(server)), _) => format!("{server} and what tracks it"),
+    let backends: HashSet<&str> = notification.items.iter().map(|item| item.event.proxy.as_str()).collect();
+    let place = match (groups, backends.len()) {
         (_, 1) => format!("{} {}", lead.section(), lead.proxy),
+        ([group], _) => place(&group.cause, lead),
         (_, many) => format!("{many} backends"),
     };
+    let size = notification.sizes.iter().find(|(name, _)| backends.len() == 1 && *name == lead.proxy);
     let still = if notification.trigger == Trigger::Reminder { "still " } else { "" };
-    let mut parts: Vec<String> = by_state(&servers)
-        .into_iter()
-        .map(|(state, items)| {
-            let number =
-                match backend_size(notification, &backends).filter(|size| *size as usize >= items.len()) {
-                    Some(size) => format!("{} of {size} servers", items.len()),
-                    None => format::count(items.len() as u64, "server"),
-                };
-            let reason = match common_reason(&items) {
-                Some(reason) if items.len() > 1 => format!(", all {reason}"),
-                Some(reason) => format!(", {reason}"),
-                None => String::new(),
-            };
-            format!("{number} {still}{state}{reason}")
-        })
-        .collect();
+    let part = |(state, items): (String, Vec<&Item>)| {
+        let number = match size {
+            Some((_, size)) if *size as usize >= items.len() => format!("{} of {size} servers", items.len()),
+            _ => format::count(items.len() as u64, "server"),
+        };
+        let all = if items.len() > 1 { "all " } else { "" };
+        let reason = common_reason(&items).map(|reason| format!(", {all}{reason}")).unwrap_or_default();
+        format!("{number} {still}{state}{reason}")
+    };
+    let mut parts: Vec<String> = by_state(&servers).into_iter().map(part).collect();
     for kind in [Kind::BackendDown, Kind::BackendUp, Kind::Gone] {
         let whole_backends =
             notification.items.iter().filter(|item| item.event.server.is_none() && item.event.kind == kind);
@@ -78,12 +69,10 @@ fn by_state<'a>(servers: &[&'a Item]) -> Vec<(String, Vec<&'a Item>)> {
         let order = (u8::MAX - kind.importance(), order);
         match states.iter_mut().find(|(_, known, _)| *known == words) {
             Some((_, _, items)) => items.push(item),
-            None => {
-                let place = states.iter().position(|(other, ..)| *other > order).unwrap_or(states.len());
-                states.insert(place, (order, words, vec![item]));
-            }
+            None => states.push((order, words, vec![item])),
         }
     }
+    states.sort_by_key(|(order, ..)| *order);
     states.into_iter().map(|(_, words, items)| (words, items)).collect()
 }
 
@@ -101,21 +90,13 @@ fn state_words(kind: Kind) -> &'static str {
     }
 }
 
-/// Returns the backends of the items, each once.
-fn backends(notification: &Notification) -> Vec<&str> {
-    let mut backends: Vec<&str> = Vec::new();
-    for item in &notification.items {
-        if !backends.contains(&item.event.proxy.as_str()) {
-            backends.push(&item.event.proxy);
-        }
+/// Returns the words for the place of a cause. `event`: one with this cause.
+fn place(cause: &Cause, event: &Event) -> String {
+    match cause {
+        Cause::Host(host) => format!("host {host}"),
+        Cause::Tracked(server) => format!("{server} and what tracks it"),
+        Cause::Backend(name, _) => format!("{} {name}", event.section()),
     }
-    backends
-}
-
-/// Returns the number of servers of the only backend; `None`: not known, or several backends.
-fn backend_size(notification: &Notification, backends: &[&str]) -> Option<u32> {
-    let backend = backends.first().filter(|_| backends.len() == 1)?;
-    notification.sizes.iter().find(|(name, _)| name == backend).map(|(_, size)| *size)
 }
 
 /// Returns the usable servers of the only backend; `None`: several backends, not known, or a reminder.
@@ -142,28 +123,30 @@ fn reason(item: &Item) -> String {
 
 /// Returns a section for each cause group with several servers; adjacent other targets share a section.
 pub fn sections(composer: &Composer, notification: &Notification, groups: &[CauseGroup]) -> Vec<Section> {
+    /// Heading of the other targets, which have no cause in common.
+    const SINGLE: &str = "single servers";
     let mut sections: Vec<Section> = Vec::new();
     for group in groups {
         let servers: Vec<&Item> =
             group.items.iter().copied().filter(|item| item.event.server.is_some()).collect();
         let reason = common_reason(&servers).filter(|_| servers.len() > 1);
-        let rows =
-            group.items.iter().map(|item| row(composer, notification, item, reason.is_some())).collect();
-        if servers.len() < 2 {
-            // Targets without a common cause need no heading of their own.
-            match sections.last_mut().filter(|last| last.heading.is_empty()) {
-                Some(last) => last.rows.extend(rows),
-                None => sections.push(Section { heading: String::new(), hint: None, rows }),
+        let rows = group.items.iter().map(|item| row(composer, notification, item, reason.is_some()));
+        match sections.last_mut() {
+            Some(last) if servers.len() < 2 && last.heading == SINGLE => last.rows.extend(rows),
+            _ if servers.len() < 2 => {
+                sections.push(Section { heading: SINGLE.to_owned(), hint: None, rows: rows.collect() });
             }
-            continue;
+            _ => {
+                let status = check_status(&servers[0].event);
+                let is_one = servers.iter().all(|item| check_status(&item.event) == status);
+                sections.push(Section {
+                    heading: heading(notification, group, &servers, reason.as_deref()),
+                    hint: hints::for_servers(&servers[0].event).filter(|_| is_one),
+                    rows: rows.collect(),
+                });
+            }
         }
-        let heading = heading(notification, group, &servers, reason.as_deref());
-        let is_one = servers.iter().all(|item| check_status(&item.event) == check_status(&servers[0].event));
-        let hint = hints::for_servers(&servers[0].event).filter(|_| is_one);
-        sections.push(Section { heading, hint, rows });
     }
-    let singles = sections.iter_mut().filter(|section| section.heading.is_empty());
-    singles.for_each(|section| section.heading = "single servers".to_owned());
     sections
 }
 
@@ -181,19 +164,15 @@ fn heading(
 ) -> String {
     let number = format::count(servers.len() as u64, "server");
     let last = servers.iter().max_by_key(|item| item.event.when).map(|item| &item.event);
-    let (place, left) = match &group.cause {
-        Cause::Host(host) => (format!("host {host}"), String::new()),
-        Cause::Tracked(server) => (format!("{server} and what tracks it"), String::new()),
-        Cause::Backend(name, _) => (
-            format!("{} {name}", servers[0].event.section()),
-            last.and_then(|event| event.usable)
-                .map(|usable| format!("; {} active and {} backup left", usable.active, usable.backup))
-                .filter(|_| {
-                    notification.trigger != Trigger::Reminder && usable_servers(notification).is_none()
-                })
-                .unwrap_or_default(),
-        ),
-    };
+    // The facts of a mail about one backend have them, and a reminder does not know the present ones.
+    let has_usable = matches!(group.cause, Cause::Backend(..))
+        && notification.trigger != Trigger::Reminder
+        && usable_servers(notification).is_none();
+    let left = last
+        .and_then(|event| event.usable.filter(|_| has_usable))
+        .map(|usable| format!("; {} active and {} backup left", usable.active, usable.backup))
+        .unwrap_or_default();
+    let place = place(&group.cause, &servers[0].event);
     let state = match servers[0].flap_phase {
         FlapPhase::Flapping => "flapping",
         FlapPhase::Stable => "stable again",
@@ -207,50 +186,41 @@ fn heading(
 /// Returns the row of a target. `has_reason`: the heading names the reason.
 fn row(composer: &Composer, notification: &Notification, item: &Item, has_reason: bool) -> Row {
     let event = &item.event;
+    let is_reminder = notification.trigger == Trigger::Reminder;
+    let changes = |number: u32| format::count(number.into(), "change");
     let mut details = Vec::new();
-    let mut add = |words: String| {
-        if !words.is_empty() {
-            details.push(words);
-        }
-    };
     match (item.flap_phase, &item.incident) {
-        (FlapPhase::Flapping, _) => add(format!(
-            "flapping: {} within {}",
-            format::count(item.changes.into(), "change"),
-            format::between(item.first, event.when)
-        )),
-        (FlapPhase::Stable, _) => {
-            add(format!("stable again after {}", format::count(item.changes.into(), "change")));
+        (FlapPhase::Flapping, _) => {
+            let time = format::between(item.first, event.when);
+            details.push(format!("flapping: {} within {time}", changes(item.changes)));
         }
-        (FlapPhase::NotFlapping, Some(incident)) if item.is_resolved() => {
-            let reason =
-                if incident.reason.is_empty() { String::new() } else { format!(" ({})", incident.reason) };
-            add(format!("was down for {}{reason}", format::between(incident.since, event.when)));
-            if incident.changes > 2 {
-                add(format::count(incident.changes.into(), "change"));
+        (FlapPhase::Stable, _) => details.push(format!("stable again after {}", changes(item.changes))),
+        (FlapPhase::NotFlapping, Some(Incident { since, reason, changes: number })) if item.is_resolved() => {
+            let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+            details.push(format!("was down for {}{reason}", format::between(*since, event.when)));
+            if *number > 2 {
+                details.push(changes(*number));
             }
         }
         (FlapPhase::NotFlapping, incident) => {
-            match (&notification.trigger, incident) {
-                (Trigger::Reminder, Some(incident)) => {
-                    add(format!("for {}", format::between(incident.since, notification.created)));
+            match incident {
+                Some(Incident { since, .. }) if is_reminder => {
+                    details.push(format!("for {}", format::between(*since, notification.created)));
                 }
-                _ if event.server.is_none() => add(match event.kind {
-                    Kind::BackendDown => "no server available".to_owned(),
-                    _ => String::new(),
-                }),
+                _ if event.kind == Kind::BackendDown => details.push("no server available".to_owned()),
                 _ => {}
             }
             if item.changes > 1 {
-                add(format::count(item.changes.into(), "change"));
+                details.push(changes(item.changes));
             }
         }
     }
     if !has_reason {
-        add(reason(item));
+        details.push(reason(item));
     }
-    add(event.address.clone());
-    let at = if notification.trigger == Trigger::Reminder { "since" } else { "at" };
-    add(format!("{at} {}", composer.clock.near(event.when, notification.created)));
+    details.push(event.address.clone());
+    let at = if is_reminder { "since" } else { "at" };
+    details.push(format!("{at} {}", composer.clock.near(event.when, notification.created)));
+    details.retain(|detail| !detail.is_empty());
     Row { name: event.target_name(), state: Badge::of(event.kind), details: details.join(", ") }
 }

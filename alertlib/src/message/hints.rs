@@ -8,39 +8,32 @@
 use crate::event::{Check, Event, Kind};
 use crate::format::span;
 
-/// Returns the hint for one target: the checked server, the result of its check, and where to look.
+/// Returns the hint for one target: what its state means, or the result of its check.
 pub fn for_target(event: &Event) -> Option<String> {
-    match event.kind {
-        Kind::Down | Kind::Nolb | Kind::Check => {}
-        Kind::BackendDown => {
-            return Some("New requests to it fail until one of its servers is back.".into());
-        }
-        Kind::Drain => {
-            return Some("The server gets no new clients, only those that are bound to it.".into());
-        }
-        Kind::Maint => {
-            return Some(
-                "The server gets no traffic and is not checked until its maintenance is over.".into(),
-            );
-        }
+    let hint = match event.kind {
+        Kind::Down | Kind::Nolb | Kind::Check => return for_check(event),
+        Kind::BackendDown => "New requests to it fail until one of its servers is back.",
+        Kind::Drain => "The server gets no new clients, only those that are bound to it.",
+        Kind::Maint => "The server gets no traffic and is not checked until its maintenance is over.",
         Kind::Up | Kind::Ready | Kind::BackendUp | Kind::Gone => return None,
-    }
-    match (&event.check, &event.via) {
-        (Some(check), _) => {
-            let (found, look) = meaning(check)?;
-            let server = if event.address.is_empty() { "this server" } else { &event.address };
-            let within = match check.duration.filter(|_| check.status.ends_with("TOUT")) {
-                Some(time) => format!(" within {}", span(time)),
-                None => String::new(),
-            };
-            let response = response(check);
-            Some(format!("The {} of {server} {found}{within}{response}. {look}", check_word(check)))
-        }
-        (None, Some(via)) => {
-            Some(format!("The server has no check of its own: it follows {via}. Look there."))
-        }
-        (None, None) => None,
-    }
+    };
+    Some(hint.to_owned())
+}
+
+/// Returns the checked server, the result of its check, and where to look.
+fn for_check(event: &Event) -> Option<String> {
+    let Some(check) = &event.check else {
+        let via = event.via.as_ref()?;
+        return Some(format!("The server has no check of its own: it follows {via}. Look there."));
+    };
+    let (found, look) = meaning(check)?;
+    let server = if event.address.is_empty() { "this server" } else { &event.address };
+    let within = match check.duration.filter(|_| check.status.ends_with("TOUT")) {
+        Some(time) => format!(" within {}", span(time)),
+        None => String::new(),
+    };
+    let response = response(check);
+    Some(format!("The {} of {server} {found}{within}{response}. {look}", check_word(check)))
 }
 
 /// Returns the hint for several servers whose checks have the result of this event.

@@ -6,7 +6,7 @@ use super::section::{self, Badge, Fact, Report, tone};
 use super::{digest, footnotes, hints, subject};
 use crate::event::{Accuracy, Check, Event, Health};
 use crate::format;
-use crate::notification::{FlapPhase, Item, Notification, Trigger, group_by_cause};
+use crate::notification::{FlapPhase, Incident, Item, Notification, Trigger, group_by_cause};
 use std::time::SystemTime;
 
 /// Composes the content of the mail as it is sent at `now`. `last_error`: error of the previous attempt.
@@ -82,40 +82,31 @@ fn add_single(
         None => format!("{} {}", event.section(), event.proxy),
     };
     let state = event.kind.state();
-    let since = |time| composer.clock.full(time);
-    let mut latest = Some("The latest change:");
+    let clock = &composer.clock;
+    let changes = format::count(item.changes.into(), "change");
+    let time = format::between(item.first, event.when);
     report.first_line = match (&notification.trigger, item.flap_phase, &item.incident) {
-        (Trigger::Reminder, _, Some(incident)) => {
-            latest = Some("It began with:");
-            format!(
-                "{name} is still {state}, for {} now: since {}.",
-                format::between(incident.since, notification.created),
-                since(incident.since)
-            )
+        (Trigger::Reminder, _, Some(Incident { since, .. })) => {
+            let length = format::between(*since, notification.created);
+            format!("{name} is still {state}, for {length} now: since {}.", clock.full(*since))
         }
-        (_, FlapPhase::Flapping, _) => format!(
-            "{name} is flapping: {} within {}, now {state}.",
-            format::count(item.changes.into(), "change"),
-            format::between(item.first, event.when)
-        ),
-        (_, FlapPhase::Stable, _) => format!(
-            "{name} is stable again: {state} since {}, after {} within {}.",
-            since(event.when),
-            format::count(item.changes.into(), "change"),
-            format::between(item.first, event.when)
-        ),
-        _ => {
-            latest = None;
-            event.sentence.clone()
+        (_, FlapPhase::Flapping, _) => format!("{name} is flapping: {changes} within {time}, now {state}."),
+        (_, FlapPhase::Stable, _) => {
+            let since = clock.full(event.when);
+            format!("{name} is stable again: {state} since {since}, after {changes} within {time}.")
         }
+        _ => event.sentence.clone(),
     };
-    report.paragraphs.extend(latest.map(|words| format!("{words} {}", event.sentence)));
+    let is_reminder = notification.trigger == Trigger::Reminder;
+    if report.first_line != event.sentence {
+        let words = if is_reminder { "It began with:" } else { "The latest change:" };
+        report.paragraphs.push(format!("{words} {}", event.sentence));
+    }
     if let Some(whole) = whole {
-        let sentence = match notification.trigger {
-            Trigger::Reminder => {
-                format!("{} {} still has no server available.", event.section(), event.proxy)
-            }
-            _ => whole.event.sentence.clone(),
+        let sentence = if is_reminder {
+            format!("{} {} still has no server available.", event.section(), event.proxy)
+        } else {
+            whole.event.sentence.clone()
         };
         let without = whole.incident.as_ref().filter(|_| whole.is_resolved());
         let without = without.map(|incident| {
@@ -135,26 +126,25 @@ fn add_single(
 /// Returns a sentence on the former incident, or on the number of changes.
 fn history(composer: &Composer, item: &Item) -> Option<String> {
     let event = &item.event;
-    if let (true, Some(incident), FlapPhase::NotFlapping) =
-        (item.is_resolved(), &item.incident, item.flap_phase)
-    {
-        let reason =
-            if incident.reason.is_empty() { String::new() } else { format!(": {}", incident.reason) };
-        let between = match incident.changes.saturating_sub(2) {
-            0 => String::new(),
-            more => format!(", with {} in between", format::count(more.into(), "change")),
-        };
-        let what = if event.server.is_some() { "server" } else { event.section() };
-        let was = if event.health == Health::Up { "was" } else { "had been" };
-        return Some(format!(
-            "The {what} {was} down for {}, since {}{reason}{between}.",
-            format::between(incident.since, event.when),
-            composer.clock.full(incident.since)
-        ));
+    if item.flap_phase != FlapPhase::NotFlapping {
+        return None;
     }
-    (item.flap_phase == FlapPhase::NotFlapping && item.changes > 1).then(|| {
-        format!("{} since {}.", format::count(item.changes.into(), "change"), composer.clock.full(item.first))
-    })
+    let Some(incident) = item.incident.as_ref().filter(|_| item.is_resolved()) else {
+        let changes = format::count(item.changes.into(), "change");
+        return (item.changes > 1).then(|| format!("{changes} since {}.", composer.clock.full(item.first)));
+    };
+    let reason = if incident.reason.is_empty() { String::new() } else { format!(": {}", incident.reason) };
+    let between = match incident.changes.saturating_sub(2) {
+        0 => String::new(),
+        more => format!(", with {} in between", format::count(more.into(), "change")),
+    };
+    let what = if event.server.is_some() { "server" } else { event.section() };
+    let was = if event.health == Health::Up { "was" } else { "had been" };
+    Some(format!(
+        "The {what} {was} down for {}, since {}{reason}{between}.",
+        format::between(incident.since, event.when),
+        composer.clock.full(incident.since)
+    ))
 }
 
 /// Returns the facts on a single target.

@@ -360,8 +360,7 @@ impl GroupState {
         // The next call of `on_timer` finds the right times.
         self.remind_at = self.policy.remind.map(|_| now);
         self.flapping_ends_at = self.policy.flap.map(|_| now);
-        self.unconfirmed_count =
-            self.targets.values().filter(|target| target.inherited_from.is_some()).count();
+        self.unconfirmed_count = self.unconfirmed().count();
         events.sort_by_key(|event| event.when);
         events.iter().for_each(|event| self.handle(event, silences, now));
     }
@@ -377,14 +376,12 @@ impl GroupState {
 
     /// Returns true if the target's state is inherited and no event has confirmed or changed it.
     pub fn is_unconfirmed(&self, id: &TargetId) -> bool {
-        self.unconfirmed_count > 0
-            && self.targets.get(id).is_some_and(|target| target.inherited_from.is_some())
+        self.targets.get(id).is_some_and(|target| target.inherited_from.is_some())
     }
 
     /// Returns the ids of the unconfirmed targets.
     pub fn unconfirmed(&self) -> impl Iterator<Item = &TargetId> {
-        let targets = (self.unconfirmed_count > 0).then_some(&self.targets).into_iter().flatten();
-        targets.filter(|(_, target)| target.inherited_from.is_some()).map(|(id, _)| &**id)
+        self.targets.iter().filter(|(_, target)| target.inherited_from.is_some()).map(|(id, _)| &**id)
     }
 }
 

@@ -12,7 +12,7 @@ mod guard;
 
 pub use abi::*;
 use alertlib::counters::Counts;
-use alertlib::event::{CheckResult, Kind, Number, RawChange, State};
+use alertlib::event::{Kind, Number, RawChange, State};
 use alertlib::service::{self, Prepared, Service};
 use alertlib::settings::{Config, Settings};
 use alertlib::sys::User;
@@ -503,10 +503,10 @@ unsafe fn raw_change<'a>(event: &haproxy_email_alert_event) -> Option<RawChange<
     set(Number::Queued, event.queued.into());
     set(Number::CheckCode, event.check_code.into());
     set(Number::CheckDuration, event.check_duration_ms);
-    set(
-        Number::CheckResult,
-        CheckResult::pack(event.check_result, event.check_health, event.check_rise, event.check_fall),
-    );
+    set(Number::CheckResult, event.check_result.into());
+    set(Number::CheckHealth, event.check_health.into());
+    set(Number::CheckRise, event.check_rise.into());
+    set(Number::CheckFall, event.check_fall.into());
     // SAFETY: as the caller promises, see above.
     let text = |text: haproxy_email_alert_text| unsafe { slice(text.data.cast::<u8>(), text.length) };
     // The order is that of `Text`.

@@ -83,27 +83,6 @@ impl CheckResult {
     pub const PASSED: u32 = 2;
     /// Number of [`CheckOutcome::PassedConditionally`].
     pub const CONDITIONAL: u32 = 3;
-
-    /// Bits of each count in the packed form. Larger counts are capped; no configuration has them.
-    const BITS: u32 = 20;
-
-    /// Packs the result fields of `haproxy_email_alert_event` into one number, because most events have none of them. Returns 0
-    /// for an event without a result.
-    pub fn pack(result: u32, health: u32, rise: u32, fall: u32) -> i64 {
-        if result == 0 {
-            return 0;
-        }
-        let count =
-            |count: u32, place: u32| i64::from(count.min((1 << Self::BITS) - 1)) << (Self::BITS * place);
-        count(health, 0) | count(rise, 1) | count(fall, 2) | i64::from(result & 7) << (Self::BITS * 3)
-    }
-
-    /// Reads a number that [`CheckResult::pack`] returned; `None`: no result.
-    pub fn unpack(packed: i64, has_zero_weight: bool) -> Option<Self> {
-        let count = |place: u32| (packed >> (Self::BITS * place)) as u32 & ((1 << Self::BITS) - 1);
-        let outcome = CheckOutcome::from_number((packed >> (Self::BITS * 3)) as u32)?;
-        Some(CheckResult { outcome, health: count(0), rise: count(1), fall: count(2), has_zero_weight })
-    }
 }
 
 /// HAProxy's `enum chk_result`.

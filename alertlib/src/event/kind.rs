@@ -104,10 +104,6 @@ pub enum Health {
     Maint,
 }
 
-impl Health {
-    pub(super) const ALL: [Health; 3] = [Health::Up, Health::Down, Health::Maint];
-}
-
 /// Severity of HAProxy's log line: the words of `level` in the configuration, the most severe first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

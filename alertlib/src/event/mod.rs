@@ -1,26 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Events: state changes of servers and backends, described with HAProxy's terms.
 //!
-//! The collector reads a [`Record`] from the ring. A record is one of two kinds:
+//! The collector reads a [`Record`] from the ring. It was written as one of two kinds:
 //! - a [`Change`], from HAProxy's own process: one commit of a server's status, before and after, in HAProxy's numbers.
 //!   [`Change::into_events`] derives the events: one of the server, one of its backend, both or none. Their sentences are those of
 //!   HAProxy's log ([`sentence`]), so that an administrator can search the log for the sentence in the mail;
-//! - a finished [`Event`], from a source outside of HAProxy's process ([`report`]), with its [`Provenance`]. A field that the
+//! - a finished [`Event`], from a source outside of HAProxy's process ([`Report`]), with its [`Provenance`]. A field that the
 //!   source cannot know is `None` or empty.
 
 mod change;
 pub mod flag;
 mod kind;
+mod raw_change;
 mod record;
-mod report;
 mod sentence;
 mod state;
-mod texts;
 
 pub use change::{Change, CheckOutcome, CheckResult, StateReport};
 pub use kind::{Health, Kind, Kinds, Level};
-pub use record::{Number, RawChange, Record, Text};
-pub use report::write as write_report;
+pub use raw_change::{Number, RawChange, Text};
+pub use record::{Record, Report};
 pub use state::{Admin, State};
 
 use crate::wire::{is_default, nanos};
@@ -124,17 +123,6 @@ pub enum Provenance {
     Syslog,
     /// A log file or the journal.
     LogFile,
-}
-
-impl Provenance {
-    /// All sources, in the order of trust.
-    pub const ALL: [Provenance; 5] = [
-        Provenance::Process,
-        Provenance::StatsSocket,
-        Provenance::EventRing,
-        Provenance::Syslog,
-        Provenance::LogFile,
-    ];
 }
 
 /// Accuracy of the time of an event.

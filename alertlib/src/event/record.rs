@@ -1,313 +1,178 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Records of the ring: a HAProxy thread writes a [`RawChange`], the collector reads a [`Change`].
+//! Records of the ring, decoded: a [`Change`] of HAProxy's own process, or a finished event ([`Report`]) from a source outside of it.
+//!
+//! A source such as the stats socket or a log file has no HAProxy-internal numbers to derive an event from: it delivers the
+//! whole event, which is JSON in the ring.
 
-use super::texts::{TextLimits, read_texts_with, write_texts};
-use super::{Admin, Change, Check, CheckResult, Event, State, StateReport, flag, report};
+use super::{Change, Event};
 use crate::ring::{RECORD_WORDS, Writer};
-use crate::text::visible_bytes;
-use std::fmt::Write as _;
-use std::time::{Duration, SystemTime};
+use crate::text::bounded;
+use crate::wire::{parse_line, to_line};
+use serde::{Deserialize, Serialize};
+use std::mem::take;
 
-/// One commit of a server's status, before and after. Borrows HAProxy's memory until it is written into the ring.
-#[derive(Debug, Clone, Copy)]
-pub struct RawChange<'a> {
-    /// Numbers in the order of [`Number`].
-    pub numbers: [i64; Number::COUNT],
-    /// Texts in the order of [`Text`]: bytes of unknown encoding and length.
-    pub texts: [&'a [u8]; Text::COUNT],
-}
+/// First word of a record that is a report. A change begins with its time, which is never this number: it stands for the last
+/// nanosecond that 64 bits can hold, in the year 2554.
+const MARK: u64 = u64::MAX;
 
-/// The numbers of a [`RawChange`].
-#[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)] // see the fields of `haproxy_email_alert_event`
-pub enum Number {
-    ProxyId,
-    ServerId,
-    OldState,
-    NewState,
-    OldAdmin,
-    NewAdmin,
-    Flags,
-    UsableBefore,
-    Active,
-    Backup,
-    Sessions,
-    Requeued,
-    Queued,
-    CheckCode,
-    CheckDuration,
-    CheckResult,
-}
-
-impl Number {
-    /// Number of numbers.
-    pub const COUNT: usize = Number::CheckResult as usize + 1;
-}
-
-/// The texts of a [`RawChange`].
-#[derive(Debug, Clone, Copy)]
-#[allow(missing_docs)] // as above
-pub enum Text {
-    Proxy,
-    Server,
-    ViaProxy,
-    ViaServer,
-    Hostname,
-    Cause,
-    CheckStatus,
-    CheckReason,
-    CheckInfo,
-    Address,
-}
-
-impl Text {
-    /// Number of texts.
-    pub const COUNT: usize = Text::Address as usize + 1;
-
-    /// Largest bytes of each text in the ring; a longer text is cut and marked. HAProxy's own limits are lower, except for
-    /// names, which only the length of a configuration line limits.
-    const LIMITS: TextLimits<{ Text::COUNT }> = TextLimits([320, 320, 160, 160, 256, 128, 16, 64, 256, 64]);
-}
+/// Largest bytes of a report's JSON, which follows the mark.
+const MAX_JSON: usize = (RECORD_WORDS - 1) * 8;
 
 /// A record of the ring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// A change in HAProxy's own process.
-    Change(Box<Change>),
-    /// An event from a source outside of HAProxy's process.
-    Event {
-        /// The event.
-        event: Box<Event>,
-        /// The event reports the present state of an unconfirmed target: nothing has changed.
-        is_confirmation: bool,
-    },
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// None, one, or one of a server and one of its backend.
+    pub events: Vec<Event>,
+    /// The record reports the present state of an unconfirmed target: nothing has changed.
+    pub is_confirmation: bool,
 }
 
 impl Record {
-    /// Reads a record of the ring. `None`: the record is invalid (a number is missing or out of range).
+    /// Reads a record of the ring. `None`: the record is invalid (a number is missing or out of range, or the JSON is wrong).
     pub fn read(record: &[u64]) -> Option<Record> {
-        match record.split_first() {
-            Some((&report::MARK, rest)) => report::read(rest)
-                .map(|(event, is_confirmation)| Record::Event { event: Box::new(event), is_confirmation }),
-            _ => Change::read(record).map(|change| Record::Change(Box::new(change))),
+        if let Some((&MARK, words)) = record.split_first() {
+            let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            // The last word is padded with zeros.
+            return parse_line(String::from_utf8(bytes).ok()?.trim_end_matches('\0')).ok();
         }
-    }
-
-    /// Returns true if the record reports the present state of an unconfirmed target: nothing has changed.
-    pub fn is_confirmation(&self) -> bool {
-        match self {
-            Record::Change(change) => change.state_report.is_some(),
-            Record::Event { is_confirmation, .. } => *is_confirmation,
-        }
-    }
-
-    /// Returns the name of the server; `None`: the record is about a backend as a whole.
-    pub fn server(&self) -> Option<&str> {
-        match self {
-            Record::Change(change) => Some(&change.server),
-            Record::Event { event, .. } => event.server.as_deref(),
-        }
-    }
-
-    /// Returns the events of the record: none, one, or one of a server and one of its backend.
-    pub fn into_events(self) -> Vec<Event> {
-        match self {
-            Record::Change(change) => change.into_events(),
-            Record::Event { event, .. } => vec![*event],
-        }
+        let change = Change::read(record)?;
+        Some(Record { is_confirmation: change.state_report.is_some(), events: change.into_events() })
     }
 }
 
-// The longest record fits into its slot: time, numbers, the packed lengths and every text at its limit.
-const _: () = assert!(1 + Number::COUNT + Text::LIMITS.words() <= RECORD_WORDS);
+/// A finished event as JSON that fits into a record.
+pub struct Report(String);
 
-impl RawChange<'_> {
-    /// Returns true if the backend has lost its last server. Such a change does not wait for others.
-    pub fn is_urgent(&self) -> bool {
-        let number = |which: Number| self.numbers[which as usize];
-        number(Number::UsableBefore) > 0 && number(Number::Active) + number(Number::Backup) == 0
+impl Report {
+    /// Encodes an event; cuts and marks texts that are too long. `is_confirmation`: the event reports the present state of an
+    /// unconfirmed target.
+    pub fn new(event: &Event, is_confirmation: bool) -> Self {
+        let json =
+            |halvings| to_line(&Record { events: vec![cut(event.clone(), halvings)], is_confirmation });
+        // Texts with many escapes may exceed the record although each is within its limit. Nine halvings leave no text.
+        Report((0..=9).map(json).find(|json| json.len() <= MAX_JSON).unwrap_or_default())
     }
 
-    /// Writes a record for [`Change::read`]. `now`: time since the Unix epoch.
-    pub fn write(&self, now: Duration, writer: &mut Writer) {
-        // The longest record fits, see the assertion above.
-        writer.word(now.as_nanos() as u64);
-        writer.words(self.numbers.map(|number| number as u64));
-        write_texts(self.texts, &Text::LIMITS, writer);
-    }
-}
-
-impl Change {
-    /// Reads a record of the ring. `None`: the record is invalid (a number is missing or out of range).
-    pub fn read(record: &[u64]) -> Option<Change> {
-        let (&nanos, rest) = record.split_first()?;
-        let (numbers, rest) = rest.split_at_checked(Number::COUNT)?;
-        let number = |which: Number| numbers[which as usize] as i64;
-        let count = |which: Number| u32::try_from(number(which)).unwrap_or(0);
-
-        let clean = |n, bytes: Vec<u8>| match n {
-            _ if n == Text::CheckInfo as usize => ascii_encoded(&bytes),
-            _ => visible_bytes(bytes),
-        };
-        let texts = read_texts_with(rest, &Text::LIMITS, clean)?;
-        let [proxy, server, via_proxy, via_server, hostname, cause, status, reason, info, address] = texts;
-
-        let flags = count(Number::Flags);
-        Some(Change {
-            when: SystemTime::UNIX_EPOCH.checked_add(Duration::from_nanos(nanos)),
-            proxy_id: count(Number::ProxyId),
-            server_id: count(Number::ServerId),
-            old_state: State::from_number(count(Number::OldState))?,
-            new_state: State::from_number(count(Number::NewState))?,
-            old_admin: Admin(count(Number::OldAdmin)),
-            new_admin: Admin(count(Number::NewAdmin)),
-            is_operational: flags & flag::OPERATIONAL != 0,
-            is_backup: flags & flag::BACKUP != 0,
-            is_listen: flags & flag::LISTEN != 0,
-            usable_before: count(Number::UsableBefore),
-            active: count(Number::Active),
-            backup: count(Number::Backup),
-            sessions: count(Number::Sessions),
-            requeued: u32::try_from(number(Number::Requeued)).ok(),
-            queued: count(Number::Queued),
-            proxy,
-            server,
-            via: (!via_server.is_empty()).then_some((via_proxy, via_server)),
-            hostname,
-            cause,
-            check: (flags & flag::CHECK != 0).then(|| Check {
-                is_agent: flags & flag::AGENT != 0,
-                status,
-                reason,
-                code: i32::try_from(number(Number::CheckCode)).ok().filter(|code| *code >= 0),
-                info,
-                duration: u64::try_from(number(Number::CheckDuration)).ok().map(Duration::from_millis),
-            }),
-            result: CheckResult::unpack(number(Number::CheckResult), flags & flag::ZERO_WEIGHT != 0),
-            address,
-            since_2_8: flags & flag::SINCE_2_8 != 0,
-            state_report: match flags {
-                _ if flags & flag::REMOVED != 0 => Some(StateReport::Removed),
-                _ if flags & flag::STATE_REPORT != 0 => Some(StateReport::Present),
-                _ => None,
-            },
-        })
+    /// Writes the record for [`Record::read`].
+    pub fn write(&self, writer: &mut Writer) {
+        writer.word(MARK);
+        writer.bytes(self.0.as_bytes());
     }
 }
 
-/// Encodes like HAProxy's `chunk_asciiencode()` with `"` as delimiter: bytes that are not printable ASCII become `<0D>`.
-fn ascii_encoded(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        match byte {
-            b'<' | b'>' | b'"' => _ = write!(text, "<{byte:02X}>"),
-            b' '..=b'~' => text.push(byte as char),
-            _ => _ = write!(text, "<{byte:02X}>"),
-        }
+/// Cuts the event's texts to their largest bytes, halved so many times.
+fn cut(mut event: Event, halvings: u32) -> Event {
+    let of_event = [
+        (&mut event.proxy, 320),
+        (&mut event.sentence, 400),
+        (&mut event.was, 16),
+        (&mut event.cause, 128),
+        (&mut event.address, 64),
+    ];
+    let of_server = event.server.iter_mut().map(|server| (server, 320));
+    let of_via = event.via.iter_mut().map(|via| (via, 240));
+    let of_check = event
+        .check
+        .iter_mut()
+        .flat_map(|check| [(&mut check.status, 16), (&mut check.reason, 64), (&mut check.info, 256)]);
+    for (text, limit) in of_event.into_iter().chain(of_server).chain(of_via).chain(of_check) {
+        *text = bounded(take(text), limit >> halvings);
     }
-    text
+    event
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::CheckOutcome;
-    use crate::event::change::tests::timeout;
+    use crate::event::{Accuracy, Check, Kind, Provenance, sample};
     use crate::ring::Ring;
     use crate::text::CUT;
+    use std::time::{Duration, SystemTime};
 
-    fn write_and_read(numbers: [i64; Number::COUNT], texts: [&[u8]; Text::COUNT]) -> Option<Change> {
+    fn write_and_read(event: &Event, is_confirmation: bool) -> Option<Record> {
         let (ring, mut record) = (Ring::new(1), Vec::new());
-        ring.push(|writer| RawChange { numbers, texts }.write(Duration::from_secs(7), writer))
-            .expect("a free slot");
+        let report = Report::new(event, is_confirmation);
+        ring.push(|writer| report.write(writer)).expect("a free slot");
         assert_eq!(ring.peek(0, &mut record), Some(0));
-        Change::read(&record)
+        assert_eq!(record[0], MARK);
+        Record::read(&record)
     }
 
     #[test]
-    fn change_is_read_as_it_was_written() {
-        let flags = flag::OPERATIONAL | flag::CHECK | flag::AGENT;
-        let numbers = [
-            11,
-            12,
-            2,
-            0,
-            0x08,
-            0x21,
-            flags.into(),
-            3,
-            4,
-            5,
-            6,
-            -1,
-            7,
-            -1,
-            2001,
-            CheckResult::pack(1, 2, 3, 4),
-        ];
-        let texts: [&[u8]; Text::COUNT] = [
-            b"be",
-            b"s1",
-            b"",
-            b"",
-            b"host",
-            b"cause",
-            b"L4TOUT",
-            b"Layer4 timeout",
-            b"a\r\n\"<\xff",
-            b"10.0.0.7:80",
-        ];
-        let change = write_and_read(numbers, texts).expect("a change");
-        let expected = Change {
-            when: Some(SystemTime::UNIX_EPOCH + Duration::from_secs(7)),
-            proxy_id: 11,
-            server_id: 12,
-            old_state: State::Running,
-            new_state: State::Stopped,
-            old_admin: Admin(0x08),
-            new_admin: Admin(0x21),
-            is_operational: true,
-            usable_before: 3,
-            active: 4,
-            backup: 5,
-            sessions: 6,
-            requeued: None,
-            queued: 7,
-            proxy: "be".into(),
-            server: "s1".into(),
-            hostname: "host".into(),
-            cause: "cause".into(),
-            check: Some(Check { is_agent: true, info: "a<0D><0A><22><3C><FF>".into(), ..timeout() }),
-            result: Some(CheckResult {
-                outcome: CheckOutcome::Failed,
-                health: 2,
-                rise: 3,
-                fall: 4,
-                has_zero_weight: false,
-            }),
-            address: "10.0.0.7:80".into(),
-            ..Change::default()
+    fn event_is_read_as_it_was_written() {
+        let check = Check {
+            is_agent: true,
+            status: "L7STS".into(),
+            reason: "Layer7 wrong status".into(),
+            code: Some(503),
+            info: "Service Unavailable".into(),
+            duration: Some(Duration::from_millis(12)),
         };
-        assert_eq!(change, expected);
+        let before = SystemTime::UNIX_EPOCH + Duration::from_secs(7);
+        for event in [
+            sample(),
+            Event { usable: None, server: None, kind: Kind::BackendDown, ..sample() },
+            Event { check: Some(check.clone()), via: Some("be/s2".into()), is_listen: true, ..sample() },
+            Event { check: Some(Check { code: None, duration: None, ..check }), ..sample() },
+            Event { provenance: Provenance::StatsSocket, accuracy: Accuracy::Since(before), ..sample() },
+            Event {
+                provenance: Provenance::LogFile,
+                accuracy: Accuracy::Second,
+                kind: Kind::Gone,
+                ..sample()
+            },
+        ] {
+            for is_confirmation in [false, true] {
+                let expected = Record { events: vec![event.clone()], is_confirmation };
+                assert_eq!(write_and_read(&event, is_confirmation), Some(expected));
+            }
+        }
     }
 
     #[test]
     fn long_texts_are_cut_and_hostile_texts_are_made_visible() {
-        let long = [b'x'; 70_000];
-        let mut texts: [&[u8]; Text::COUNT] = [&long; Text::COUNT];
-        texts[Text::Server as usize] = b"\x1b[2J\xc3\x28\r\n.\r\n";
-        let change = write_and_read([0; Number::COUNT], texts).expect("a change");
-        assert_eq!(change.proxy.len(), 320 + CUT.len());
-        assert!(change.proxy.ends_with("x[...]"));
-        assert_eq!(change.server, "<U+001B>[2J\u{fffd}(<U+000D><U+000A>.<U+000D><U+000A>");
+        let long = "x".repeat(70_000);
+        let event =
+            Event { proxy: long.clone(), sentence: long, server: Some("\u{1b}[2J\n".into()), ..sample() };
+        let event = &write_and_read(&event, false).expect("an event").events[0];
+        assert_eq!((event.proxy.len(), event.sentence.len()), (320 + CUT.len(), 400 + CUT.len()));
+        assert_eq!(event.server.as_deref(), Some("<U+001B>[2J<U+000A>"));
     }
 
     #[test]
-    fn invalid_record_is_refused() {
-        let mut numbers = [0; Number::COUNT];
-        numbers[Number::NewState as usize] = 4;
-        assert_eq!(write_and_read(numbers, [&[]; Text::COUNT]), None);
-        assert_eq!(Change::read(&[]), None);
-        assert_eq!(Change::read(&[0; 18]), None);
+    fn longest_texts_fit_into_a_record_with_the_most_escapes_too() {
+        for text in ["x", "ä", "\"", "\u{1b}", "\u{e0001}"].map(|char| char.repeat(500)) {
+            let check =
+                Check { status: text.clone(), reason: text.clone(), info: text.clone(), ..Check::default() };
+            let event = Event {
+                proxy: text.clone(),
+                server: Some(text.clone()),
+                sentence: text.clone(),
+                was: text.clone(),
+                check: Some(check),
+                cause: text.clone(),
+                via: Some(text.clone()),
+                address: text,
+                ..sample()
+            };
+            let read = write_and_read(&event, false).expect("an event");
+            assert!(read.events[0].sentence.ends_with(CUT), "{read:?}");
+        }
+    }
+
+    #[test]
+    fn invalid_event_record_is_refused() {
+        assert_eq!(Record::read(&[MARK]), None);
+        let read = |json: &str| {
+            let (ring, mut record) = (Ring::new(1), Vec::new());
+            ring.push(|writer| Report(json.to_owned()).write(writer)).expect("a free slot");
+            ring.peek(0, &mut record);
+            Record::read(&record)
+        };
+        let json = Report::new(&sample(), false).0;
+        assert!(read(&json).is_some());
+        assert_eq!(read(&json.replace("\"kind\":\"down\"", "\"kind\":\"sideways\"")), None);
+        assert_eq!(read(&json[..json.len() / 2]), None);
     }
 }

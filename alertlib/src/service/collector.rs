@@ -349,9 +349,8 @@ impl Collector {
 
     /// Passes a record to the engine.
     fn process(&mut self, record: &[u64], id: &str) {
-        let Some(record) = self.read(record) else { return };
-        let (is_confirmation, now) = (record.is_confirmation(), SystemTime::now());
-        let mut events = record.into_events();
+        let Some(Record { mut events, is_confirmation }) = self.read(record) else { return };
+        let now = SystemTime::now();
         let mails = match (is_confirmation, events.pop()) {
             (true, Some(event)) => self.engine.confirm(event, id, now),
             (_, last) => {
@@ -365,13 +364,12 @@ impl Collector {
     /// Passes an event of a dead process to the engine, for the recipients that process had not notified. Confirmations are skipped:
     /// this process asks HAProxy again.
     fn replay(&mut self, orphan: &Orphan, event: &ReplayedEvent) {
-        let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation()) else {
+        let Some(record) = self.read(&event.record).filter(|record| !record.is_confirmation) else {
             return;
         };
         let is_for = |to: &[Recipient]| !orphan.claim.has_notified(to, event);
-        let (events, now) = (record.into_events(), SystemTime::now());
         let id = format!("{}.{}", orphan.token, event.ticket);
-        let mails = self.engine.take_over(&orphan.token, is_for, events, &id, now);
+        let mails = self.engine.take_over(&orphan.token, is_for, record.events, &id, SystemTime::now());
         self.in_flight.mails.extend(mails);
     }
 
@@ -386,7 +384,10 @@ impl Collector {
             return None;
         };
         #[cfg(feature = "fault-injection")]
-        assert!(read.server() != Some("panic-in-the-collector"), "asked for");
+        assert!(
+            read.events.iter().all(|event| event.server.as_deref() != Some("panic-in-the-collector")),
+            "asked for"
+        );
         self.count_drops(DROP_LOG_INTERVAL);
         Some(read)
     }

@@ -22,7 +22,7 @@ pub use status::{RelayHealth, RelayStatus, Status};
 
 use crate::counters::Counts;
 use crate::engine::{Engine, Silence, TargetId};
-use crate::event::{Event, Kind, RawChange, write_report};
+use crate::event::{Event, Kind, RawChange, Report};
 use crate::queue::{Limits, RamStore, Store};
 use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
@@ -106,14 +106,14 @@ impl Service {
     }
 
     /// Takes one finished event of a source outside of HAProxy's process. `is_confirmation`: it reports the present state of a target
-    /// that [`Service::next_unconfirmed`] returned. Any thread; never blocks, never allocates.
+    /// that [`Service::next_unconfirmed`] returned. Any thread; never blocks.
     ///
     /// # Errors
     ///
     /// The ring is full; the event is counted as dropped.
     pub fn report(&self, event: &Event, is_confirmation: bool) -> Result<(), Full> {
-        let is_urgent = event.kind == Kind::BackendDown;
-        self.push_record(is_urgent, |writer| write_report(event, is_confirmation, writer))
+        let report = Report::new(event, is_confirmation);
+        self.push_record(event.kind == Kind::BackendDown, |writer| report.write(writer))
     }
 
     fn push_record(&self, is_urgent: bool, write: impl FnOnce(&mut Writer)) -> Result<(), Full> {

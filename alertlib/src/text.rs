@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Makes text of foreign origin (names, checks, relays, programs) safe for mails, logs and terminals.
 
-use std::fmt::{self, Display, Formatter, Write};
+use std::fmt::Write;
 
 /// Replaces the end of a text that exceeds its limit.
 pub const CUT: &str = "[...]";
@@ -31,17 +31,6 @@ pub fn visible_bytes(bytes: Vec<u8>) -> String {
         Ok(text) => visible(&text),
         Err(error) => visible(&String::from_utf8_lossy(error.as_bytes())),
     }
-}
-
-/// Returns a value whose `Display` calls `write`: no intermediate `String` is allocated.
-pub fn display_with(write: impl Fn(&mut Formatter) -> fmt::Result) -> impl Display {
-    struct DisplayWith<F>(F);
-    impl<F: Fn(&mut Formatter) -> fmt::Result> Display for DisplayWith<F> {
-        fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-            (self.0)(f)
-        }
-    }
-    DisplayWith(write)
 }
 
 /// Returns true for the characters of Unicode's classes Cf, Zl and Zp that occur in text.

@@ -147,46 +147,45 @@ impl Change {
             (.., State::Starting | State::Running) => "UP",
         };
         let had_no_new_clients = self.old_state == State::Stopping || self.old_admin.is_drained();
+        let health = match self.new_state {
+            // A single result of a check. A change of the server's health is another event.
+            _ if kind == Kind::Check => Health::Up,
+            _ if self.new_admin.is_in_maint() || kind == Kind::Gone => Health::Maint,
+            State::Stopped => Health::Down,
+            _ => Health::Up,
+        };
+        let level = match kind {
+            Kind::Down if !had_no_new_clients => Level::Alert,
+            Kind::Maint if was == "UP" => Level::Alert,
+            _ => Level::Notice,
+        };
+        let event = self.event(kind, health, level, sentence);
         Event {
-            when: self.when(),
-            kind,
-            health: match self.new_state {
-                // A single result of a check. A change of the server's health is another event.
-                _ if kind == Kind::Check => Health::Up,
-                _ if self.new_admin.is_in_maint() || kind == Kind::Gone => Health::Maint,
-                State::Stopped => Health::Down,
-                _ => Health::Up,
-            },
-            level: match kind {
-                Kind::Down if !had_no_new_clients => Level::Alert,
-                Kind::Maint if was == "UP" => Level::Alert,
-                _ => Level::Notice,
-            },
-            proxy: self.proxy,
-            is_listen: self.is_listen,
             server: Some(self.server),
-            sentence,
             was: was.to_owned(),
             check: self.check,
             cause: self.cause,
             via: self.via.map(|(proxy, server)| format!("{proxy}/{server}")),
             address: self.address,
-            usable: Some(Usable { active: self.active, backup: self.backup }),
-            provenance: Provenance::Process,
-            accuracy: Accuracy::Exact,
+            ..event
         }
     }
 
     fn backend_event(&self, kind: Kind, sentence: String) -> Event {
+        match kind {
+            Kind::BackendDown => self.event(kind, Health::Down, Level::Emerg, sentence),
+            Kind::Gone => self.event(kind, Health::Maint, Level::Notice, sentence),
+            _ => self.event(kind, Health::Up, Level::Notice, sentence),
+        }
+    }
+
+    /// Returns an event of the backend as a whole.
+    fn event(&self, kind: Kind, health: Health, level: Level, sentence: String) -> Event {
         Event {
-            when: self.when(),
+            when: self.when.unwrap_or_else(SystemTime::now),
             kind,
-            health: match kind {
-                Kind::BackendDown => Health::Down,
-                Kind::Gone => Health::Maint,
-                _ => Health::Up,
-            },
-            level: if kind == Kind::BackendDown { Level::Emerg } else { Level::Notice },
+            health,
+            level,
             proxy: self.proxy.clone(),
             is_listen: self.is_listen,
             server: None,
@@ -239,10 +238,6 @@ impl Change {
         }
     }
 
-    fn when(&self) -> SystemTime {
-        self.when.unwrap_or_else(SystemTime::now)
-    }
-
     /// Returns the word for the proxy in HAProxy's log: `proxy` for a `listen` section, else `backend`.
     pub(super) fn section(&self) -> &'static str {
         if self.is_listen { "proxy" } else { "backend" }
@@ -264,7 +259,7 @@ impl Change {
         match (old.is_in_maint(), new.is_in_maint()) {
             (true, false) => Some(Kind::Ready),
             (false, true) => Some(Kind::Maint),
-            (true, true) => self.remains_in_maint().then_some(Kind::Maint),
+            (true, true) => self.remaining_maint().map(|_| Kind::Maint),
             (false, false) => match (old.is_drained(), new.is_drained()) {
                 (true, false) => Some(Kind::Ready),
                 (false, true) => Some(Kind::Drain),

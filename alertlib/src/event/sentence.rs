@@ -4,36 +4,28 @@
 //! See `srv_update_status()` and `srv_append_status()` in its `src/server.c`, `set_backend_down()` in `src/backend.c`.
 
 use super::{Admin, Change, Check, CheckOutcome, CheckResult, Kind, State};
-use crate::text::display_with;
 use std::fmt::{self, Display};
 
 impl Change {
-    /// Returns true if one reason for the maintenance has ended. The caller knows that another one is left.
-    pub(super) fn remains_in_maint(&self) -> bool {
+    /// Returns HAProxy's words for a maintenance of which one reason has ended; `None`: none has ended. The caller knows that
+    /// another one is left.
+    pub(super) fn remaining_maint(&self) -> Option<String> {
         let has_lost = |flag| self.new_admin.has_lost(self.old_admin, flag);
-        has_lost(Admin::RMAINT) || has_lost(Admin::IMAINT) || has_lost(Admin::FMAINT)
+        let via = self.via_words();
+        if has_lost(Admin::RMAINT) {
+            Some(format!(" ('{}') resolves again but remains in maintenance{via}", self.hostname))
+        } else if has_lost(Admin::IMAINT) {
+            Some(" remains in forced maintenance".to_owned())
+        } else if has_lost(Admin::FMAINT) {
+            Some(format!(" is leaving forced maintenance but remains in maintenance{via}"))
+        } else {
+            None
+        }
     }
 
-    /// HAProxy's words for a maintenance of which one reason has ended.
-    fn remaining_maint(&self) -> impl Display {
-        let has_lost = |flag| self.new_admin.has_lost(self.old_admin, flag);
-        display_with(move |f| {
-            let via = self.via_words();
-            if has_lost(Admin::RMAINT) {
-                write!(f, " ('{}') resolves again but remains in maintenance{via}", self.hostname)
-            } else if has_lost(Admin::IMAINT) {
-                write!(f, " remains in forced maintenance")
-            } else {
-                write!(f, " is leaving forced maintenance but remains in maintenance{via}")
-            }
-        })
-    }
-
-    fn via_words(&self) -> impl Display {
-        display_with(|f| match &self.via {
-            Some((proxy, server)) => write!(f, " via {proxy}/{server}"),
-            None => Ok(()),
-        })
+    fn via_words(&self) -> String {
+        let via = self.via.as_ref();
+        via.map(|(proxy, server)| format!(" via {proxy}/{server}")).unwrap_or_default()
     }
 
     /// Returns HAProxy's sentence for the server, with the final period of its log.
@@ -43,72 +35,68 @@ impl Change {
     }
 
     /// The part of the sentence behind the server's name.
-    fn predicate(&self, kind: Kind) -> impl Display {
+    fn predicate(&self, kind: Kind) -> String {
         let (old, new) = (self.old_admin, self.new_admin);
         let up_or_down = if self.new_state == State::Stopped { "DOWN" } else { "UP" };
         let drain_or_ready = if new.is_drained() { "DRAIN" } else { "READY" };
-        let cause = display_with(|f| match self.cause.as_str() {
-            "" => Ok(()),
-            cause => write!(f, " ({cause})"),
-        });
-        display_with(move |f| match kind {
-            Kind::Down => write!(f, " is DOWN{}{}", self.reason(false), self.counts(true)),
-            Kind::Up => write!(f, " is UP{}{}", self.reason(false), self.counts(false)),
-            Kind::Nolb => write!(f, " is stopping{}{}", self.reason(false), self.counts(false)),
-            Kind::Maint if old.is_in_maint() && self.remains_in_maint() => {
-                write!(f, "{}", self.remaining_maint())
-            }
+        let cause = match self.cause.as_str() {
+            "" => String::new(),
+            cause => format!(" ({cause})"),
+        };
+        match kind {
+            Kind::Down => format!(" is DOWN{}{}", self.reason(false), self.counts(true)),
+            Kind::Up => format!(" is UP{}{}", self.reason(false), self.counts(false)),
+            Kind::Nolb => format!(" is stopping{}{}", self.reason(false), self.counts(false)),
+            Kind::Maint if old.is_in_maint() => self.remaining_maint().unwrap_or_default(),
             Kind::Maint => {
                 let reason = self.reason(new.has(Admin::FMAINT));
                 match self.old_state {
-                    State::Stopped => write!(f, " was DOWN and now enters maintenance{cause}{reason}"),
-                    _ => write!(f, " is going DOWN for maintenance{cause}{reason}{}", self.counts(true)),
+                    State::Stopped => format!(" was DOWN and now enters maintenance{cause}{reason}"),
+                    _ => format!(" is going DOWN for maintenance{cause}{reason}{}", self.counts(true)),
                 }
             }
             Kind::Ready if old.is_in_maint() => {
-                let state = format_args!(" is {up_or_down}/{drain_or_ready}");
+                let state = format!(" is {up_or_down}/{drain_or_ready}");
                 if new.has_lost(old, Admin::IMAINT) {
-                    write!(f, "{state} (leaving maintenance)")
+                    format!("{state} (leaving maintenance)")
                 } else if new.has_lost(old, Admin::RMAINT) {
-                    write!(f, " ('{}'){state} (resolves again)", self.hostname)
+                    format!(" ('{}'){state} (resolves again)", self.hostname)
                 } else {
-                    write!(f, "{state} (leaving forced maintenance)")
+                    format!("{state} (leaving forced maintenance)")
                 }
             }
             Kind::Ready if self.since_2_8 && !old.has(Admin::FDRAIN) => {
-                write!(f, " is {up_or_down} (leaving drain){}", self.via_words())
+                format!(" is {up_or_down} (leaving drain){}", self.via_words())
             }
             // HAProxy 2.6 tests the flag that is left, so the end of an inherited drain has the same words.
-            Kind::Ready => write!(f, " is {up_or_down} (leaving forced drain)"),
+            Kind::Ready => format!(" is {up_or_down} (leaving forced drain)"),
             Kind::Drain if !old.is_drained() => {
                 let reason = self.reason(new.has(Admin::FDRAIN));
-                write!(f, " enters drain state{cause}{reason}{}", self.counts(false))
+                format!(" enters drain state{cause}{reason}{}", self.counts(false))
             }
             Kind::Drain if !new.has(Admin::FDRAIN) => {
                 let leaving = if self.since_2_8 { "" } else { "is leaving forced drain but " };
-                write!(f, " {leaving}remains in drain mode{}", self.via_words())
+                format!(" {leaving}remains in drain mode{}", self.via_words())
             }
-            Kind::Drain => write!(f, " remains in forced drain mode"),
-            Kind::BackendDown | Kind::BackendUp | Kind::Check | Kind::Gone => Ok(()),
-        })
+            Kind::Drain => " remains in forced drain mode".to_owned(),
+            Kind::BackendDown | Kind::BackendUp | Kind::Check | Kind::Gone => String::new(),
+        }
     }
 
     /// The reason, as the first half of `srv_append_status()`: the check, else HAProxy's words for the cause, else the tracked
     /// server.
-    fn reason(&self, forced: bool) -> impl Display {
-        display_with(move |f| {
-            let via = self.via_words();
-            // HAProxy 2.8 also names the tracked server behind a check or a cause.
-            let also_via = display_with(|f| if self.since_2_8 { write!(f, "{via}") } else { Ok(()) });
-            match (&self.check, self.cause.as_str()) {
-                // An administrative change has its cause in parentheses already.
-                _ if !self.is_operational && forced => Ok(()),
-                _ if !self.is_operational => write!(f, "{via}"),
-                (Some(check), _) => write!(f, ", {check}{also_via}"),
-                (None, "") => write!(f, "{via}"),
-                (None, cause) => write!(f, ", {cause}{also_via}"),
-            }
-        })
+    fn reason(&self, forced: bool) -> String {
+        let via = self.via_words();
+        // HAProxy 2.8 also names the tracked server behind a check or a cause.
+        let also_via = if self.since_2_8 { via.as_str() } else { "" };
+        match (&self.check, self.cause.as_str()) {
+            // An administrative change has its cause in parentheses already.
+            _ if !self.is_operational && forced => String::new(),
+            _ if !self.is_operational => via,
+            (Some(check), _) => format!(", {check}{also_via}"),
+            (None, "") => via,
+            (None, cause) => format!(", {cause}{also_via}"),
+        }
     }
 
     /// Returns the sentence of `option log-health-checks`, as `set_server_check_status()` logs it.
@@ -134,23 +122,21 @@ impl Change {
     }
 
     /// The numbers of usable servers and of sessions, as the second half of `srv_append_status()`.
-    fn counts(&self, leaving: bool) -> impl Display {
+    fn counts(&self, leaving: bool) -> String {
         let (active, backup, queued) = (self.active, self.backup, self.queued);
         let on_backup = if backup > 0 && active == 0 { " Running on backup." } else { "" };
-        display_with(move |f| match self.requeued {
-            None => Ok(()),
-            Some(requeued) if leaving => write!(
-                f,
+        match self.requeued {
+            None => String::new(),
+            Some(requeued) if leaving => format!(
                 ". {active} active and {backup} backup servers left.{on_backup} {} sessions active, \
                  {requeued} requeued, {queued} remaining in queue",
                 self.sessions
             ),
-            Some(requeued) => write!(
-                f,
+            Some(requeued) => format!(
                 ". {active} active and {backup} backup servers online.{on_backup} \
                  {requeued} sessions requeued, {queued} total in queue"
             ),
-        })
+        }
     }
 
     /// Returns the sentence of `set_backend_down()`. HAProxy logs nothing when a server is available again: that sentence is

@@ -68,7 +68,6 @@ pub struct Collector {
     /// Numbers the ids of mails that a timer or a flush causes.
     ticks: u64,
     silences: Receiver<Silence>,
-    published_silences: Vec<Silence>,
     drops: Drops,
     /// Time of the last [`Collector::maintain_spool`].
     spool_checked: Option<Instant>,
@@ -129,7 +128,6 @@ impl Collector {
             token,
             ticks: 0,
             silences,
-            published_silences: Vec::new(),
             drops: Drops::default(),
             spool_checked: None,
             published_unconfirmed: (0, Instant::now()),
@@ -231,9 +229,9 @@ impl Collector {
 
     /// Publishes the silences for all views, if they have changed.
     fn publish_silences(&mut self) {
-        if self.published_silences.as_slice() != self.engine.silences() {
-            self.published_silences = self.engine.silences().to_vec();
-            self.shared.board.publish_silences(self.published_silences.clone());
+        let (silences, published) = (self.engine.silences(), &self.shared.board.silences);
+        if published.read().is_none_or(|published| *published != silences) {
+            published.publish(silences.to_vec());
         }
     }
 
@@ -259,7 +257,7 @@ impl Collector {
         if since < PUBLISH_INTERVAL && count > 0 {
             return Some(PUBLISH_INTERVAL - since);
         }
-        self.shared.board.publish_unconfirmed(self.engine.unconfirmed_targets());
+        self.shared.board.unconfirmed.publish(self.engine.unconfirmed_targets());
         self.published_unconfirmed = (count, Instant::now());
         None
     }

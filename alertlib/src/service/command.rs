@@ -5,15 +5,12 @@
 //! ([`Answer::piece`]), because the buffer of HAProxy's CLI is limited.
 
 use super::Service;
-use super::status::{RelayHealth, RelayStatus, Status, seconds_until};
 use crate::counters::Counts;
 use crate::directive::duration;
 use crate::engine::{MAX_SILENCE_LENGTH, Silence};
 use crate::settings::Pattern;
 use crate::text::{bounded, char_boundary, visible};
 use crate::wire::to_line;
-use serde::Serialize;
-use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 /// Longest reason of a silence, in bytes.
@@ -47,8 +44,11 @@ impl Service {
     /// The command is unknown or wrong, or cannot be executed now.
     pub fn command(&self, words: &[&str]) -> Result<Answer, CommandError> {
         let text = match words {
-            ["show", "email-alert"] => self.snapshot().map(|status| as_text(&status))?,
-            ["show", "email-alert", "json"] => self.snapshot().map(|status| as_json(&status))?,
+            ["show", "email-alert"] => as_text(self.counts()),
+            ["show", "email-alert", "json"] => match self.status() {
+                Some(status) => to_line(&status),
+                None => return Err("the status is just being updated; try again".to_owned()),
+            },
             ["add", "email-alert", "silence", pattern, time, reason @ ..] => {
                 self.add_silence(pattern, time, &reason.join(" "))?;
                 String::new()
@@ -68,90 +68,27 @@ impl Service {
             return Err(format!("'{}' is out of range; expected 1ms to 30d", visible(time)));
         }
         let reason = bounded(visible(reason), LONGEST_REASON);
-        self.silence(Silence { pattern, until: SystemTime::now() + length, reason })
-            .map_err(|_| "too many silences were added at once; try again".to_owned())
-    }
-
-    fn snapshot(&self) -> Result<Status, CommandError> {
-        self.status().ok_or_else(|| "the status is just being updated; try again".to_owned())
+        self.silences
+            .try_send(Silence { pattern, until: SystemTime::now() + length, reason })
+            .map_err(|_| "too many silences were added at once; try again".to_owned())?;
+        self.shared.ring.wake();
+        Ok(())
     }
 }
 
 /// `name: value` lines, as in HAProxy's `show info`.
-fn as_text(status: &Status) -> String {
-    let mut text = String::new();
-    for (name, value) in [
-        ("accepted", status.counts.accepted),
-        ("dropped", status.counts.dropped),
-        ("waiting", status.counts.waiting),
-        ("delivered", status.counts.delivered),
-        ("failed", status.counts.failed),
-        ("retried", status.counts.retried),
-    ] {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name}: {value}");
-    }
-    text
-}
-
-/// Returns a JSON document in one line.
-fn as_json(status: &Status) -> String {
-    let now = SystemTime::now();
-    to_line(&Document {
-        counts: status.counts,
-        relays: status.relays.iter().map(|relay| RelayDocument::of(relay, now)).collect(),
-        silences: status.silences.iter().map(|silence| SilenceDocument::of(silence, now)).collect(),
-    })
-}
-
-#[derive(Serialize)]
-struct Document<'a> {
-    #[serde(flatten)]
-    counts: Counts,
-    relays: Vec<RelayDocument<'a>>,
-    silences: Vec<SilenceDocument<'a>>,
-}
-
-#[derive(Serialize)]
-struct RelayDocument<'a> {
-    name: &'a str,
-    health: &'static str,
-    /// Seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retry_in: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<&'a str>,
-}
-
-impl<'a> RelayDocument<'a> {
-    fn of(relay: &'a RelayStatus, now: SystemTime) -> Self {
-        let retry_in = match relay.health {
-            RelayHealth::BackingOff(until) => Some(seconds_until(until, now)),
-            RelayHealth::Untried | RelayHealth::Working => None,
-        };
-        let (name, last_error) = (relay.name.as_str(), relay.last_error.as_deref());
-        RelayDocument { name, health: relay.health.word(), retry_in, last_error }
-    }
-}
-
-#[derive(Serialize)]
-struct SilenceDocument<'a> {
-    pattern: String,
-    /// Seconds.
-    ends_in: u64,
-    reason: &'a str,
-}
-
-impl<'a> SilenceDocument<'a> {
-    fn of(silence: &'a Silence, now: SystemTime) -> Self {
-        let Silence { pattern, until, reason } = silence;
-        SilenceDocument { pattern: pattern.to_string(), ends_in: seconds_until(*until, now), reason }
-    }
+fn as_text(counts: Counts) -> String {
+    let Counts { accepted, dropped, waiting, delivered, failed, retried } = counts;
+    format!(
+        "accepted: {accepted}\ndropped: {dropped}\nwaiting: {waiting}\n\
+         delivered: {delivered}\nfailed: {failed}\nretried: {retried}\n"
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::{RelayHealth, RelayStatus, Status};
 
     #[test]
     fn an_answer_is_read_in_pieces_of_whole_characters() {
@@ -170,20 +107,27 @@ mod tests {
         let error = "connect to mx1:25: Connection refused \"\u{1}\"".to_owned();
         let relay = RelayStatus {
             name: "mx1".into(),
-            health: RelayHealth::BackingOff(SystemTime::now() + Duration::from_secs(60)),
+            health: RelayHealth::BackingOff { until: SystemTime::now() + Duration::from_secs(60) },
             last_error: Some(error.clone()),
         };
         let status = Status {
             counts: Counts { accepted: 7, delivered: 5, waiting: 2, ..Counts::default() },
             relays: vec![relay].into(),
-            ..Status::default()
+            silences: vec![Silence {
+                pattern: "web/s*".parse().expect("a pattern"),
+                until: SystemTime::now() + Duration::from_secs(90),
+                reason: "upgrade".into(),
+            }]
+            .into(),
         };
         let text = "accepted: 7\ndropped: 0\nwaiting: 2\ndelivered: 5\nfailed: 0\nretried: 0\n";
-        assert_eq!(as_text(&status), text);
-        let json: serde_json::Value = serde_json::from_str(&as_json(&status)).expect("JSON");
+        assert_eq!(as_text(status.counts), text);
+        let json: serde_json::Value = serde_json::from_str(&to_line(&status)).expect("JSON");
         assert_eq!((&json["accepted"], &json["waiting"]), (&7.into(), &2.into()));
         assert_eq!(json["relays"][0]["health"], "backing-off");
         assert_eq!(json["relays"][0]["last_error"], visible(&error));
         assert_eq!(json["relays"][0]["retry_in"], 60);
+        let silence = serde_json::json!({"pattern": "web/s*", "ends_in": 90, "reason": "upgrade"});
+        assert_eq!(json["silences"][0], silence);
     }
 }

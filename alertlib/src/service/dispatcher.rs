@@ -59,8 +59,8 @@ impl RelayState {
 
     fn status(&self, now: Instant) -> RelayStatus {
         let health = match self.retry_at.filter(|until| *until > now) {
-            Some(until) => RelayHealth::BackingOff(SystemTime::now() + (until - now)),
-            None if self.failures > 0 => RelayHealth::BackingOff(SystemTime::now()),
+            Some(until) => RelayHealth::BackingOff { until: SystemTime::now() + (until - now) },
+            None if self.failures > 0 => RelayHealth::BackingOff { until: SystemTime::now() },
             None if self.is_tried => RelayHealth::Working,
             None => RelayHealth::Untried,
         };
@@ -165,7 +165,7 @@ impl Dispatcher {
 
     fn publish_relays(&self) {
         let now = Instant::now();
-        self.board.publish_relays(self.relays.iter().map(|relay| relay.status(now)).collect());
+        self.board.relays.publish(self.relays.iter().map(|relay| relay.status(now)).collect());
     }
 
     fn next_task(&mut self) -> Task {

@@ -28,6 +28,7 @@ use crate::ring::{Full, Ring, Writer};
 use crate::service::collector::{Collector, Shared};
 use crate::service::dispatcher::Dispatcher;
 use crate::service::prewarm::Prewarm;
+use crate::service::status::StatusBoard;
 use crate::spool::FileStore;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::io;
@@ -163,23 +164,13 @@ impl Service {
     /// Returns the unconfirmed target number `n`, from 0: a server, or a backend (without server), whose present state the library
     /// needs. Any thread; never blocks: `None` also stands for a list that is just being published.
     pub fn next_unconfirmed(&self, n: usize) -> Option<TargetId> {
-        self.shared.board.unconfirmed(n)
-    }
-
-    /// Adds a silence. Any thread; never blocks.
-    ///
-    /// # Errors
-    ///
-    /// Too many were added at once.
-    fn silence(&self, silence: Silence) -> Result<(), Full> {
-        self.silences.try_send(silence).map_err(|_| Full)?;
-        self.shared.ring.wake();
-        Ok(())
+        self.shared.board.unconfirmed.read()?.get(n).cloned()
     }
 
     /// Returns the status. Any thread; never blocks. `None`: a thread that publishes was descheduled; the caller may retry.
     pub fn status(&self) -> Option<Status> {
-        self.shared.board.status(self.counts())
+        let StatusBoard { relays, silences, .. } = &*self.shared.board;
+        Some(Status { counts: self.counts(), relays: relays.read()?, silences: silences.read()? })
     }
 
     /// Delivers what is pending for at most `bound`, then ends the threads, or abandons one that is still busy. Returns the number of

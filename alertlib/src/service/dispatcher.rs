@@ -9,12 +9,10 @@ use crate::counters::Counters;
 use crate::format::{count, span};
 use crate::message::Composer;
 use crate::notification::Notification;
-use crate::queue::{Entry, MailId, Next, PendingMail, Schedule, Store, Unreadable};
+use crate::queue::{Entry, MailId, Next, PendingMail, Unreadable};
 use crate::service::collector::Shared;
-use crate::service::prewarm::Prewarm;
-use crate::service::status::{RelayHealth, RelayStatus, StatusBoard};
+use crate::service::status::{RelayHealth, RelayStatus};
 use crate::service::steps::Steps;
-use crate::service::waker::Waker;
 use crate::settings::{Config, Recipient};
 use crate::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
 use lettre::Address;
@@ -39,6 +37,7 @@ pub struct RelayState {
     /// A mail was offered to it, or a session was to be opened.
     is_tried: bool,
     failures: u32,
+    /// End of the back-off after the last failure, until the relay works again.
     retry_at: Option<Instant>,
     /// The last error that was logged, until the relay works again.
     reported: Option<DeliveryError>,
@@ -58,9 +57,8 @@ impl RelayState {
     }
 
     fn status(&self, now: Instant) -> RelayStatus {
-        let health = match self.retry_at.filter(|until| *until > now) {
-            Some(until) => RelayHealth::BackingOff { until: SystemTime::now() + (until - now) },
-            None if self.failures > 0 => RelayHealth::BackingOff { until: SystemTime::now() },
+        let health = match self.retry_at.map(|until| until.saturating_duration_since(now)) {
+            Some(time) => RelayHealth::BackingOff { until: SystemTime::now() + time },
             None if self.is_tried => RelayHealth::Working,
             None => RelayHealth::Untried,
         };
@@ -98,30 +96,11 @@ impl RelayState {
     }
 }
 
-/// The dispatcher's next task.
-enum Task {
-    /// Send this mail.
-    Send(Box<Entry>),
-    /// Open a session and keep it until then: a mail may come.
-    OpenSession(Instant),
-    /// Close the open sessions.
-    CloseIdle,
-    /// Sleep until then (`None`: until a wake-up).
-    Wait(Option<Instant>),
-    /// End: the schedule is closed and empty, or abandoned.
-    End,
-}
-
 /// The dispatcher: one thread.
 pub struct Dispatcher {
     relays: Vec<RelayState>,
     composer: Composer,
-    store: Arc<dyn Store>,
-    schedule: Arc<Schedule>,
-    waker: Arc<Waker>,
-    counters: Arc<Counters>,
-    prewarm: Arc<Prewarm>,
-    board: Arc<StatusBoard>,
+    shared: Shared,
     /// The likely sender of the mail that a prewarmed session is for: with `oauth-token-file`, a session is of one account.
     sender: Option<Address>,
     retry: Duration,
@@ -138,16 +117,11 @@ struct InFlight {
 
 impl Dispatcher {
     /// A dispatcher over these relays, in their order.
-    pub fn new(relays: Vec<RelayState>, composer: Composer, shared: &Shared, config: &Config) -> Self {
+    pub fn new(relays: Vec<RelayState>, composer: Composer, shared: Shared, config: &Config) -> Self {
         let dispatcher = Dispatcher {
             relays,
             composer,
-            store: shared.store.clone(),
-            schedule: shared.schedule.clone(),
-            waker: shared.dispatcher.clone(),
-            counters: shared.counters.clone(),
-            prewarm: shared.prewarm.clone(),
-            board: shared.board.clone(),
+            shared,
             sender: config.routes.first().map(|route| route.from.clone()),
             retry: config.retry,
             in_flight: None,
@@ -158,40 +132,43 @@ impl Dispatcher {
         dispatcher
     }
 
-    /// Makes the calling thread the one that [`Waker::wake`] wakes. Called once, by the dispatcher's thread.
+    /// Makes the calling thread the one that [`Waker::wake`](super::waker::Waker::wake) wakes. Called once, by the dispatcher's thread.
     pub fn register(&self) {
-        self.waker.register();
+        self.shared.dispatcher.register();
     }
 
     fn publish_relays(&self) {
         let now = Instant::now();
-        self.board.relays.publish(self.relays.iter().map(|relay| relay.status(now)).collect());
+        self.shared.board.relays.publish(self.relays.iter().map(|relay| relay.status(now)).collect());
     }
 
-    fn next_task(&mut self) -> Task {
+    /// Returns the next step. While all relays back off, mails stay in their order; those that expire need no relay.
+    fn next_step(&self) -> Next {
         let now = Instant::now();
-        // While all relays back off, mails stay in their order; those that expire need no relay.
-        let next = match self.all_back_off_until().filter(|_| !self.schedule.is_draining()) {
-            Some(until) => match self.schedule.take_first_if(now, |entry| self.is_expired(entry)) {
+        match self.all_back_off_until().filter(|_| !self.shared.schedule.is_draining()) {
+            Some(until) => match self.shared.schedule.take_first_if(now, |entry| self.is_expired(entry)) {
                 Some(entry) => Next::Send(entry),
                 None => Next::WaitUntil(Some(until)),
             },
-            None => self.schedule.next(now),
-        };
-        match next {
-            Next::Send(entry) => Task::Send(entry),
-            Next::WaitUntil(due) => match self.prewarm.take_hint() {
-                Some(until) if !self.schedule.is_draining() => Task::OpenSession(until),
-                _ if self.keep_until.is_some_and(|until| until <= now) => Task::CloseIdle,
-                _ => Task::Wait([due, self.keep_until].into_iter().flatten().min()),
-            },
-            Next::End => Task::End,
+            None => self.shared.schedule.next(now),
+        }
+    }
+
+    /// No mail is due before `due`: opens a session for a mail that may come, closes an idle one, or sleeps.
+    fn wait(&mut self, due: Option<Instant>) {
+        match self.shared.prewarm.take_hint() {
+            Some(until) if !self.shared.schedule.is_draining() => {
+                self.open_session(until);
+                self.publish_relays();
+            }
+            _ if self.keep_until.is_some_and(|until| until <= Instant::now()) => self.close_idle(),
+            _ => self.shared.dispatcher.sleep([due, self.keep_until].into_iter().flatten().min()),
         }
     }
 
     /// Returns the relay that the next mail is offered to first.
     fn first_usable_relay(&mut self, now: Instant) -> Option<&mut RelayState> {
-        let draining = self.schedule.is_draining();
+        let draining = self.shared.schedule.is_draining();
         self.relays.iter_mut().find(|relay| draining || !relay.is_backing_off(now))
     }
 
@@ -199,7 +176,7 @@ impl Dispatcher {
     /// the next relay at once.
     fn open_session(&mut self, until: Instant) {
         let now = Instant::now();
-        let (sender, waiting) = (self.sender.clone(), self.store.len());
+        let (sender, waiting) = (self.sender.clone(), self.shared.store.len());
         let (Some(sender), Some(relay)) = (sender, self.first_usable_relay(now)) else { return };
         relay.is_tried = true;
         match relay.transport.open_session(&sender) {
@@ -220,7 +197,7 @@ impl Dispatcher {
 
     fn attempt(&mut self, mut entry: Entry) {
         self.in_flight = Some(InFlight { id: entry.id, copies: 1 });
-        let (mail, remaining) = match self.store.load(entry.id) {
+        let (mail, remaining) = match self.shared.store.load(entry.id) {
             Ok(mail) => (mail.notification.clone(), mail.remaining.clone()),
             Err(why) => return self.handle_unreadable(entry, why),
         };
@@ -235,12 +212,12 @@ impl Dispatcher {
                 "internal error: cannot compose a mail of '{}': {why}; please report this",
                 mail.summary()
             );
-            self.counters.failed.many(remaining.len() as u64);
-            return self.store.delete(entry.id);
+            self.shared.counters.failed.many(remaining.len() as u64);
+            return self.shared.store.delete(entry.id);
         }
         drop(message);
         if remaining.is_empty() {
-            return self.store.delete(entry.id);
+            return self.shared.store.delete(entry.id);
         }
         entry.attempts = entry.attempts.saturating_add(1);
         self.reschedule(entry, &mail, &remaining, due);
@@ -251,17 +228,17 @@ impl Dispatcher {
         let why = match why {
             Unreadable::Unavailable(_) if !self.is_expired(&entry) => {
                 entry.attempts = entry.attempts.saturating_add(1);
-                let draining = self.schedule.is_draining();
+                let draining = self.shared.schedule.is_draining();
                 let delay = if draining { DRAIN_DELAY } else { retry_delay(entry.attempts, MAX_BACK_OFF) };
-                return self.schedule.reschedule(entry, Some(Instant::now() + delay));
+                return self.shared.schedule.reschedule(entry, Some(Instant::now() + delay));
             }
             Unreadable::Gone => "somebody removed its file".to_owned(),
             Unreadable::Damaged(why) => format!("its file was changed: {why}"),
             Unreadable::Unavailable(error) => format!("its file cannot be read: {}", error.desc()),
         };
         log::error!("a mail of the spool is lost: {why}");
-        self.counters.failed.one();
-        self.store.delete(entry.id);
+        self.shared.counters.failed.one();
+        self.shared.store.delete(entry.id);
     }
 
     /// Offers a mail to the relays, one after the other. Returns the remaining recipients and, if a relay deferred this mail, the
@@ -273,7 +250,7 @@ impl Dispatcher {
         mut remaining: Vec<Recipient>,
         message: &LazyMail,
     ) -> (Vec<Recipient>, Option<Instant>) {
-        let draining = self.schedule.is_draining();
+        let draining = self.shared.schedule.is_draining();
         let mut due: Option<Instant> = None;
         // Recipients that no relay so far supports, and the last such relay's error.
         let (mut unsupported, mut unsupported_error) = (remaining.clone(), String::new());
@@ -289,15 +266,15 @@ impl Dispatcher {
                 Err(_) if message.error().is_some() => return (remaining, None),
                 Err(error) => {
                     relay.back_off(Instant::now());
-                    relay.report(&error, self.store.len());
+                    relay.report(&error, self.shared.store.len());
                     entry.last_error = Some(format!("relay {}: {error}", relay.name));
                     unsupported.clear();
                     continue;
                 }
             };
             let before = remaining.len();
-            let result = AttemptResult::of(relay, &self.counters, mail, remaining, outcomes);
-            result.report(relay, entry.last_error.as_deref(), self.store.len());
+            let result = AttemptResult::of(relay, &self.shared.counters, mail, remaining, outcomes);
+            result.report(relay, entry.last_error.as_deref(), self.shared.store.len());
             if let Some(error) = &result.unsupported_error {
                 unsupported_error = format!("relay {}: {error}", relay.name);
             }
@@ -313,7 +290,7 @@ impl Dispatcher {
             }
             if remaining.len() < before {
                 let mail = PendingMail { notification: mail.clone(), remaining: remaining.clone() };
-                self.store.update(entry.id, mail);
+                self.shared.store.update(entry.id, mail);
                 self.in_flight = Some(InFlight { id: entry.id, copies: remaining.len() as u64 });
             }
         }
@@ -323,11 +300,11 @@ impl Dispatcher {
                 mail.summary(),
                 addresses(&unsupported)
             );
-            self.counters.failed.many(unsupported.len() as u64);
+            self.shared.counters.failed.many(unsupported.len() as u64);
             remaining.retain(|recipient| !unsupported.contains(recipient));
             if !remaining.is_empty() {
                 let mail = PendingMail { notification: mail.clone(), remaining: remaining.clone() };
-                self.store.update(entry.id, mail);
+                self.shared.store.update(entry.id, mail);
             }
         }
         (remaining, due)
@@ -348,7 +325,7 @@ impl Dispatcher {
     /// Schedules the next attempt for the remaining recipients, unless the mail expires.
     fn reschedule(&self, entry: Entry, mail: &Notification, remaining: &[Recipient], due: Option<Instant>) {
         let copies = remaining.len() as u64;
-        let due = if self.schedule.is_draining() { Some(Instant::now() + DRAIN_DELAY) } else { due };
+        let due = if self.shared.schedule.is_draining() { Some(Instant::now() + DRAIN_DELAY) } else { due };
         if self.is_expired(&entry) {
             log::error!(
                 "gave up after {}: '{}' to {}: {}",
@@ -357,11 +334,11 @@ impl Dispatcher {
                 addresses(remaining),
                 entry.last_error.as_deref().unwrap_or("no relay took it")
             );
-            self.counters.failed.many(copies);
-            return self.store.delete(entry.id);
+            self.shared.counters.failed.many(copies);
+            return self.shared.store.delete(entry.id);
         }
-        self.counters.retried.many(copies);
-        self.schedule.reschedule(entry, due);
+        self.shared.counters.retried.many(copies);
+        self.shared.schedule.reschedule(entry, due);
     }
 }
 
@@ -369,23 +346,18 @@ impl Steps for Dispatcher {
     const THREAD: &'static str = "dispatcher";
     const LOSS: &'static str = "one mail dropped";
 
-    /// Does the next task. False: it was the last one.
+    /// Does the next step. False: it was the last one.
     fn step(&mut self) -> bool {
-        match self.next_task() {
-            Task::Send(entry) => {
+        match self.next_step() {
+            Next::Send(entry) => {
                 self.attempt(*entry);
                 self.publish_relays();
                 self.in_flight = None;
-                self.prewarm.session_used();
+                self.shared.prewarm.session_used();
                 self.keep_until = self.keep_until.max(Some(Instant::now() + SESSION_KEEP));
             }
-            Task::OpenSession(until) => {
-                self.open_session(until);
-                self.publish_relays();
-            }
-            Task::CloseIdle => self.close_idle(),
-            Task::Wait(due) => self.waker.sleep(due),
-            Task::End => {
+            Next::WaitUntil(due) => self.wait(due),
+            Next::End => {
                 self.close_idle();
                 return false;
             }
@@ -396,13 +368,14 @@ impl Steps for Dispatcher {
     /// Drops and counts the mail whose attempt panicked: the mail, or its file, would cause the panic again.
     fn discard_in_flight(&mut self) {
         if let Some(lost) = self.in_flight.take() {
-            self.counters.failed.many(lost.copies);
-            self.store.delete(lost.id);
+            self.shared.counters.failed.many(lost.copies);
+            self.shared.store.delete(lost.id);
         }
     }
 }
 
 /// The result of one attempt at one relay.
+#[derive(Default)]
 struct AttemptResult {
     /// Recipients that have not got the mail and were not refused permanently.
     remaining: Vec<Recipient>,
@@ -422,12 +395,7 @@ impl AttemptResult {
         tried: Vec<Recipient>,
         outcomes: Vec<Outcome>,
     ) -> Self {
-        let mut result = AttemptResult {
-            remaining: Vec::new(),
-            error: None,
-            unsupported: Vec::new(),
-            unsupported_error: None,
-        };
+        let mut result = AttemptResult::default();
         for (recipient, outcome) in tried.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered => counters.delivered.one(),

@@ -83,7 +83,7 @@ impl Service {
             prewarm: Arc::new(Prewarm::new()),
             board: Arc::default(),
         };
-        let dispatcher = Dispatcher::new(relays, composer, &shared, &config);
+        let dispatcher = Dispatcher::new(relays, composer, shared.clone(), &config);
         let collector = Collector::new(shared.clone(), engine, token, new_silences);
         let started = threads::start(collector, dispatcher, shared.store.clone(), ends);
         if let Err(error) = started {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Runtime commands and their answers.
 
-use crate::guard::{guarded, slice, string};
+use crate::guard::{guarded, strings};
 use crate::haproxy_email_alert_result::{self, *};
-use crate::{SERVICE, haproxy_email_alert_answer, report};
+use crate::{haproxy_email_alert_answer, report, result_guarded, running};
 use alertlib::service::Answer;
 use libc::c_char;
 
@@ -26,30 +26,22 @@ pub unsafe extern "C" fn haproxy_email_alert_command(
     message: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         if answer.is_null() || !answer.is_aligned() {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
+            return Err(HAPROXY_EMAIL_ALERT_ERR_INVALID);
         }
         // SAFETY: not NULL, aligned, and writable, as the caller promises.
         unsafe { answer.write(std::ptr::null_mut()) };
-        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
-            return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
-        };
+        let service = running()?;
         // SAFETY: as the caller promises, see above.
-        let Some(words) = (unsafe { slice(words, count) }) else { return HAPROXY_EMAIL_ALERT_ERR_INVALID };
-        let mut texts = Vec::with_capacity(words.len());
-        for &word in words {
-            // SAFETY: as the caller promises, see above.
-            match unsafe { string(word) } {
-                None => return HAPROXY_EMAIL_ALERT_ERR_INVALID,
-                Some(word) => texts.push(word.to_string_lossy()),
-            }
-        }
-        let words: Vec<&str> = texts.iter().map(|word| &**word).collect();
+        let words = unsafe { strings(words, count) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        let words: Vec<&str> = words.iter().map(|word| &**word).collect();
         let outcome = service.command(&words).map(|text| {
             let boxed = Box::into_raw(Box::new(text)).cast::<haproxy_email_alert_answer>();
             // SAFETY: as above.
             unsafe { answer.write(boxed) };
+            Vec::new()
         });
         // SAFETY: as the caller promises, see above.
         unsafe { report(outcome, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }

@@ -127,6 +127,16 @@ pub unsafe fn slice<'a, T>(pointer: *const T, count: usize) -> Option<&'a [T]> {
     Some(unsafe { std::slice::from_raw_parts(pointer, count) })
 }
 
+/// Returns the strings at `pointer`; `None` where [`slice()`] returns `None`, or if one of them is NULL.
+///
+/// # Safety
+///
+/// `pointer` is NULL, or points to `count` pointers as for [`string()`].
+pub unsafe fn strings<'a>(pointer: *const *const c_char, count: usize) -> Option<Vec<&'a CStr>> {
+    // SAFETY: as promised by the caller.
+    unsafe { slice(pointer, count)?.iter().map(|pointer| string(*pointer)).collect() }
+}
+
 /// Writes `text` and a NUL to the caller's buffer, cut to `size` bytes at the border of a character. Writes nothing if `buffer`
 /// is NULL or `size` is 0.
 ///
@@ -139,7 +149,7 @@ pub unsafe fn write_text(buffer: *mut c_char, size: usize, text: &str) {
     }
     // A NUL within the text would end the string for C.
     let text = text.replace('\0', " ");
-    let end = (0..=text.len().min(size - 1)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    let end = alertlib::text::char_boundary(&text, size - 1);
     // SAFETY: `end` + 1 bytes are at most `size`, which the caller says are writable; `text` is our own memory.
     unsafe {
         std::ptr::copy_nonoverlapping(text.as_ptr(), buffer.cast::<u8>(), end);

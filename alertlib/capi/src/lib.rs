@@ -17,7 +17,7 @@ use alertlib::service::{self, Prepared, Service};
 use alertlib::settings::{Config, Settings};
 use alertlib::sys::User;
 pub use command::*;
-use guard::{guarded, read_sized, slice, string, write_sized, write_text};
+use guard::{guarded, read_sized, slice, string, strings, write_sized, write_text};
 use haproxy_email_alert_result::*;
 use libc::{c_char, c_int};
 use once_cell::sync::OnceCell;
@@ -43,6 +43,27 @@ static SERVICE: OnceCell<Service> = OnceCell::new();
 /// Locks the state. Only one thread uses it, before HAProxy's other threads exist.
 fn setup() -> MutexGuard<'static, Setup> {
     SETUP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Result of a call: OK, or another result.
+type CallResult = Result<(), haproxy_email_alert_result>;
+
+/// Runs the body of a function that returns a result, like [`guarded`].
+fn result_guarded(body: impl FnOnce() -> CallResult) -> haproxy_email_alert_result {
+    match guarded(Err(HAPROXY_EMAIL_ALERT_ERR_PANIC), body) {
+        Ok(()) => HAPROXY_EMAIL_ALERT_OK,
+        Err(result) => result,
+    }
+}
+
+/// Returns the service, which may have been stopped.
+fn started() -> Result<&'static Service, haproxy_email_alert_result> {
+    SERVICE.get().ok_or(HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING)
+}
+
+/// Returns the service between its start and its stop.
+fn running() -> Result<&'static Service, haproxy_email_alert_result> {
+    SERVICE.get().filter(|service| !service.is_stopped()).ok_or(HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING)
 }
 
 /// Redirects panics to the log, since a daemon has no standard error.
@@ -87,30 +108,23 @@ pub unsafe extern "C" fn haproxy_email_alert_parse(
     message: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         log_panics();
         // SAFETY: as the caller promises, see above.
-        let Some(words) = (unsafe { slice(words, count) }) else { return HAPROXY_EMAIL_ALERT_ERR_INVALID };
-        let mut texts = Vec::with_capacity(words.len());
-        for &word in words {
-            // SAFETY: as the caller promises, see above.
-            match unsafe { string(word) } {
-                None => return HAPROXY_EMAIL_ALERT_ERR_INVALID,
-                Some(word) => texts.push(word.to_str().map_err(|_| word.to_string_lossy())),
-            }
-        }
+        let words = unsafe { strings(words, count) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
         let mut setup = setup();
         if setup.config.is_some() || SERVICE.get().is_some() {
-            return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
+            return Err(HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING);
         }
         setup.configured = true;
-        let parsed = match texts.into_iter().collect::<Result<Vec<&str>, _>>() {
+        let texts = words.iter().map(|word| word.to_str().map_err(|_| word.to_string_lossy()));
+        let parsed = match texts.collect::<Result<Vec<&str>, _>>() {
             Ok(words) => alertlib::directive::parse(&mut setup.settings, &words),
             Err(word) => Err(format!("word '{}' is not UTF-8", alertlib::text::visible(&word))),
         };
         setup.refused |= parsed.is_err();
         // SAFETY: as the caller promises, see above.
-        unsafe { report(parsed, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
+        unsafe { report(parsed.map(|()| Vec::new()), HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
     })
 }
 
@@ -160,31 +174,24 @@ pub unsafe extern "C" fn haproxy_email_alert_check(
     message: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         log_panics();
         let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process, &mut storage) }) else {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
-        };
+        let process = unsafe { read_sized(process, &mut storage) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
         let mut setup = setup();
         if setup.refused || !setup.configured {
             // SAFETY: as the caller promises, see above.
-            return unsafe { report(Ok(()), HAPROXY_EMAIL_ALERT_OK, message, size) };
+            return unsafe { report(Ok(Vec::new()), HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) };
         }
-        let config = setup.settings.resolve(&machine_name());
-        let checked = config.and_then(|config| {
+        let host = nix::unistd::gethostname().unwrap_or_default();
+        let checked = setup.settings.resolve(&host.to_string_lossy()).and_then(|config| {
             let warnings = service::check(&config, user(process))?;
             setup.config = Some(config);
-            Ok(warnings.join("; "))
+            Ok(warnings)
         });
-        let (outcome, result) = match checked {
-            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_ERR_CONFIG),
-            Ok(warnings) if warnings.is_empty() => (Ok(()), HAPROXY_EMAIL_ALERT_OK),
-            Ok(warnings) => (Err(warnings), HAPROXY_EMAIL_ALERT_WARNING),
-        };
         // SAFETY: as the caller promises, see above.
-        unsafe { report(outcome, result, message, size) }
+        unsafe { report(checked, HAPROXY_EMAIL_ALERT_ERR_CONFIG, message, size) }
     })
 }
 
@@ -206,35 +213,26 @@ pub unsafe extern "C" fn haproxy_email_alert_prepare(
     message: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         log_panics();
         let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(process) = (unsafe { read_sized(process, &mut storage) }) else {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
-        };
+        let process = unsafe { read_sized(process, &mut storage) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
         // SAFETY: as the caller promises, see above.
         let version = unsafe { string(process.haproxy_version) };
         let version = version.map(|version| alertlib::text::visible(&version.to_string_lossy()));
         let mut setup = setup();
         let is_first = setup.prepared.is_none() && SERVICE.get().is_none();
-        let Some(mut config) = setup.config.clone().filter(|_| is_first) else {
-            return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
-        };
+        let config = setup.config.clone().filter(|_| is_first);
+        let mut config = config.ok_or(HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING)?;
         // SAFETY: as the caller promises, see above.
         if let Some(url) = unsafe { string(process.stats_url) } {
             config.set_detected_statistics(&url.to_string_lossy());
         }
-        let (outcome, result) = match Prepared::open(config, user(process), version) {
-            Err(why) => (Err(why), HAPROXY_EMAIL_ALERT_ERR_SYSTEM),
-            Ok(prepared) => {
-                let warnings = prepared.warnings.join("; ");
-                setup.prepared = Some(prepared);
-                (if warnings.is_empty() { Ok(()) } else { Err(warnings) }, HAPROXY_EMAIL_ALERT_WARNING)
-            }
-        };
+        let prepared = Prepared::open(config, user(process), version)
+            .map(|prepared| setup.prepared.insert(prepared).warnings.clone());
         // SAFETY: as the caller promises, see above.
-        unsafe { report(outcome, result, message, size) }
+        unsafe { report(prepared, HAPROXY_EMAIL_ALERT_ERR_SYSTEM, message, size) }
     })
 }
 
@@ -259,15 +257,12 @@ pub extern "C" fn haproxy_email_alert_descriptors() -> u32 {
 /// Returns OK, ERR_SYSTEM (the reason is logged), or ERR_NOT_RUNNING without a successful haproxy_email_alert_prepare().
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
-        let Some(prepared) = setup().prepared.take() else { return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING };
-        match SERVICE.get_or_try_init(|| Service::start(prepared)) {
-            Ok(_) => HAPROXY_EMAIL_ALERT_OK,
-            Err(error) => {
-                log::error!("no mails will be sent: cannot start a thread: {error}");
-                HAPROXY_EMAIL_ALERT_ERR_SYSTEM
-            }
-        }
+    result_guarded(|| {
+        let prepared = setup().prepared.take().ok_or(HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING)?;
+        SERVICE.get_or_try_init(|| Service::start(prepared)).map(|_| ()).map_err(|error| {
+            log::error!("no mails will be sent: cannot start a thread: {error}");
+            HAPROXY_EMAIL_ALERT_ERR_SYSTEM
+        })
     })
 }
 
@@ -284,23 +279,16 @@ pub extern "C" fn haproxy_email_alert_start() -> haproxy_email_alert_result {
 pub unsafe extern "C" fn haproxy_email_alert(
     event: *const haproxy_email_alert_event,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
-        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
-            return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
-        };
+    result_guarded(|| {
+        let service = running()?;
         let mut storage = None;
         // SAFETY: as the caller promises, see above.
-        let Some(event) = (unsafe { read_sized(event, &mut storage) }) else {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
-        };
+        let event = unsafe { read_sized(event, &mut storage) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
         // SAFETY: the texts are borrowed for this call, as their type describes.
-        let Some(change) = (unsafe { raw_change(event) }) else { return HAPROXY_EMAIL_ALERT_ERR_INVALID };
+        let change = unsafe { raw_change(event) }.ok_or(HAPROXY_EMAIL_ALERT_ERR_INVALID)?;
         #[cfg(feature = "fault-injection")]
         assert!(change.texts[alertlib::event::Text::Server as usize] != b"panic-in-the-call", "asked for");
-        match service.push(&change) {
-            Ok(()) => HAPROXY_EMAIL_ALERT_OK,
-            Err(_) => HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL,
-        }
+        service.push(&change).map_err(|_| HAPROXY_EMAIL_ALERT_ERR_QUEUE_FULL)
     })
 }
 
@@ -312,12 +300,9 @@ pub unsafe extern "C" fn haproxy_email_alert(
 /// Returns OK, or ERR_NOT_RUNNING before the start and after the stop.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_prewarm(within_ms: u32) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
-        let Some(service) = SERVICE.get().filter(|service| !service.is_stopped()) else {
-            return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING;
-        };
-        service.prewarm(Duration::from_millis(within_ms.into()));
-        HAPROXY_EMAIL_ALERT_OK
+    result_guarded(|| {
+        running()?.prewarm(Duration::from_millis(within_ms.into()));
+        Ok(())
     })
 }
 
@@ -340,18 +325,17 @@ pub unsafe extern "C" fn haproxy_email_alert_next_unconfirmed(
     server: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         if proxy.is_null() || server.is_null() || size == 0 {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
+            return Err(HAPROXY_EMAIL_ALERT_ERR_INVALID);
         }
-        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING };
-        let Some(name) = service.next_unconfirmed(n) else { return HAPROXY_EMAIL_ALERT_ERR_EMPTY };
+        let name = started()?.next_unconfirmed(n).ok_or(HAPROXY_EMAIL_ALERT_ERR_EMPTY)?;
         // SAFETY: not NULL, and writable, as the caller promises.
         unsafe {
             write_text(proxy, size, &name.proxy);
             write_text(server, size, name.server.as_deref().unwrap_or_default());
         }
-        HAPROXY_EMAIL_ALERT_OK
+        Ok(())
     })
 }
 
@@ -369,17 +353,17 @@ pub unsafe extern "C" fn haproxy_email_alert_next_log(
     line: *mut c_char,
     size: usize,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
+    result_guarded(|| {
         if level.is_null() || !level.is_aligned() || line.is_null() || size == 0 {
-            return HAPROXY_EMAIL_ALERT_ERR_INVALID;
+            return Err(HAPROXY_EMAIL_ALERT_ERR_INVALID);
         }
-        let Some(next) = alertlib::logging::next_line() else { return HAPROXY_EMAIL_ALERT_ERR_EMPTY };
+        let next = alertlib::logging::next_line().ok_or(HAPROXY_EMAIL_ALERT_ERR_EMPTY)?;
         // SAFETY: not NULL, aligned, and writable, as the caller promises.
         unsafe {
             level.write(next.severity);
             write_text(line, size, &next.text);
         }
-        HAPROXY_EMAIL_ALERT_OK
+        Ok(())
     })
 }
 
@@ -394,15 +378,14 @@ pub unsafe extern "C" fn haproxy_email_alert_next_log(
 pub unsafe extern "C" fn haproxy_email_alert_get_counters(
     counters: *mut haproxy_email_alert_counters,
 ) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || {
-        let Some(service) = SERVICE.get() else { return HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING };
-        let Counts { accepted, dropped, waiting, delivered, failed, retried } = service.counts();
+    result_guarded(|| {
+        let Counts { accepted, dropped, waiting, delivered, failed, retried } = started()?.counts();
         let filled =
             haproxy_email_alert_counters { size: 0, accepted, dropped, waiting, delivered, failed, retried };
         // SAFETY: as the caller promises, see above.
         match unsafe { write_sized(counters, filled) } {
-            true => HAPROXY_EMAIL_ALERT_OK,
-            false => HAPROXY_EMAIL_ALERT_ERR_INVALID,
+            true => Ok(()),
+            false => Err(HAPROXY_EMAIL_ALERT_ERR_INVALID),
         }
     })
 }
@@ -412,12 +395,9 @@ pub unsafe extern "C" fn haproxy_email_alert_get_counters(
 /// Returns OK, or ERR_NOT_RUNNING before the start.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_drain() -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || match SERVICE.get() {
-        None => HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING,
-        Some(service) => {
-            service.drain();
-            HAPROXY_EMAIL_ALERT_OK
-        }
+    result_guarded(|| {
+        started()?.drain();
+        Ok(())
     })
 }
 
@@ -434,10 +414,9 @@ pub extern "C" fn haproxy_email_alert_pending() -> u64 {
 /// Returns OK, ERR_PENDING if something was not delivered, or ERR_NOT_RUNNING before the start.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_stop(bound_ms: u32) -> haproxy_email_alert_result {
-    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || match SERVICE.get() {
-        None => HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING,
-        Some(service) if service.stop(Duration::from_millis(bound_ms.into())) == 0 => HAPROXY_EMAIL_ALERT_OK,
-        Some(_) => HAPROXY_EMAIL_ALERT_ERR_PENDING,
+    result_guarded(|| match started()?.stop(Duration::from_millis(bound_ms.into())) {
+        0 => Ok(()),
+        _ => Err(HAPROXY_EMAIL_ALERT_ERR_PENDING),
     })
 }
 
@@ -450,20 +429,21 @@ pub extern "C" fn haproxy_email_alert_helper() -> c_int {
     guarded(1, alertlib::helper::run)
 }
 
-/// Writes the message of an outcome to the caller's buffer, and returns OK, or `otherwise` for an outcome with a message.
+/// Writes the message of an outcome, an error or warnings, to the caller's buffer. Returns OK, WARNING, or `error`.
 ///
 /// # Safety
 ///
 /// `message` is NULL or has `size` writable bytes.
 unsafe fn report(
-    outcome: Result<(), String>,
-    otherwise: haproxy_email_alert_result,
+    outcome: Result<Vec<String>, String>,
+    error: haproxy_email_alert_result,
     message: *mut c_char,
     size: usize,
-) -> haproxy_email_alert_result {
+) -> CallResult {
     let (result, text) = match outcome {
-        Ok(()) => (HAPROXY_EMAIL_ALERT_OK, String::new()),
-        Err(text) => (otherwise, text),
+        Err(why) => (Err(error), why),
+        Ok(warnings) if warnings.is_empty() => (Ok(()), String::new()),
+        Ok(warnings) => (Err(HAPROXY_EMAIL_ALERT_WARNING), warnings.join("; ")),
     };
     // SAFETY: as the caller promises, see above.
     unsafe { write_text(message, size, &text) };
@@ -472,10 +452,6 @@ unsafe fn report(
 
 fn user(process: &haproxy_email_alert_process) -> User {
     User { uid: process.uid, gid: process.gid }
-}
-
-fn machine_name() -> String {
-    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Returns the event with its texts as slices; `None` for an unknown state or an invalid text.

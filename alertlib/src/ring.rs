@@ -57,30 +57,11 @@ pub struct Ring {
     /// Number of slots, from the first, that were used or prefaulted. Written by the collector alone.
     prefaulted: AtomicU64,
     capacity: u64,
-    slots: Slots,
+    slots: SharedWords,
 }
 
-/// Memory that survives the process, for the slots.
+/// Memory of the slots: private to the process, or shared memory that survives it: see [`recover`].
 pub type SharedWords = Box<dyn Deref<Target = [AtomicU64]> + Send + Sync>;
-
-/// Memory of the slots.
-enum Slots {
-    /// Private memory of this process.
-    Own(Box<[AtomicU64]>),
-    /// Memory that survives the process: see [`recover`].
-    Shared(SharedWords),
-}
-
-impl Deref for Slots {
-    type Target = [AtomicU64];
-
-    fn deref(&self) -> &[AtomicU64] {
-        match self {
-            Slots::Own(words) => words,
-            Slots::Shared(words) => words,
-        }
-    }
-}
 
 /// State of the collector's sleep.
 struct Sleep {
@@ -144,15 +125,11 @@ impl Writer<'_> {
 impl Ring {
     /// Creates an empty ring for `capacity` records (at least 1) in private memory.
     pub fn new(capacity: usize) -> Self {
-        Ring::with_slots(Slots::Own(zeros(words_for(capacity))))
+        Ring::shared(Box::new(zeros(words_for(capacity))))
     }
 
-    /// Creates an empty ring in memory that survives this process: all zeros, and as long as [`words_for`] says for its capacity.
-    pub fn shared(words: SharedWords) -> Self {
-        Ring::with_slots(Slots::Shared(words))
-    }
-
-    fn with_slots(slots: Slots) -> Self {
+    /// Creates an empty ring in this memory: all zeros, and as long as [`words_for`] says for its capacity.
+    pub fn shared(slots: SharedWords) -> Self {
         Ring {
             tail: CacheLine(AtomicU64::new(0)),
             head: CacheLine(AtomicU64::new(0)),
@@ -169,8 +146,8 @@ impl Ring {
     /// the stamp is one more when the slot holds the ticket's record.
     fn slot(&self, ticket: u64) -> (&AtomicU64, &[AtomicU64], u64) {
         let start = (ticket % self.capacity) as usize * SLOT_WORDS;
-        let (stamp, words) = (&self.slots[start], &self.slots[start + 1..start + SLOT_WORDS]);
-        (stamp, words, ticket / self.capacity * 2)
+        let slot = &self.slots[start..start + SLOT_WORDS];
+        (&slot[0], &slot[1..], ticket / self.capacity * 2)
     }
 
     /// Takes a slot, calls `fill` to write the record, publishes it and wakes the collector if it sleeps.

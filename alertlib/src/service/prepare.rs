@@ -28,10 +28,7 @@ pub struct Prepared {
 /// The first file, directory or credential that cannot be used, as a text for the administrator.
 pub fn check(config: &Config, user: User) -> Result<Vec<String>, String> {
     let mut warnings = Vec::new();
-    if let Some(spool) = &config.spool {
-        SpoolDirectory::open(&spool.directory, user.uid, user.gid, spool.max_size)
-            .map_err(|why| format!("spool: {why}"))?;
-    }
+    open_spool(config, user)?;
     for relay in &config.relays {
         let checked = match &relay.kind {
             RelayKind::File { directory } => file::File::open(directory, user.uid, user.gid).map(|_| None),
@@ -60,12 +57,15 @@ impl Prepared {
             relays.push(RelayState::new(&relay.name, transport));
         }
         let composer = Composer::new(&config, haproxy);
-        let spool = config.spool.as_ref();
-        let spool =
-            spool.map(|spool| SpoolDirectory::open(&spool.directory, user.uid, user.gid, spool.max_size));
-        let spool = spool.transpose().map_err(|why| format!("spool: {why}"))?;
+        let spool = open_spool(&config, user)?;
         Ok(Prepared { config, relays, composer, spool, warnings })
     }
+}
+
+fn open_spool(config: &Config, user: User) -> Result<Option<SpoolDirectory>, String> {
+    let Some(spool) = &config.spool else { return Ok(None) };
+    let opened = SpoolDirectory::open(&spool.directory, user.uid, user.gid, spool.max_size);
+    opened.map(Some).map_err(|why| format!("spool: {why}"))
 }
 
 fn open(

@@ -66,7 +66,7 @@ deb: ## the distribution's HAProxy packages with e-mail alerts, and the library'
 deb-test: ## installs them, upgrades, removes them, in a Debian of its own; needs root (TWICE=yes: are they reproducible?)
 	ci/deb-test $(if $(TWICE),TWICE='$(TWICE)')
 
-header: ## include/haproxy_email_alert.h again, after a change of the C ABI
+header: ## the copies of haproxy_email_alert.h again, after a change of the C ABI
 	cargo run --quiet -p end-to-end --bin header
 
 faults: ## doc/faults.md again, after a change of its table in tests/src/faults/

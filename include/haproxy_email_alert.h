@@ -553,8 +553,18 @@ enum haproxy_email_alert_result haproxy_email_alert_get_counters(struct haproxy_
 enum haproxy_email_alert_result haproxy_email_alert_drain(void);
 
 /**
- * Returns the number of events and mails that are neither delivered nor failed; 0 before the start, and when the process can end
- * without a loss. Any thread; never blocks.
+ * Makes the process ready to end by SIGTERM. With a spool: all pending events become mails in files, and no transaction with a relay
+ * begins any more. Without one, or while it cannot be written: as haproxy_email_alert_drain(). The process should end as soon as
+ * haproxy_email_alert_pending() returns 0. Any thread; never blocks.
+ *
+ * Returns OK, or ERR_NOT_RUNNING before the start.
+ */
+enum haproxy_email_alert_result haproxy_email_alert_terminate(void);
+
+/**
+ * Returns the number of events and mails for which the end of the process should wait: those that are neither delivered nor failed.
+ * After haproxy_email_alert_terminate() with a spool, mails in files do not count, and a transaction that is under way does. 0
+ * before the start, and when the process can end without a loss. Any thread; never blocks.
  */
 uint64_t haproxy_email_alert_pending(void);
 
@@ -573,38 +583,6 @@ enum haproxy_email_alert_result haproxy_email_alert_stop(uint32_t bound_ms);
  * returns. Standard input is the socket. The only thread of its process, once.
  */
 int haproxy_email_alert_helper(void);
-
-/**
- * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The
- * caller owns them and the message's buffer; the library does not use them after the call. On OK, <answer> gets the answer,
- * which the caller owns, reads with haproxy_email_alert_answer_copy() and must free with haproxy_email_alert_answer_free();
- * otherwise it gets NULL. Any thread; allocates, but never waits for a relay, a disk or a lock.
- *
- * Returns OK, ERR_CONFIG with a message (see haproxy_email_alert_parse()), ERR_NOT_RUNNING before the start and after the stop,
- * or ERR_INVALID for NULL in the place of <answer> or words.
- */
-enum haproxy_email_alert_result haproxy_email_alert_command(const char *const *words,
-                                                            size_t count,
-                                                            struct haproxy_email_alert_answer **answer,
-                                                            char *message,
-                                                            size_t size);
-
-/**
- * Copies the bytes of an answer from <cursor> on to <buffer>, at most <size> of them, without a NUL; a character of several
- * bytes is never divided. The caller owns both; <answer> does not change. Any thread.
- *
- * Returns the number of copied bytes, by which the caller advances its cursor; 0 at the end, for NULL, or if <size> is too small
- * for the next character.
- */
-size_t haproxy_email_alert_answer_copy(const struct haproxy_email_alert_answer *answer,
-                                       size_t cursor,
-                                       char *buffer,
-                                       size_t size);
-
-/**
- * Frees an answer, which must not be used any more; NULL is ignored. Any thread, once for each answer.
- */
-void haproxy_email_alert_answer_free(struct haproxy_email_alert_answer *answer);
 
 /**
  * Executes a runtime command. <words> are the <count> words of the line, such as "show", "email-alert", each ended by NUL. The

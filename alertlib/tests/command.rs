@@ -12,7 +12,7 @@ use haproxy_email_alert::helper::serve;
 use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transport};
+use haproxy_email_alert::transport::{Delivery, DeliveryError, LazyMail, Outcome, Transactions, Transport};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -297,7 +297,13 @@ fn send(relay: &mut Command, to: &[&str]) -> Result<Vec<Outcome>, DeliveryError>
     };
     let to: Vec<Recipient> = to.iter().map(|address| recipient(address)).collect();
     let mail = LazyMail::new(|| Ok(message.clone()));
-    relay.deliver(&Delivery { notification: &common::notification(), recipients: &to, mail: &mail })
+    let transactions = &Transactions::default();
+    relay.deliver(&Delivery {
+        notification: &common::notification(),
+        recipients: &to,
+        mail: &mail,
+        transactions,
+    })
 }
 
 /// Records the arguments and the input of each call.

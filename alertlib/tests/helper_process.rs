@@ -10,7 +10,7 @@ use haproxy_email_alert::message::Message;
 use haproxy_email_alert::settings::{MailProgram, Recipient};
 use haproxy_email_alert::sys::User;
 use haproxy_email_alert::transport::command::Command;
-use haproxy_email_alert::transport::{Delivery, LazyMail, Outcome, Transport};
+use haproxy_email_alert::transport::{Delivery, LazyMail, Outcome, Transactions, Transport};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
@@ -64,7 +64,9 @@ impl Scratch {
         let message = Message { subject: String::new(), text: String::new(), bytes: Vec::new() };
         let to = [Recipient { address: "ops@example.com".parse().unwrap(), is_local: false }];
         let mail = LazyMail::new(|| Ok(message.clone()));
-        let delivery = Delivery { notification: &common::notification(), recipients: &to, mail: &mail };
+        let transactions = &Transactions::default();
+        let delivery =
+            Delivery { notification: &common::notification(), recipients: &to, mail: &mail, transactions };
         assert_eq!(relay.deliver(&delivery), Ok(vec![Outcome::Delivered]));
         let out = std::fs::read_to_string(self.0.join("out")).unwrap();
         std::fs::remove_file(self.0.join("out")).unwrap();

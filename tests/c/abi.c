@@ -49,6 +49,7 @@ static void expect_no_threads(void)
 	EXPECT(haproxy_email_alert_prewarm(1000), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_get_counters(&counters), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_drain(), ERR_NOT_RUNNING);
+	EXPECT(haproxy_email_alert_terminate(), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_pending(), 0);
 	EXPECT(haproxy_email_alert_stop(0), ERR_NOT_RUNNING);
 }
@@ -129,6 +130,7 @@ static void order(const char *directory)
 	EXPECT(haproxy_email_alert(&event), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_prewarm(1000), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_drain(), OK);
+	EXPECT(haproxy_email_alert_terminate(), OK);
 	EXPECT(haproxy_email_alert_pending(), 0);
 	EXPECT(haproxy_email_alert_start(), ERR_NOT_RUNNING);
 	EXPECT(haproxy_email_alert_prepare(&self, NULL, 0), ERR_NOT_RUNNING);

@@ -8,9 +8,10 @@ pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
 }
 
-/// Where the header is committed.
-pub fn path() -> PathBuf {
-    project().join("include/haproxy_email_alert.h")
+/// Where the header is committed: for all programs, and beside the dummy library of HAProxy's add-on.
+pub fn paths() -> [PathBuf; 2] {
+    ["include", "haproxy-integration/addon/dummy"]
+        .map(|directory| project().join(directory).join("haproxy_email_alert.h"))
 }
 
 /// The header as the source wants it.
@@ -20,9 +21,7 @@ pub fn generate() -> String {
     let mut header = Vec::new();
     cbindgen::Builder::new()
         .with_config(config)
-        .with_src(library.join("src/abi.rs"))
         .with_src(library.join("src/lib.rs"))
-        .with_src(library.join("src/command.rs"))
         .generate()
         .expect("cbindgen")
         .write(&mut header);

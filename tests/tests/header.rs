@@ -4,7 +4,11 @@
 use end_to_end::header;
 
 #[test]
-fn the_committed_header_is_up_to_date() {
-    let committed = std::fs::read_to_string(header::path()).expect("include/haproxy_email_alert.h");
-    assert!(committed == header::generate(), "you probably forgot to run: make header");
+fn the_committed_headers_are_up_to_date() {
+    let header = header::generate();
+    for path in header::paths() {
+        let committed =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        assert!(committed == header, "{}: you probably forgot to run: make header", path.display());
+    }
 }

@@ -401,8 +401,25 @@ pub extern "C" fn haproxy_email_alert_drain() -> haproxy_email_alert_result {
     })
 }
 
-/// Returns the number of events and mails that are neither delivered nor failed; 0 before the start, and when the process can end
-/// without a loss. Any thread; never blocks.
+/// Makes the process ready to end by SIGTERM. With a spool: all pending events become mails in files, and no transaction with a relay
+/// begins any more. Without one, or while it cannot be written: as haproxy_email_alert_drain(). The process should end as soon as
+/// haproxy_email_alert_pending() returns 0. Any thread; never blocks.
+///
+/// Returns OK, or ERR_NOT_RUNNING before the start.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_terminate() -> haproxy_email_alert_result {
+    guarded(HAPROXY_EMAIL_ALERT_ERR_PANIC, || match SERVICE.get() {
+        None => HAPROXY_EMAIL_ALERT_ERR_NOT_RUNNING,
+        Some(service) => {
+            service.terminate();
+            HAPROXY_EMAIL_ALERT_OK
+        }
+    })
+}
+
+/// Returns the number of events and mails for which the end of the process should wait: those that are neither delivered nor failed.
+/// After haproxy_email_alert_terminate() with a spool, mails in files do not count, and a transaction that is under way does. 0
+/// before the start, and when the process can end without a loss. Any thread; never blocks.
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_pending() -> u64 {
     guarded(0, || SERVICE.get().map_or(0, Service::pending))

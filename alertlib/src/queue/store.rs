@@ -183,7 +183,7 @@ pub trait Store: Send + Sync {
         self.len() == 0
     }
 
-    /// The number of mails that end with the process. Any thread.
+    /// The number of mails that are lost when the process ends. Any thread; takes no lock.
     fn volatile(&self) -> u64 {
         self.len()
     }

@@ -34,6 +34,8 @@ pub struct RamTable {
     ranks: BTreeSet<(u8, MailId)>,
     size: u64,
     limits: Limits,
+    /// The number of mails, for threads that do not hold the table's lock.
+    count: Arc<AtomicU64>,
 }
 
 impl RamTable {
@@ -44,10 +46,11 @@ impl RamTable {
 
     /// Adds a mail, or replaces it.
     pub fn insert(&mut self, id: MailId, mail: Arc<PendingMail>) {
-        self.remove(id);
+        self.take(id);
         self.size += mail.notification.size();
         self.ranks.insert((mail.importance(), id));
         self.mails.insert(id, mail);
+        self.publish_count();
     }
 
     /// Adds a mail that is not in the table, unless the table would exceed its limits.
@@ -61,6 +64,13 @@ impl RamTable {
 
     /// Removes a mail.
     pub fn remove(&mut self, id: MailId) -> Option<Arc<PendingMail>> {
+        let mail = self.take(id);
+        self.publish_count();
+        mail
+    }
+
+    /// Removes a mail that is perhaps replaced: it is still counted.
+    fn take(&mut self, id: MailId) -> Option<Arc<PendingMail>> {
         let mail = self.mails.remove(&id)?;
         self.size -= mail.notification.size();
         self.ranks.remove(&(mail.importance(), id));
@@ -72,9 +82,13 @@ impl RamTable {
         self.mails.get(&id)
     }
 
-    /// The number of mails.
-    pub fn count(&self) -> u64 {
-        self.mails.len() as u64
+    fn publish_count(&self) {
+        self.count.store(self.mails.len() as u64, SeqCst);
+    }
+
+    /// The number of mails, which needs no lock to be read.
+    pub fn count(&self) -> Arc<AtomicU64> {
+        self.count.clone()
     }
 
     /// Returns the most important mails, at most `count`, the younger first among equals.
@@ -92,17 +106,17 @@ impl RamTable {
 }
 
 /// The store without a spool.
-#[derive(Default)]
 pub struct RamStore {
     /// A panic of another thread leaves each mail in the table or not.
     table: Mutex<RamTable>,
-    len: AtomicU64,
+    len: Arc<AtomicU64>,
 }
 
 impl RamStore {
     /// Creates an empty store.
     pub fn new(limits: Limits) -> Self {
-        RamStore { table: Mutex::new(RamTable::new(limits)), ..RamStore::default() }
+        let table = RamTable::new(limits);
+        RamStore { len: table.count(), table: Mutex::new(table) }
     }
 }
 
@@ -116,7 +130,6 @@ impl Store for RamStore {
             stored
         };
         let mails = batch.notifications.into_iter().map(store).collect();
-        self.len.store(table.count(), SeqCst);
         Committed { mails, is_snapshot_saved: true }
     }
 
@@ -129,9 +142,7 @@ impl Store for RamStore {
     }
 
     fn delete(&self, id: MailId) {
-        let mut table = lock(&self.table);
-        table.remove(id);
-        self.len.store(table.count(), SeqCst);
+        lock(&self.table).remove(id);
     }
 
     fn len(&self) -> u64 {

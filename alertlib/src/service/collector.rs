@@ -13,6 +13,7 @@ use crate::service::steps::{Steps, internal_error};
 use crate::service::waker::Waker;
 use crate::settings::{MAX_QUEUED_BYTES, MAX_QUEUED_MAILS, Recipient};
 use crate::sys::shared_memory;
+use crate::transport::Transactions;
 use crossbeam_channel::Receiver;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub struct Shared {
     pub prewarm: Arc<Prewarm>,
     /// Status that the collector and the dispatcher publish for HAProxy's threads.
     pub board: Arc<StatusBoard>,
+    /// Closed by HAProxy's threads when the process is about to end.
+    pub transactions: Arc<Transactions>,
 }
 
 /// The collector: one thread.
@@ -277,7 +280,7 @@ impl Collector {
     fn commit(&mut self, replay: Option<ReplayMark>) {
         let snapshot = if self.shared.store.is_durable() { self.engine.take_snapshot() } else { None };
         self.update_progress();
-        let Shared { ring, store, schedule, dispatcher, .. } = &self.shared;
+        let Shared { ring, store, schedule, dispatcher, transactions, .. } = &self.shared;
         let InFlight { held, processed, mails, progress, next, .. } = &mut self.in_flight;
         let read = *held + std::mem::take(processed);
         *held = *next - progress.iter().min().copied().unwrap_or(*next);
@@ -285,6 +288,10 @@ impl Collector {
         let committed = store.commit(Batch { notifications, progress, replay, snapshot: snapshot.as_ref() });
         ring.release_many(done);
         schedule.add(&committed.mails, Instant::now());
+        if store.volatile() > 0 {
+            // Mails that the spool does not take are lost unless they are delivered before the process ends.
+            transactions.open();
+        }
         if !committed.mails.is_empty() {
             dispatcher.wake();
         }

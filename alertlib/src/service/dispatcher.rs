@@ -142,15 +142,23 @@ impl Dispatcher {
         self.shared.board.relays.publish(self.relays.iter().map(|relay| relay.status(now)).collect());
     }
 
-    /// Returns the next step. While all relays back off, mails stay in their order; those that expire need no relay.
+    /// Returns the next step. While all relays back off, mails stay in their order; those that expire need no relay. When no
+    /// transaction may begin, mails stay where they are: the process ends.
     fn next_step(&self) -> Next {
         let now = Instant::now();
-        match self.all_back_off_until().filter(|_| !self.shared.schedule.is_draining()) {
+        let next = match self.all_back_off_until().filter(|_| !self.shared.schedule.is_draining()) {
             Some(until) => match self.shared.schedule.take_first_if(now, |entry| self.is_expired(entry)) {
                 Some(entry) => Next::Send(entry),
                 None => Next::WaitUntil(Some(until)),
             },
             None => self.shared.schedule.next(now),
+        };
+        match next {
+            Next::Send(entry) if self.shared.transactions.is_closed() => {
+                self.shared.schedule.reschedule(*entry, None);
+                Next::WaitUntil(None)
+            }
+            next => next,
         }
     }
 
@@ -260,10 +268,12 @@ impl Dispatcher {
                 continue;
             }
             relay.is_tried = true;
-            let delivery = Delivery { notification: mail, recipients: &remaining, mail: message };
+            let transactions = &self.shared.transactions;
+            let delivery =
+                Delivery { notification: mail, recipients: &remaining, mail: message, transactions };
             let outcomes = match relay.transport.deliver(&delivery) {
                 Ok(outcomes) => outcomes,
-                Err(_) if message.error().is_some() => return (remaining, None),
+                Err(_) if message.error().is_some() || transactions.is_closed() => return (remaining, None),
                 Err(error) => {
                     relay.back_off(Instant::now());
                     relay.report(&error, self.shared.store.len());
@@ -351,6 +361,7 @@ impl Steps for Dispatcher {
         match self.next_step() {
             Next::Send(entry) => {
                 self.attempt(*entry);
+                self.shared.transactions.end();
                 self.publish_relays();
                 self.in_flight = None;
                 self.shared.prewarm.session_used();
@@ -371,6 +382,7 @@ impl Steps for Dispatcher {
             self.shared.counters.failed.many(lost.copies);
             self.shared.store.delete(lost.id);
         }
+        self.shared.transactions.end();
     }
 }
 

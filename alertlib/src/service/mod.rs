@@ -82,6 +82,7 @@ impl Service {
             counters: Arc::default(),
             prewarm: Arc::new(Prewarm::new()),
             board: Arc::default(),
+            transactions: Arc::default(),
         };
         let dispatcher = Dispatcher::new(relays, composer, shared.clone(), &config);
         let collector = Collector::new(shared.clone(), engine, token, new_silences);
@@ -144,13 +145,32 @@ impl Service {
 
     /// Returns the counters. Any thread; never blocks.
     pub fn counts(&self) -> Counts {
-        self.shared.counters.counts(self.pending())
+        self.shared.counters.counts(self.undelivered())
     }
 
     /// Events and mails that are neither delivered nor given up. Any thread, no lock.
-    pub fn pending(&self) -> u64 {
+    fn undelivered(&self) -> u64 {
         // The ring is read first: the collector commits an event's mails before it releases the event, so none is missed.
         self.shared.ring.len() + self.shared.store.len()
+    }
+
+    /// Events and mails for which the end of the process waits: all that are not delivered, or after [`Service::terminate`] those that
+    /// are not in the spool, and a transaction that is under way. Any thread, no lock.
+    pub fn pending(&self) -> u64 {
+        let Shared { ring, store, transactions, .. } = &self.shared;
+        match transactions.is_closed() {
+            false => self.undelivered(),
+            true => ring.len() + store.volatile() + u64::from(transactions.is_under_way()),
+        }
+    }
+
+    /// Makes the process ready to end by SIGTERM. With a spool: all pending events become mails in files, and no transaction with a relay
+    /// begins any more. Without one, or while it cannot be written: as [`Service::drain`]. Any thread, no lock.
+    pub fn terminate(&self) {
+        if self.shared.store.is_durable() && self.shared.store.volatile() == 0 {
+            self.shared.transactions.close();
+        }
+        self.drain();
     }
 
     /// Makes all pending events and mails due at once. Any thread, no lock.
@@ -186,7 +206,7 @@ impl Service {
         let _ = self.ended.recv_deadline(deadline);
         self.shared.schedule.abandon();
         self.shared.dispatcher.wake();
-        let pending = self.pending();
+        let pending = self.undelivered();
         let lost = self.shared.store.volatile() + if self.is_shared { 0 } else { self.shared.ring.len() };
         if pending > lost {
             log::warn!("stopped with {} alerts left in the spool for the next process", pending - lost);

@@ -40,6 +40,8 @@ pub struct FileStore {
     memory: OnceLock<(Flock<OwnedFd>, Checkpoint)>,
     table: Mutex<Table>,
     len: AtomicU64,
+    /// Mails in no file.
+    volatile: Arc<AtomicU64>,
     /// This process has written an incidents file; another process may have taken it over.
     has_snapshot: AtomicBool,
 }
@@ -99,15 +101,13 @@ impl FileStore {
         limits: Limits,
     ) -> (Self, Option<SharedWords>) {
         let files = Arc::new(Files::new(directory, token));
+        let ram = RamTable::new(limits);
         let store = FileStore {
             mails: MailFiles::new(files.clone()),
             files,
             memory: OnceLock::new(),
-            table: Mutex::new(Table {
-                ram: RamTable::new(limits),
-                cache: RamTable::new(CACHE),
-                ..Table::default()
-            }),
+            volatile: ram.count(),
+            table: Mutex::new(Table { ram, cache: RamTable::new(CACHE), ..Table::default() }),
             len: AtomicU64::new(0),
             has_snapshot: AtomicBool::new(false),
         };
@@ -285,7 +285,7 @@ impl Store for FileStore {
     }
 
     fn volatile(&self) -> u64 {
-        lock(&self.table).ram.count()
+        self.volatile.load(SeqCst)
     }
 
     fn excess(&self) -> Vec<MailId> {

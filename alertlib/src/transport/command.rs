@@ -32,7 +32,7 @@ impl Command {
 
     /// Runs the program once, for all these recipients.
     fn run(&self, delivery: &Delivery, to: &[&Recipient]) -> Result<ExecResult, DeliveryError> {
-        let mail = delivery.mail.get()?;
+        let mail = delivery.begin()?;
         let from: &str = delivery.from().as_ref();
         let subject = encoded_subject(&mail.subject);
         let (options, input) = match self.program {

@@ -56,7 +56,7 @@ impl File {
 
 impl Transport for File {
     fn deliver(&mut self, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
-        self.write(&delivery.mail.get()?.bytes)?;
+        self.write(&delivery.begin()?.bytes)?;
         Ok(vec![Outcome::Delivered; delivery.recipients.len()])
     }
 }

@@ -15,6 +15,7 @@ use crate::text::{bounded, visible};
 use lettre::Address;
 use std::cell::OnceCell;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// One attempt to deliver a notification (RFC 5321's envelope and content).
 pub struct Delivery<'a> {
@@ -24,6 +25,8 @@ pub struct Delivery<'a> {
     pub recipients: &'a [Recipient],
     /// The composed mail, shared by all relays of one attempt.
     pub mail: &'a LazyMail<'a>,
+    /// Permits the transaction.
+    pub transactions: &'a Transactions,
 }
 
 impl Delivery<'_> {
@@ -54,6 +57,65 @@ impl Delivery<'_> {
             Err(error) => Some(Outcome::Unsupported(error)),
         };
         Ok(checked.into_iter().filter_map(outcome).collect())
+    }
+
+    /// Begins the transaction: the caller sends the returned mail at once.
+    ///
+    /// # Errors
+    ///
+    /// The process ends, or the mail cannot be composed.
+    pub fn begin(&self) -> Result<&Message, DeliveryError> {
+        let mail = self.mail.get()?;
+        match self.transactions.begin() {
+            true => Ok(mail),
+            false => Err(DeliveryError::new("begin the transaction", "the process ends")),
+        }
+    }
+}
+
+/// Lets the process end between two transactions. If it ended within one, the next process would send a mail of the spool again that
+/// the relay may have taken.
+#[derive(Default)]
+pub struct Transactions {
+    is_closed: AtomicBool,
+    is_under_way: AtomicBool,
+}
+
+impl Transactions {
+    /// Begins a transaction, or continues the present one. False: none may begin. By the dispatcher only.
+    fn begin(&self) -> bool {
+        let was_under_way = self.is_under_way.swap(true, SeqCst);
+        // Read after the write: the thread that closes reads in the opposite order, so at least one of the two sees the other.
+        let is_permitted = !self.is_closed();
+        if !is_permitted {
+            self.is_under_way.store(was_under_way, SeqCst);
+        }
+        is_permitted
+    }
+
+    /// Ends the transaction: its outcome is stored. By the dispatcher only.
+    pub fn end(&self) {
+        self.is_under_way.store(false, SeqCst);
+    }
+
+    /// Permits no further transaction until [`Transactions::open`]. Any thread.
+    pub fn close(&self) {
+        self.is_closed.store(true, SeqCst);
+    }
+
+    /// Permits transactions. Any thread.
+    pub fn open(&self) {
+        self.is_closed.store(false, SeqCst);
+    }
+
+    /// True after [`Transactions::close`]. Any thread.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(SeqCst)
+    }
+
+    /// True while the outcome of a transaction is not stored. Any thread.
+    pub fn is_under_way(&self) -> bool {
+        self.is_under_way.load(SeqCst)
     }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Writes `include/haproxy_email_alert.h`.
+//! Writes `haproxy_email_alert.h` wherever it is committed.
 
 use end_to_end::header;
 
 fn main() -> std::io::Result<()> {
-    std::fs::write(header::path(), header::generate())
+    let header = header::generate();
+    header::paths().iter().try_for_each(|path| std::fs::write(path, &header))
 }

@@ -194,7 +194,7 @@ impl Smtp {
     /// Sends a mail in an open session. `Err`: the session is broken.
     fn send_mail(&self, greeted: &mut Greeted, delivery: &Delivery) -> Result<Vec<Outcome>, DeliveryError> {
         let Greeted { session, extensions, .. } = greeted;
-        let bytes = &delivery.mail.get()?.bytes;
+        let bytes = &delivery.begin()?.bytes;
         let size = bytes.len();
         let check = |recipient: &Recipient| match extensions.size {
             Some(limit) if (1..size).contains(&limit) => {

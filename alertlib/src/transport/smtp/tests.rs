@@ -4,7 +4,7 @@
 use super::*;
 use crate::message::Message;
 use crate::notification::Notification;
-use crate::transport::LazyMail;
+use crate::transport::{LazyMail, Transactions};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 
@@ -84,7 +84,12 @@ fn recipient(to: &str) -> Recipient {
 fn send(smtp: &mut Smtp, to: &[Recipient]) -> String {
     let message = Message { subject: "s".into(), text: "t".into(), bytes: b"mail\r\n".to_vec() };
     let mail = LazyMail::new(|| Ok(message.clone()));
-    let outcome = smtp.deliver(&Delivery { notification: &notification(), recipients: to, mail: &mail });
+    let outcome = smtp.deliver(&Delivery {
+        notification: &notification(),
+        recipients: to,
+        mail: &mail,
+        transactions: &Transactions::default(),
+    });
     outcome.map_or_else(
         |error| error.text,
         |outcomes| {
@@ -190,8 +195,13 @@ fn a_large_mail_is_not_sent_before_a_recipient_is_accepted() {
     let mail = LazyMail::new(|| Ok(message.clone()));
     let replies = ["250 1\r\n550 2\r\n", "250 3\r\n"];
     let (outcomes, pieces) = with_relay("250-CHUNKING\r\n", &[&replies], |smtp| {
-        smtp.deliver(&Delivery { notification: &notification(), recipients: &to, mail: &mail })
-            .map(|outcomes| outcomes.len())
+        smtp.deliver(&Delivery {
+            notification: &notification(),
+            recipients: &to,
+            mail: &mail,
+            transactions: &Transactions::default(),
+        })
+        .map(|outcomes| outcomes.len())
     });
     assert_eq!(outcomes, Ok(1));
     assert_eq!(pieces[1..], ["MAIL FROM:<lb1@x.org>|RCPT TO:<a@x.org>", "RSET", "QUIT"]);

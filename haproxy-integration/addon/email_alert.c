@@ -7,10 +7,9 @@
  * as published by the Free Software Foundation; either version
  * 2 of the License, or (at your option) any later version.
  *
- * The library parses the directives, and prepares and sends the mails in its
- * own threads. It never calls HAProxy. This file tells it what happens to the
- * servers, and when to start, to hurry up and to stop. The lines it wants to
- * be logged are fetched by a task.
+ * The library parses the directives, and prepares and sends the mails in its own
+ * threads. It never calls HAProxy. This file hands the directives over, starts and
+ * stops the library, and logs its messages from a task.
  */
 
 #include <signal.h>
@@ -21,15 +20,12 @@
 
 #include <haproxy/api.h>
 #include <haproxy/cfgparse.h>
-#include <haproxy/check.h>
 #include <haproxy/cli.h>
-#include <haproxy/clock.h>
 #include <haproxy/errors.h>
 #include <haproxy/global.h>
 #include <haproxy/init.h>
 #include <haproxy/log.h>
 #include <haproxy/proxy.h>
-#include <haproxy/server.h>
 #include <haproxy/signal.h>
 #include <haproxy/task.h>
 #include <haproxy/ticks.h>
@@ -39,125 +35,35 @@
 
 #include <haproxy_email_alert.h>
 
-#include "compat.h"
 #include "event.h"
 #include "native.h"
+#include "observe.h"
 #include "reconcile.h"
 #include "stats_uri.h"
+#include "version.h"
 
-#define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two looks at what is to be logged */
-#define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at what is not delivered yet */
-#define EMAIL_ALERT_TERM_DELAY     1000  /* ms that SIGTERM may be put off */
-#define EMAIL_ALERT_STOP_DELAY     5000  /* ms that the end of a soft stop may be put off */
+#define EMAIL_ALERT_LOG_INTERVAL    500  /* ms between two fetches of the library's log lines */
+#define EMAIL_ALERT_POLL_INTERVAL     5  /* ms between two looks at pending mails while the process ends */
+#define EMAIL_ALERT_TERM_DELAY     1000  /* ms by which SIGTERM is delayed at most */
+#define EMAIL_ALERT_STOP_DELAY     5000  /* ms by which the end of a soft stop is delayed at most */
+#define EMAIL_ALERT_QUIT_DELAY      100  /* ms to close an idle session with the relay at the end of a soft stop */
 #define EMAIL_ALERT_MESSAGE_SIZE   1024
 
+/* All of it belongs to thread 0 */
 static struct {
-	int wants_checks;            /* non-zero if a route has mails about the results of checks */
-	struct task *task;           /* logs, answers, and waits after SIGTERM; on thread 0 */
-	int terminate;               /* tick at which SIGTERM ends the process, if set */
+	struct task *task;           /* logs, confirms states, and ends a soft stop or the process */
+	int has_job;                 /* non-zero while <jobs> counts the pending mails, which delays the end */
+	int stop_at;                 /* tick at which a soft stop no longer waits for mails, if set */
+	int terminate_at;            /* tick at which SIGTERM ends the process, if set */
 } email_alert = {
-	.wants_checks = 0,
-	.task      = NULL,
-	.terminate = TICK_ETERNITY,
+	.task         = NULL,
+	.has_job      = 0,
+	.stop_at      = TICK_ETERNITY,
+	.terminate_at = TICK_ETERNITY,
 };
 
-/* Returns non-zero if what happens now is nobody's business: what an old process
- * still sees is reported by the new one. What the state file says is not news
- * either, but it is read before the library is started, which takes nothing then.
- */
-static inline int email_alert_is_mute()
-{
-	return stopping;
-}
-
-/* Tells the library of a <change> of server <s>. An event that the library cannot
- * take is counted there.
- *
- * Runs on any thread with the server lock held, and with those of the servers
- * it tracks, so it must not wait for anything.
- */
-static void email_alert_report_server(struct server *s, const struct email_alert_change *change)
-{
-	struct haproxy_email_alert_event event;
-	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
-
-	if (email_alert_is_mute())
-		return;
-
-	email_alert_describe_proxy(&event, s->proxy);
-	email_alert_describe_server(&event, s, address, sizeof(address));
-	event.old_state = email_alert_state(change->old_state);
-	event.old_admin = email_alert_admin(change->old_admin);
-	event.usable_before = change->usable_before;
-	event.requeued  = change->requeued;
-	event.cause     = email_alert_text(change->cause);
-	if (change->operational)
-		event.flags |= HAPROXY_EMAIL_ALERT_EVF_OPERATIONAL;
-	if (change->check)
-		email_alert_set_check(&event, change->check);
-
-	haproxy_email_alert(&event);
-}
-
-/* Has the library open a session with the relay if the next result of <check> may
- * change the server's status. Of many hints at once the library takes the first.
- */
-static inline void email_alert_prewarm(const struct check *check)
-{
-	int failed = check->result < CHK_RES_PASSED;
-
-	/* "rise" successes less one that are left, or missing */
-	if (check->health && check->health == (failed ? check->rise : check->rise - 1))
-		haproxy_email_alert_prewarm(srv_getinter(check) + check->inter);
-}
-
-/* Tells the library of a result of <check>, one of server <s>, if HAProxy logs it,
- * and of what may follow.
- *
- * Runs as email_alert_report_server().
- */
-static void email_alert_report_check(struct server *s, const struct check *check)
-{
-	struct haproxy_email_alert_event event;
-	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
-
-	if (email_alert_is_mute())
-		return;
-
-	email_alert_prewarm(check);
-	if (!email_alert.wants_checks || !(s->proxy->options2 & PR_O2_LOGHCHKS))
-		return;
-
-	email_alert_describe_proxy(&event, s->proxy);
-	email_alert_describe_server(&event, s, address, sizeof(address));
-	email_alert_set_check(&event, check);
-	event.check_result = check->result < CHK_RES_PASSED ? HAPROXY_EMAIL_ALERT_CHK_FAILED :
-	                     check->result == CHK_RES_CONDPASS ? HAPROXY_EMAIL_ALERT_CHK_CONDITIONAL :
-	                                                         HAPROXY_EMAIL_ALERT_CHK_PASSED;
-	event.check_health = check->health;
-	event.check_rise   = check->rise;
-	event.check_fall   = check->fall;
-	if (!s->uweight)
-		event.flags |= HAPROXY_EMAIL_ALERT_EVF_ZERO_WEIGHT;
-
-	haproxy_email_alert(&event);
-}
-
-/* Tells the library that backend <px>, which could use a server before if
- * <usable_before> is not zero, has changed although no server's status did.
- * May be unused: not all HAProxy versions need it.
- */
-static inline __maybe_unused void email_alert_report_backend(const struct proxy *px, int usable_before)
-{
-	struct haproxy_email_alert_event event;
-
-	email_alert_describe_proxy(&event, px);
-	event.usable_before = usable_before;
-	haproxy_email_alert(&event);
-}
-
-/* Logs what the library has to say. Must run on one thread at a time. */
-static void email_alert_log()
+/* Logs the library's messages. Must run on one thread at a time. */
+static void email_alert_log(void)
 {
 	char line[EMAIL_ALERT_MESSAGE_SIZE];
 	int level;
@@ -166,10 +72,10 @@ static void email_alert_log()
 		send_log(NULL, level, "email_alert: %s\n", line);
 }
 
-/* Dies of SIGTERM, as HAProxy does without this add-on, once the library has put
- * its things in order, which takes no time, and has said what is left.
+/* Dies of SIGTERM, as HAProxy does without this add-on, after the library has
+ * logged what is not delivered.
  */
-static void email_alert_die()
+static void email_alert_die(void)
 {
 	haproxy_email_alert_stop(0);
 	email_alert_log();
@@ -177,60 +83,91 @@ static void email_alert_die()
 	raise(SIGTERM);
 }
 
-/* Task handler: logs, answers questions, and ends the process after SIGTERM */
+/* Counts the add-on among the <jobs> without which a soft stop ends the process */
+static void email_alert_take_job(void)
+{
+	email_alert.has_job = 1;
+	HA_ATOMIC_INC(&jobs);
+}
+
+/* Gives the job back, once: a soft stop waits for mails no longer */
+static void email_alert_release_job(void)
+{
+	if (!email_alert.has_job)
+		return;
+
+	email_alert.has_job = 0;
+	HA_ATOMIC_DEC(&jobs);
+}
+
+/* Task handler: logs, confirms states, ends the process after SIGTERM, and lets a
+ * soft stop end.
+ */
 static struct task *email_alert_process(struct task *t, void *context, unsigned int state)
 {
+	int interval = EMAIL_ALERT_LOG_INTERVAL;
+	int is_done;
+
 	email_alert_log();
 
-	/* what this process still sees is of no interest once there is another one */
+	/* after a reload, only the new process reports */
 	if (!stopping) {
 		email_alert_watch_backends();
-		email_alert_answer_questions();
+		email_alert_confirm_states();
 	}
 
-	if (!tick_isset(email_alert.terminate)) {
-		t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_LOG_INTERVAL));
-		return t;
+	is_done = !haproxy_email_alert_pending();
+
+	if (tick_isset(email_alert.terminate_at)) {
+		if (is_done || tick_is_expired(email_alert.terminate_at, now_ms))
+			email_alert_die();
+		interval = EMAIL_ALERT_POLL_INTERVAL;
 	}
 
-	if (!haproxy_email_alert_pending() || tick_is_expired(email_alert.terminate, now_ms))
-		email_alert_die();
+	/* <killed>: "hard-stop-after" has expired */
+	if (tick_isset(email_alert.stop_at) && email_alert.has_job) {
+		if (is_done || killed || tick_is_expired(email_alert.stop_at, now_ms))
+			email_alert_release_job();
+		else
+			interval = EMAIL_ALERT_POLL_INTERVAL;
+	}
 
-	t->expire = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_POLL_INTERVAL));
+	t->expire = tick_add(now_ms, MS_TO_TICKS(interval));
 	return t;
 }
 
-/* Signal handler for SIGTERM: dies at once if nothing would be lost. Otherwise
- * the traffic goes on while the library delivers what it can. The delay is that
- * of the first signal, because some service managers send several.
+/* Signal handler for SIGTERM: dies at once if nothing would be lost, otherwise as
+ * soon as the library has delivered the mails, or with a spool has written them to
+ * files, while the traffic goes on. Some service managers send several signals: the
+ * first one sets the delay.
  */
 static void email_alert_sigterm(struct sig_handler *sh)
 {
-	if (!haproxy_email_alert_pending()) {
+	if (tick_isset(email_alert.terminate_at))
+		return;
+
+	haproxy_email_alert_terminate();
+	if (!haproxy_email_alert_pending())
 		email_alert_die();
-		return;
-	}
 
-	if (tick_isset(email_alert.terminate))
-		return;
-
-	email_alert.terminate = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_TERM_DELAY));
-	haproxy_email_alert_drain();
+	email_alert.terminate_at = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_TERM_DELAY));
 	task_wakeup(email_alert.task, TASK_WOKEN_SIGNAL);
 }
 
-/* Signal handler for signal zero: a soft stop begins */
+/* Signal handler for signal zero: a soft stop begins, after "grace" if it is set */
 static void email_alert_soft_stop(struct sig_handler *sh)
 {
 	haproxy_email_alert_drain();
+	email_alert.stop_at = tick_add(now_ms, MS_TO_TICKS(EMAIL_ALERT_STOP_DELAY));
+	task_wakeup(email_alert.task, TASK_WOKEN_SIGNAL);
 }
 
-/* Starts the library's threads. This is only possible here: later, the limits
- * do not permit it any more, and earlier threads would not survive the fork.
- * HAProxy runs without mails if they cannot be started, and the library logs
- * the reason. Returns zero if memory is lacking, otherwise non-zero.
+/* Starts the library's threads in the worker, from thread 0's initialization: later,
+ * the limits do not permit threads any more, and earlier ones would not survive the
+ * fork. If the library cannot start its threads, it logs the reason and HAProxy
+ * runs without mails. Returns zero if memory is lacking, otherwise non-zero.
  */
-static int email_alert_start()
+static int email_alert_start(void)
 {
 	if (tid != 0 || master || !haproxy_email_alert_configured())
 		return 1;
@@ -244,7 +181,9 @@ static int email_alert_start()
 		return 0;
 	}
 
-	if (haproxy_email_alert_start() != HAPROXY_EMAIL_ALERT_OK)
+	if (haproxy_email_alert_start() == HAPROXY_EMAIL_ALERT_OK)
+		email_alert_take_job();
+	else
 		ha_warning("email_alert: could not be started, no mail will be sent.\n");
 
 	email_alert.task->process = email_alert_process;
@@ -252,36 +191,21 @@ static int email_alert_start()
 	return 1;
 }
 
-/* Waits for the last mails and stops the library's threads. Thread zero does it
- * when it has left the polling loop, and not the process after all the threads,
- * because that would be too late to log anything. SIGTERM is still caught here,
- * but nobody is left to handle it.
+/* Stops the library's threads when thread 0 has left the polling loop: after all
+ * threads have ended it would be too late to log. The wait for mails is over; only an
+ * idle session with the relay may still have to be closed.
  */
-static void email_alert_stop()
+static void email_alert_stop(void)
 {
-	uint64_t start = now_mono_time();
-	unsigned int bound = EMAIL_ALERT_STOP_DELAY;
-	unsigned int passed = 0;
-
 	if (tid != 0 || !email_alert.task)
 		return;
 
-	if (tick_isset(email_alert.terminate))
-		bound = tick_remain(now_ms, email_alert.terminate);
-
-	haproxy_email_alert_drain();
-	while (passed < bound && haproxy_email_alert_pending()) {
-		if (signal_state[SIGTERM].count)
-			bound = MIN(bound, passed + EMAIL_ALERT_TERM_DELAY);
-		usleep(EMAIL_ALERT_POLL_INTERVAL * 1000);
-		/* now_ms is not updated any more */
-		passed = (now_mono_time() - start) / 1000000;
-	}
-
-	if (tick_isset(email_alert.terminate) || signal_state[SIGTERM].count)
+	/* no thread is left that would handle SIGTERM */
+	signal(SIGTERM, SIG_DFL);
+	if (signal_state[SIGTERM].count)
 		email_alert_die();
 
-	haproxy_email_alert_stop(bound - MIN(passed, bound));
+	haproxy_email_alert_stop(haproxy_email_alert_pending() ? 0 : EMAIL_ALERT_QUIT_DELAY);
 	email_alert_log();
 	task_destroy(email_alert.task);
 	email_alert.task = NULL;
@@ -299,8 +223,8 @@ static void email_alert_describe_process(struct haproxy_email_alert_process *pro
 	process->stats_url = email_alert_stats_url();
 }
 
-/* Reports the <result> of a step of the start, whose message is <message>.
- * Returns a combination of ERR_* flags, ERR_NONE also for a mere warning.
+/* Shows the <message> that belongs to the <result> of a step of the start. Returns a
+ * combination of ERR_* flags, ERR_NONE also for a warning.
  */
 static int email_alert_report(enum haproxy_email_alert_result result, const char *message)
 {
@@ -316,10 +240,10 @@ static int email_alert_report(enum haproxy_email_alert_result result, const char
 	return ERR_ALERT | ERR_FATAL;
 }
 
-/* Config post-parser: judges the directives as a whole. This is the last chance
- * to do so when HAProxy only checks its configuration.
+/* Config post-parser: checks the directives as a whole. With "haproxy -c" no later
+ * step runs.
  */
-static int email_alert_check_config()
+static int email_alert_check_config(void)
 {
 	struct haproxy_email_alert_process process;
 	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
@@ -343,11 +267,11 @@ static int email_alert_check_config()
 	return email_alert_report(haproxy_email_alert_check(&process, message, sizeof(message)), message);
 }
 
-/* Prepares what is not possible any more in the chroot or as the worker's user.
- * In master-worker mode this runs before the worker is forked, in what will be
- * the master; nothing is configured when the master waits.
+/* Post-check: opens what needs root or the file system, before the chroot. In
+ * master-worker mode up to 3.0 this runs before the worker is forked, in the process
+ * that becomes the master; the waiting master has no directives.
  */
-static int email_alert_prepare()
+static int email_alert_prepare(void)
 {
 	struct haproxy_email_alert_process process;
 	char message[EMAIL_ALERT_MESSAGE_SIZE] = "";
@@ -362,7 +286,7 @@ static int email_alert_prepare()
 		return err_code;
 
 	global.maxsock += haproxy_email_alert_descriptors();
-	email_alert.wants_checks = haproxy_email_alert_wants_checks();
+	email_alert_wants_checks = haproxy_email_alert_wants_checks();
 	if (!email_alert_observe_servers()) {
 		ha_alert("email_alert: out of memory.\n");
 		return ERR_ALERT | ERR_FATAL;
@@ -383,7 +307,7 @@ static int email_alert_parse(char **args, int section_type, struct proxy *curpx,
 	enum haproxy_email_alert_result result;
 	size_t count;
 
-	/* saying it once is enough */
+	/* the first directive has reported it */
 	if (unusable)
 		return 0;
 
@@ -415,8 +339,8 @@ struct email_alert_cli_ctx {
 	size_t cursor; /* bytes of it that were sent */
 };
 
-/* Parses any "email-alert" command of the CLI: the library knows the words and
- * carries it out. Returns 0 if there is an answer, which the I/O handler sends,
+/* Parses any "email-alert" command of the CLI: the library parses its words and
+ * executes it. Returns 0 if there is an answer, which the I/O handler sends,
  * otherwise 1 after an error message.
  */
 static int email_alert_cli_parse(char **args, char *payload, struct appctx *appctx, void *private)
@@ -462,7 +386,7 @@ static int email_alert_cli_io_handler(struct appctx *appctx)
 	}
 }
 
-/* Frees the answer, also if the client went away before its end. */
+/* Frees the answer, also if the client disconnected before its end. */
 static void email_alert_cli_release(struct appctx *appctx)
 {
 	struct email_alert_cli_ctx *ctx = appctx->svcctx;
@@ -471,7 +395,7 @@ static void email_alert_cli_release(struct appctx *appctx)
 }
 
 /* Appears in "haproxy -vv" */
-static void email_alert_register_build_options()
+static void email_alert_register_build_options(void)
 {
 	char *ptr = NULL;
 
@@ -480,11 +404,11 @@ static void email_alert_register_build_options()
 	hap_register_build_opts(ptr, 1);
 }
 
-/* The library starts this very program to have sendmail executed by a process
- * that is neither chrooted nor limited. That one must not become a HAProxy, so
- * this comes before everything else.
+/* Becomes the helper process if the library started this program as such: a process
+ * that is neither chrooted nor limited, and executes sendmail. It must not
+ * initialize HAProxy, so this is the first of all initcalls.
  */
-static void email_alert_become_helper()
+static void email_alert_become_helper(void)
 {
 	if (getenv("HAPROXY_EMAIL_ALERT_HELPER"))
 		_exit(haproxy_email_alert_helper());

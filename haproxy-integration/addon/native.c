@@ -158,7 +158,7 @@ static int email_alert_seen_before(const struct mailers *section, const struct p
 	return 0;
 }
 
-int email_alert_take_over_native()
+int email_alert_take_over_native(void)
 {
 	uint32_t wanted = haproxy_email_alert_native_mode();
 	struct mailers *section;

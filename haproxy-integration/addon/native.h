@@ -17,6 +17,6 @@
  *
  * To be called when all sections are parsed and their references resolved.
  */
-int email_alert_take_over_native();
+int email_alert_take_over_native(void);
 
 #endif /* _EMAIL_ALERT_NATIVE_H */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * E-mail alerts: answers what the library asks about servers at start.
+ * E-mail alerts: confirms states that an earlier process has reported.
  *
  * This program is free software; you can redistribute it and/or
  * modify it under the terms of the GNU General Public License
  * as published by the Free Software Foundation; either version
  * 2 of the License, or (at your option) any later version.
  *
- * The library remembers what an earlier process has reported, and asks what has
- * become of it since.
+ * HAProxy reports nothing of a server that is up from the start, and an earlier
+ * process may have mailed that it is down. The library names such servers and backends;
+ * this file reports their present state once HAProxy knows it.
  */
 
 #include <string.h>
@@ -27,35 +28,33 @@
 #include "version.h"
 
 #define EMAIL_ALERT_NAME_SIZE       512
-#define EMAIL_ALERT_QUESTIONS        64  /* answered at once: a backend's servers are searched one by one */
+#define EMAIL_ALERT_BATCH            64  /* names per call: a backend's servers are searched one by one */
 
-/* Returns non-zero if <check> has had a result, or will never have one */
-static inline int email_alert_is_checked(const struct check *check)
+/* Returns non-zero if <check> has had a result, or is disabled */
+static inline int email_alert_has_result(const struct check *check)
 {
 	return !(check->state & CHK_ST_ENABLED) || check->status > HCHK_STATUS_START;
 }
 
-/* Returns non-zero if what HAProxy believes of server <s> is more than the good
- * faith that it has in every server until its first check.
+/* Returns non-zero if the state of server <s> is known: until its first check,
+ * HAProxy assumes that a server is up.
  */
-static int email_alert_is_sure(const struct server *s)
+static int email_alert_is_known(const struct server *s)
 {
 	if (s->next_admin & SRV_ADMF_MAINT)
 		return 1;
 	while (s->track)
 		s = s->track;
-	return email_alert_is_checked(&s->check) && email_alert_is_checked(&s->agent);
+	return email_alert_has_result(&s->check) && email_alert_has_result(&s->agent);
 }
 
-/* Tells the library what has become of <server_name> in <proxy_name>, or of this
- * proxy as a whole if the name is empty, unless that is not sure yet. Nothing is
- * ever announced of a server that is up from the start, and an old process may
- * have said that it is down.
+/* Reports the present state of server <server_name> of proxy <proxy_name>, or of the
+ * backend as a whole if <server_name> is empty. Does nothing if it is not known yet.
  */
-static void email_alert_answer(const char *proxy_name, const char *server_name)
+static void email_alert_confirm(const char *proxy_name, const char *server_name)
 {
 	struct haproxy_email_alert_event event;
-	char address[INET6_ADDRSTRLEN + sizeof("[]:65535")];
+	char address[EMAIL_ALERT_ADDRESS_SIZE];
 	struct proxy *px = proxy_be_by_name(proxy_name);
 	struct server *s = NULL;
 
@@ -77,16 +76,16 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 
 	if (!*server_name) {
 		for (; s; s = email_alert_next_server(s))
-			if (!email_alert_is_sure(s))
+			if (!email_alert_is_known(s))
 				return;
 		haproxy_email_alert(&event);
 		return;
 	}
 
-	/* locked until the library has the answer, so that no change overtakes it */
+	/* locked until the library has the report, so that no change overtakes it */
 	HA_SPIN_LOCK(SERVER_LOCK, &s->lock);
-	if (email_alert_is_sure(s)) {
-		email_alert_describe_server(&event, s, address, sizeof(address));
+	if (email_alert_is_known(s)) {
+		email_alert_describe_server(&event, s, address);
 		event.old_state = event.new_state;
 		event.old_admin = event.new_admin;
 		if (!s->track && (s->check.state & CHK_ST_ENABLED))
@@ -96,22 +95,19 @@ static void email_alert_answer(const char *proxy_name, const char *server_name)
 	HA_SPIN_UNLOCK(SERVER_LOCK, &s->lock);
 }
 
-/* Answers some of the library's questions, others at the next call. Must run on
- * one thread at a time.
- */
-void email_alert_answer_questions()
+void email_alert_confirm_states(void)
 {
 	static size_t next;
 	char proxy[EMAIL_ALERT_NAME_SIZE];
 	char server[EMAIL_ALERT_NAME_SIZE];
 	int count;
 
-	for (count = 0; count < EMAIL_ALERT_QUESTIONS; count++) {
+	for (count = 0; count < EMAIL_ALERT_BATCH; count++) {
 		if (haproxy_email_alert_next_unconfirmed(next, proxy, server, sizeof(proxy)) != HAPROXY_EMAIL_ALERT_OK) {
 			next = 0;
 			return;
 		}
 		next++;
-		email_alert_answer(proxy, server);
+		email_alert_confirm(proxy, server);
 	}
 }

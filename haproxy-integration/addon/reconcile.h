@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * E-mail alerts: answers what the library asks about servers at start.
+ * E-mail alerts: confirms states that an earlier process has reported.
  *
  * This program is free software; you can redistribute it and/or
  * modify it under the terms of the GNU General Public License
@@ -11,9 +11,10 @@
 #ifndef _EMAIL_ALERT_RECONCILE_H
 #define _EMAIL_ALERT_RECONCILE_H
 
-/* Answers some of the library's questions, others at the next call. Must run on
- * one thread at a time.
+/* Reports the present state of some of the servers and backends whose state the
+ * library does not know, and of others at the next call. Must run on one thread at a
+ * time.
  */
-void email_alert_answer_questions();
+void email_alert_confirm_states(void);
 
 #endif /* _EMAIL_ALERT_RECONCILE_H */

@@ -60,7 +60,7 @@ static const struct listener *email_alert_public_listener(const struct proxy *px
 	return NULL;
 }
 
-const char *email_alert_stats_url()
+const char *email_alert_stats_url(void)
 {
 	static char url[EMAIL_ALERT_URL_SIZE];
 	char addr[INET6_ADDRSTRLEN] = "";

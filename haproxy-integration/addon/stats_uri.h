@@ -15,6 +15,6 @@
  * another machine may reach it, without host if that is any address of this one.
  * NULL if there is none. To be called by one thread.
  */
-const char *email_alert_stats_url();
+const char *email_alert_stats_url(void);
 
 #endif /* _EMAIL_ALERT_STATS_URI_H */

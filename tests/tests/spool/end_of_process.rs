@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The end of a process by a signal or a reload: each mail is delivered once, within the bound or by the next process.
 
-use super::common::{A_WHILE, blow, ends_without_a_trace, expect_each_once, mails_of, with_spool};
+use super::common::{
+    A_WHILE, blow, ends_without_a_trace, expect_each_once, mails_of, wait_for_line_about, with_spool,
+};
 use end_to_end::cli::Conversation;
 use end_to_end::haproxy::Signal;
+use end_to_end::spool::memory_of;
 use end_to_end::storm::Asked;
 use end_to_end::{Act, Mode, Relay, Spool, Step, storm, until_true};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 /// HAProxy promises to end this soon after SIGTERM with alerts pending.
 const TERM_BOUND: Duration = Duration::from_secs(1);
@@ -111,4 +115,124 @@ fn what_an_old_worker_leaves_is_sent_by_the_new_one() {
     spool.wait_until_delivered(|| haproxy.story());
     expect_each_once(&relay, &asked);
     ends_without_a_trace(haproxy, &spool, vec![old]);
+}
+
+/// HAProxy promises to end this soon after SIGTERM with a spool, whatever the relay does.
+const STORE_BOUND: Duration = Duration::from_millis(100);
+
+/// Removes the shared memory of that process, as a reboot does.
+fn remove_memory(pid: i32) {
+    let memory = memory_of(pid);
+    memory.iter().for_each(|name| fs::remove_file(Path::new("/dev/shm").join(name)).expect("rm"));
+}
+
+#[test]
+fn sigterm_within_a_digest_stores_its_events_in_files() {
+    // Other processes may take the processors meanwhile: one of three has to be in time.
+    let took = (0..3).map(|_| {
+        let (relay, spool) = (Relay::start(), Spool::new());
+        let setup = with_spool(&relay, &spool, 8).with_digests().global("email_alert.digest 1m");
+        let mut haproxy = setup.start();
+        let victim = haproxy.worker();
+        let mut asked = blow(&haproxy, &storm::down_and_up(0..1));
+        relay.wait_for_mails(1);
+        asked.extend(blow(&haproxy, &storm::down_and_up(1..8)));
+        haproxy.signal(Signal::SIGTERM);
+        let end = haproxy.wait_for_end();
+        assert_eq!(
+            relay.mail_count(),
+            1,
+            "the digest is not sent by the process that ends\n{}",
+            relay.story()
+        );
+        assert_eq!(spool.mails(), 1, "{}", haproxy.story());
+        remove_memory(victim);
+        haproxy.start_again();
+        spool.wait_until_delivered(|| haproxy.story());
+        relay.expect_no_more_than(2, A_WHILE);
+        let tally = storm::check_digests(&asked, mails_of(&relay.deliveries()));
+        assert_eq!(tally.unwrap_or_else(|fault| panic!("{fault}\n{}", haproxy.story())).twice, 0);
+        ends_without_a_trace(haproxy, &spool, vec![victim]);
+        end.took
+    });
+    let took: Vec<Duration> = took.collect();
+    assert!(took.iter().min() < Some(&STORE_BOUND), "{took:?}");
+}
+
+#[test]
+fn sigterm_does_not_wait_for_a_relay_that_hangs_before_the_mail() {
+    let took = [Step::Banner, Step::Ehlo, Step::Banner].into_iter().map(|step| {
+        let (relay, spool) = (Relay::start(), Spool::new());
+        relay.at(step, Act::Hang);
+        let mut haproxy = with_spool(&relay, &spool, 2).start();
+        let victim = haproxy.worker();
+        let asked = blow(&haproxy, &storm::down_and_up(0..2));
+        relay.wait_for_sessions(1);
+        haproxy.signal(Signal::SIGTERM);
+        let end = haproxy.wait_for_end();
+        assert_eq!(spool.mails(), 4, "{}", haproxy.story());
+        remove_memory(victim);
+        relay.behaves();
+        haproxy.start_again();
+        spool.wait_until_delivered(|| haproxy.story());
+        relay.expect_no_more_than(4, A_WHILE);
+        expect_each_once(&relay, &asked);
+        ends_without_a_trace(haproxy, &spool, vec![victim]);
+        end.took
+    });
+    let took: Vec<Duration> = took.collect();
+    assert!(took.iter().min() < Some(&STORE_BOUND), "{took:?}");
+}
+
+#[test]
+fn sigterm_waits_for_the_end_of_a_transaction_and_begins_no_other() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let answer_after = Duration::from_millis(400);
+    relay.at(Step::Dot, Act::Wait(answer_after));
+    let mut haproxy = with_spool(&relay, &spool, 2).start();
+    let victim = haproxy.worker();
+    let asked = blow(&haproxy, &storm::down_and_up(0..2));
+    relay.wait_for_command("DATA");
+    haproxy.signal(Signal::SIGTERM);
+    let end = haproxy.wait_for_end();
+    assert!(end.took < TERM_BOUND, "{end:?}");
+    assert_eq!((relay.mail_count(), spool.mails()), (1, 3), "{}\n{}", relay.story(), haproxy.story());
+    remove_memory(victim);
+    relay.behaves();
+    haproxy.start_again();
+    spool.wait_until_delivered(|| haproxy.story());
+    relay.expect_no_more_than(4, A_WHILE);
+    expect_each_once(&relay, &asked);
+    ends_without_a_trace(haproxy, &spool, vec![victim]);
+}
+
+#[test]
+fn sigterm_delivers_mails_that_the_spool_does_not_take() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    relay.goes_away();
+    let mut haproxy = with_spool(&relay, &spool, 1).start();
+    spool.has_mode(0o500);
+    let asked = blow(&haproxy, &storm::down_and_up(0..1));
+    wait_for_line_about(&haproxy, &spool, "");
+    relay.behaves();
+    haproxy.signal(Signal::SIGTERM);
+    let end = haproxy.wait_for_end();
+    assert!(end.took < TERM_BOUND + SLACK, "{end:?}");
+    expect_each_once(&relay, &asked);
+}
+
+#[test]
+fn sigterm_delivers_a_digest_that_the_spool_does_not_take() {
+    let (relay, spool) = (Relay::start(), Spool::new());
+    let setup = with_spool(&relay, &spool, 3).with_digests().global("email_alert.digest 1m");
+    let mut haproxy = setup.start();
+    let mut asked = blow(&haproxy, &storm::down_and_up(0..1));
+    relay.wait_for_mails(1);
+    asked.extend(blow(&haproxy, &storm::down_and_up(1..3)));
+    spool.has_mode(0o500);
+    haproxy.signal(Signal::SIGTERM);
+    let end = haproxy.wait_for_end();
+    assert!(end.took < TERM_BOUND + SLACK, "{end:?}");
+    let tally = storm::check_digests(&asked, mails_of(&relay.deliveries()));
+    assert_eq!(tally.unwrap_or_else(|fault| panic!("{fault}\n{}", haproxy.story())).twice, 0);
 }

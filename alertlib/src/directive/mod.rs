@@ -9,17 +9,15 @@ mod line;
 mod relay;
 mod route;
 mod single;
+mod table;
 mod value;
 
+pub use table::{DIRECTIVES, DOCUMENTATION, Directive};
 pub use value::duration;
 
 use crate::settings::Settings;
 use crate::text::visible;
 use line::{Line, did_you_mean};
-use single::{time, unless_off};
-use std::time::Duration;
-
-const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Adds one directive to `settings`. `words[0]` is the keyword.
 ///
@@ -28,93 +26,12 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 /// For the administrator: the fault of the directive. `settings` is then unchanged.
 pub fn parse(settings: &mut Settings, words: &[&str]) -> Result<(), String> {
     let (&keyword, rest) = words.split_first().ok_or("no directive given")?;
-    let line = Line { keyword, rest };
-    match keyword {
-        "email_alert" => settings.routes.push(route::route(line)?),
-        "email_alert.relay" => {
-            let relay = relay::relay(line)?;
-            if settings.relays.iter().any(|other| other.name == relay.name) {
-                return Err(
-                    line.error(format!("there is a relay '{}' already; expected another name", relay.name))
-                );
-            }
-            settings.relays.push(relay);
-        }
-        "email_alert.host-name" => {
-            let name = single::host_name(line)?;
-            if let Some(other) = &settings.host_name {
-                return Err(line.error(format!("was set to '{other}' already; expected only once")));
-            }
-            settings.host_name = Some(name);
-        }
-        "email_alert.spool" => {
-            let spool = single::spool(line)?;
-            if let Some(other) = &settings.spool {
-                return Err(line.error(format!(
-                    "was set to '{}' already; expected only once",
-                    other.directory.display()
-                )));
-            }
-            settings.spool = Some(spool);
-        }
-        "email_alert.queue" => {
-            let events = single::queue(line)?;
-            line.store_once(&mut settings.queue, events)?;
-        }
-        "email_alert.retry" => {
-            let range = "1s to 30d";
-            let time = time(line, single::RETRY_TIME, "3d", Duration::from_secs(1)..=MONTH, range)?;
-            line.store_once(&mut settings.retry, time)?;
-        }
-        "email_alert.digest" => {
-            let range = "100ms to 1h";
-            let shortest = Duration::from_millis(100);
-            let hour = Duration::from_secs(3600);
-            let time =
-                unless_off(line, |line| time(line, single::DIGEST_TIME, "5s", shortest..=hour, range))?;
-            line.store_once(&mut settings.digest, time)?;
-        }
-        "email_alert.flap" => {
-            let flap = unless_off(line, single::flap)?;
-            line.store_once(&mut settings.flap, flap)?;
-        }
-        "email_alert.remind" => {
-            let range = "1m to 30d";
-            let minute = Duration::from_secs(60);
-            let time = unless_off(line, |line| time(line, single::REMIND_TIME, "4h", minute..=MONTH, range))?;
-            line.store_once(&mut settings.remind, time)?;
-        }
-        "email_alert.subject" => {
-            let format = single::subject(line)?;
-            line.store_once(&mut settings.subject, format)?;
-        }
-        "email_alert.native" => {
-            let native = single::native(line)?;
-            line.store_once(&mut settings.native, native)?;
-        }
-        "email_alert.stats-uri" => {
-            let statistics = unless_off(line, single::statistics)?;
-            line.store_once(&mut settings.statistics, statistics)?;
-        }
-        _ => {
-            let known = [
-                "email_alert",
-                "email_alert.relay",
-                "email_alert.host-name",
-                "email_alert.spool",
-                "email_alert.queue",
-                "email_alert.retry",
-                "email_alert.digest",
-                "email_alert.flap",
-                "email_alert.remind",
-                "email_alert.subject",
-                "email_alert.native",
-                "email_alert.stats-uri",
-            ];
-            return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
-        }
-    }
-    Ok(())
+    let Some(directive) = DIRECTIVES.iter().find(|other| other.keyword.to_bytes() == keyword.as_bytes())
+    else {
+        let known: Vec<&str> = DIRECTIVES.iter().filter_map(|other| other.keyword.to_str().ok()).collect();
+        return Err(format!("unknown directive '{}'{}", visible(keyword), did_you_mean(keyword, &known)));
+    };
+    (directive.parse)(settings, Line { keyword, usage: directive.usage, rest })
 }
 
 #[cfg(test)]
@@ -122,6 +39,7 @@ mod tests {
     use super::*;
     use crate::event::{Kind, Kinds, Level};
     use crate::settings::*;
+    use std::time::Duration;
 
     fn parsed(line: &str) -> Result<Settings, String> {
         let mut settings = Settings::default();

@@ -8,19 +8,12 @@ use crate::settings::*;
 use crate::text::visible;
 use lettre::Address;
 
-const ROUTE: &str =
-    "email_alert <to>[,<to>...] [<from>] [for <proxy>[/<server>],...] [events <kind>,...] [level <level>]";
-
-/// Keywords after a route's recipients and sender.
-const ROUTE_KEYWORDS: &[&str] = &["for", "events", "level"];
-
-const RECIPIENT: &str = "recipient";
-const SENDER: &str = "sender";
+const RECIPIENT: &str = "recipient ";
+const SENDER: &str = "sender ";
 
 pub fn route(mut line: Line) -> Result<Route, String> {
-    let Some(list) = line.next().filter(|list| !list.is_empty()) else {
-        return Err(line.error(format!("expects at least one recipient: {ROUTE}")));
-    };
+    let list = line.required("at least one recipient")?;
+    let keywords = line.keywords();
     let mut to: Vec<WrittenAddress> = Vec::new();
     for word in list.split(',') {
         let name = address(line, word, RECIPIENT)?;
@@ -31,14 +24,14 @@ pub fn route(mut line: Line) -> Result<Route, String> {
     let mut route = Route { to, from: None, targets: Vec::new(), kinds: Kinds::usual(), level: Level::Debug };
     if let Some(&word) = line.rest.first() {
         // A word that is similar to a keyword and is followed by another word is a misspelled keyword and not a sender.
-        let is_misspelled =
-            line.rest.len() > 1 && !word.contains('@') && nearest(word, ROUTE_KEYWORDS).is_some();
+        let is_misspelled = line.rest.len() > 1 && !word.contains('@') && nearest(word, &keywords).is_some();
         if word.split(',').all(|kind| Kind::from_word(kind).is_some()) {
             return Err(line.error(format!(
-                "'{word}' is not a sender; did you forget 'events' before it? expected {ROUTE}"
+                "'{word}' is not a sender; did you forget 'events' before it? expected {}",
+                line.syntax()
             )));
         }
-        if !ROUTE_KEYWORDS.contains(&word) && !is_misspelled {
+        if !keywords.contains(&word) && !is_misspelled {
             line.next();
             route.from = Some(address(line, word, SENDER)?);
         }
@@ -53,7 +46,7 @@ pub fn route(mut line: Line) -> Result<Route, String> {
             "for" => route.targets = patterns(&mut line)?,
             "events" => route.kinds = kinds(&mut line)?,
             "level" => route.level = level(&mut line)?,
-            _ => return Err(line.unknown(word, ROUTE_KEYWORDS, ROUTE)),
+            _ => return Err(line.unknown(word)),
         }
     }
     Ok(route)
@@ -72,38 +65,27 @@ fn level(line: &mut Line) -> Result<Level, String> {
     let words = Level::ALL.map(Level::word);
     let expected = format!("one of {}", words.join(" "));
     let word = line.value("level", &expected)?;
-    Level::from_word(word).ok_or_else(|| {
-        let hint = did_you_mean(word, &words);
-        line.error(format!("unknown level '{}'{hint}; 'level' expects {expected}", visible(word)))
-    })
+    Level::from_word(word).ok_or_else(|| unknown(line, "level", word, &words, "level", &expected))
 }
 
 fn kinds(line: &mut Line) -> Result<Kinds, String> {
     let words = Kind::ALL.map(Kind::word);
     let expected = format!("a list of kinds: {}", words.join(","));
     let list = line.value("events", &expected)?;
-    let mut kinds = Kinds::NONE;
-    for word in list.split(',') {
-        match Kind::from_word(word) {
-            Some(kind) => _ = kinds.add(kind),
-            None => {
-                let hint = did_you_mean(word, &words);
-                return Err(line
-                    .error(format!("unknown kind '{}'{hint}; 'events' expects {expected}", visible(word))));
-            }
-        }
-    }
-    Ok(kinds)
+    let kind =
+        |word| Kind::from_word(word).ok_or_else(|| unknown(line, "kind", word, &words, "events", &expected));
+    list.split(',').map(kind).collect()
+}
+
+fn unknown(line: &Line, what: &str, word: &str, known: &[&str], option: &str, expected: &str) -> String {
+    let hint = did_you_mean(word, known);
+    line.error(format!("unknown {what} '{}'{hint}; '{option}' expects {expected}", visible(word)))
 }
 
 /// Parses an address or a local name; the result is safe in an envelope, a header and the arguments of a command.
 fn address(line: Line, word: &str, role: &str) -> Result<WrittenAddress, String> {
-    let invalid = |why: &str| {
-        let shown = visible(word);
-        Err(line.error(format!(
-            "{role} '{shown}' {why}; expected an address such as ops@example.com, or a local name"
-        )))
-    };
+    let invalid =
+        |why: &str| Err(line.invalid(role, word, why, "an address such as ops@example.com, or a local name"));
     if word.is_empty() {
         return invalid("is empty");
     }

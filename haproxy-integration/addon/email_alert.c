@@ -13,6 +13,7 @@
  */
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
@@ -404,6 +405,30 @@ static void email_alert_register_build_options(void)
 	hap_register_build_opts(ptr, 1);
 }
 
+/* Registers the keywords of the directives, which the library knows */
+static void email_alert_register_keywords(void)
+{
+	struct cfg_kw_list *kws;
+	size_t count = 0;
+
+	while (haproxy_email_alert_keyword(count))
+		count++;
+
+	/* the last one is the end of the list */
+	kws = calloc(1, sizeof(*kws) + (count + 1) * sizeof(kws->kw[0]));
+	if (!kws) {
+		fprintf(stderr, "email_alert: out of memory\n");
+		exit(1);
+	}
+
+	while (count--) {
+		kws->kw[count].section = CFG_GLOBAL;
+		kws->kw[count].kw      = haproxy_email_alert_keyword(count);
+		kws->kw[count].parse   = email_alert_parse;
+	}
+	cfg_register_keywords(kws);
+}
+
 /* Becomes the helper process if the library started this program as such: a process
  * that is neither chrooted nor limited, and executes sendmail. It must not
  * initialize HAProxy, so this is the first of all initcalls.
@@ -414,22 +439,6 @@ static void email_alert_become_helper(void)
 		_exit(haproxy_email_alert_helper());
 }
 
-static struct cfg_kw_list email_alert_cfg_kws = { ILH, {
-	{ CFG_GLOBAL, "email_alert",           email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.digest",    email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.flap",      email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.host-name", email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.native",    email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.queue",     email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.relay",     email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.remind",    email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.retry",     email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.spool",     email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.stats-uri", email_alert_parse },
-	{ CFG_GLOBAL, "email_alert.subject",   email_alert_parse },
-	{ 0, NULL, NULL },
-}};
-
 static struct cli_kw_list email_alert_cli_kws = {{ }, {
 	{ { "show", "email-alert", NULL }, "show email-alert [json]                 : report the status of the e-mail alerts", email_alert_cli_parse, email_alert_cli_io_handler, email_alert_cli_release },
 	{{},}
@@ -437,7 +446,7 @@ static struct cli_kw_list email_alert_cli_kws = {{ }, {
 
 INITCALL0(STG_PREPARE, email_alert_become_helper);
 INITCALL0(STG_REGISTER, email_alert_register_build_options);
-INITCALL1(STG_REGISTER, cfg_register_keywords, &email_alert_cfg_kws);
+INITCALL0(STG_REGISTER, email_alert_register_keywords);
 INITCALL1(STG_REGISTER, cli_register_kw, &email_alert_cli_kws);
 REGISTER_CONFIG_POSTPARSER("email_alert", email_alert_check_config);
 REGISTER_POST_CHECK(email_alert_prepare);

@@ -60,11 +60,18 @@ static void order(const char *directory)
 	struct haproxy_email_alert_process self = process();
 	struct haproxy_email_alert_event event = down();
 	struct haproxy_email_alert_counters counters;
+	const char *keyword;
 	char line[1024];
+	size_t count;
 	int level;
 
 	EXPECT(strcmp(haproxy_email_alert_version(), HAPROXY_EMAIL_ALERT_VERSION), 0);
 	EXPECT(haproxy_email_alert_abi(), HAPROXY_EMAIL_ALERT_ABI);
+	for (count = 0; (keyword = haproxy_email_alert_keyword(count)); count++)
+		EXPECT(strncmp(keyword, "email_alert", strlen("email_alert")), 0);
+	EXPECT(count > 10, true);
+	EXPECT(haproxy_email_alert_keyword(count + 1) == NULL, true);
+	EXPECT(haproxy_email_alert_keyword(SIZE_MAX) == NULL, true);
 
 	/* nothing was parsed: nothing to check, to prepare, to start */
 	EXPECT(haproxy_email_alert_configured(), false);

@@ -21,6 +21,7 @@ use guard::{guarded, read_sized, slice, string, strings, write_sized, write_text
 use haproxy_email_alert_result::*;
 use libc::{c_char, c_int};
 use once_cell::sync::OnceCell;
+use std::ptr::null;
 use std::sync::{LazyLock, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
@@ -89,6 +90,15 @@ pub extern "C" fn haproxy_email_alert_version() -> *const c_char {
 #[unsafe(no_mangle)]
 pub extern "C" fn haproxy_email_alert_abi() -> u32 {
     HAPROXY_EMAIL_ALERT_ABI
+}
+
+/// Returns the <index>th keyword of the directives, from 0; NULL past the last. The library owns the string, which is static and
+/// ended by NUL. Any thread, at any time.
+#[unsafe(no_mangle)]
+pub extern "C" fn haproxy_email_alert_keyword(index: usize) -> *const c_char {
+    guarded(null(), || {
+        alertlib::directive::DIRECTIVES.get(index).map_or(null(), |found| found.keyword.as_ptr())
+    })
 }
 
 /// Parses one directive. <words> are the <count> words of the line, each ended by NUL; <words[0]> is the keyword. The caller owns

@@ -23,6 +23,11 @@ uint32_t haproxy_email_alert_abi(void)
 	return HAPROXY_EMAIL_ALERT_ABI;
 }
 
+const char *haproxy_email_alert_keyword(size_t index)
+{
+	return index == 0 ? "email_alert" : NULL;
+}
+
 enum haproxy_email_alert_result haproxy_email_alert_parse(const char *const *words, size_t count,
                                                           char *message, size_t size)
 {

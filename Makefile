@@ -20,8 +20,8 @@ MAN      = $(DESTDIR)$(PREFIX)/share/man/man1
 # for the shell
 is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
-.PHONY: all asan bench build-matrix clean deb deb-test demo faults fmt fuzz haproxy header help install install-companion install-library kill-test \
-        mails patches test
+.PHONY: all asan bench build-matrix clean deb deb-test demo documentation faults fmt fuzz haproxy header help install install-companion install-library kill-test \
+        mails test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -37,8 +37,8 @@ demo: ## a server goes down and comes back: shows the mails
 test: ## everything that is tested; also with source trees of HAProxy that you have (HAPROXY_TREES="<directory> ...")
 	HAPROXY_TREES='$(HAPROXY_TREES)' ci/test
 
-patches: ## the documentation in the patches of all branches again, after a change of that for 2.6
-	ci/documentation-patches
+documentation: ## that of the directives again, after a change of alertlib/src/directive/table.rs: patches, manual page
+	cargo run --quiet -p end-to-end --bin documentation
 
 kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KILL_SEED=<number> repeats a run)
 	ci/setup build test

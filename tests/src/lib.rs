@@ -10,6 +10,7 @@ pub mod calls;
 pub mod certificates;
 pub mod cli;
 pub mod delay_proxy;
+pub mod documentation;
 pub mod faults;
 pub mod golden;
 pub mod haproxy;

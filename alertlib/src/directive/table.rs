@@ -155,11 +155,11 @@ directives! { settings, line:
     /// start.
     c"email_alert.queue" "<events>" => line.set(&mut settings.queue, single::queue(line)?);
 
-    /// Declares a way for the mails of "email_alert" to leave the machine. When the
-    /// directive appears several times, the relays are tried in the order in which
-    /// they are written until one of them takes the mail. Without this directive, the
-    /// mails are handed to port 25 of the local machine, and, should it not take
-    /// them, to the local "sendmail" command.
+    /// Declares a relay for the mails of "email_alert": an SMTP server, a command or
+    /// a directory. When the directive appears several times, the relays are tried
+    /// in the order in which they are written until one of them accepts the mail.
+    /// Without this directive, the mails are sent to port 25 of the local machine,
+    /// and, should it not accept them, to the local "sendmail" command.
     ///
     /// When the next result of a server's check may change its status, a session with
     /// the first relay that works is opened, so that it is ready when the mail comes.
@@ -186,7 +186,8 @@ directives! { settings, line:
     ///             standard input; no shell is involved. "insecure-fork-wanted" is
     ///             not needed.
     ///
-    ///   <directory> is an existing directory, in which each mail is stored in a file
+    ///   <directory>
+    ///             is an existing directory, in which each mail is stored in a file
     ///             whose name ends with ".eml". It has to be writable by the global
     ///             "user".
     ///
@@ -270,9 +271,9 @@ directives! { settings, line:
     c"email_alert.remind" "<time>|off" =>
         line.set(&mut settings.remind, line.unless_off(|line| line.time("4h", ["1m", "30d"]))?);
 
-    /// Sets how long a mail of "email_alert" is tried that no relay takes, 3 days by
-    /// default (by default in milliseconds, between 1 second and 30 days). Then it is
-    /// given up, which is reported in the logs.
+    /// Sets how long a mail of "email_alert" that no relay accepts is retried, 3 days
+    /// by default (by default in milliseconds, between 1 second and 30 days). Then
+    /// it is given up, which is reported in the logs.
     c"email_alert.retry" "<time>" =>
         line.set(&mut settings.retry, line.time("3d", ["1s", "30d"])?);
 
@@ -283,7 +284,8 @@ directives! { settings, line:
     /// wait in memory only.
     ///
     /// Arguments :
-    ///   <directory> has to be writable by the global "user", and by nobody else that
+    ///   <directory>
+    ///             has to be writable by the global "user", and by nobody else that
     ///             must not be able to have mails sent. Relative to no "chroot".
     ///
     ///   max-size <size>
@@ -291,9 +293,9 @@ directives! { settings, line:
     ///             suffixes "k", "m" and "g" are permitted. Beyond it, the least
     ///             important mails wait in memory only.
     ///
-    /// Open incidents are kept there as well: after a reload or a
-    /// restart, they are not reported again, and their ends are reported even if they
-    /// happened meanwhile. A directory is for the processes of one service.
+    /// Open incidents are kept there as well: after a reload or a restart, they are
+    /// not reported again, and their ends are reported even if they happened
+    /// meanwhile. A directory is for the processes of one service.
     ///
     /// Events that were not made into mails yet are in /dev/shm, which takes 32
     /// megabytes. Mails reach the disk within a second.

@@ -37,7 +37,7 @@ demo: ## a server goes down and comes back: shows the mails
 test: ## everything that is tested; also with source trees of HAProxy that you have (HAPROXY_TREES="<directory> ...")
 	HAPROXY_TREES='$(HAPROXY_TREES)' ci/test
 
-documentation: ## that of the directives again, after a change of alertlib/src/directive/table.rs: patches, manual page
+documentation: ## that of the directives again, after a change of alertlib/src/directive/table.rs: patches, manual page, README
 	cargo run --quiet -p end-to-end --bin documentation
 
 kill-test: ## what survives 500 kills and 100 reloads in storms, for minutes (KILL_SEED=<number> repeats a run)

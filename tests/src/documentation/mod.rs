@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The documentation of the directives, made from the library's table of them: a text in the style of HAProxy's
-//! `doc/configuration.txt`, the patches that add it there, and the manual page's section.
+//! `doc/configuration.txt`, the patches that add it there, the manual page's section and the table of `README.md`.
 
 mod patch;
 mod roff;
@@ -17,6 +17,7 @@ Made by \"make documentation\" from alertlib/src/directive/table.rs: edit that
 file, not this one.
 ";
 const MANUAL: &str = "doc/haproxy-email-alert.7";
+const README: &str = "README.md";
 const PATCH: &str = "email-alert-documentation.patch";
 
 /// Longest lines of HAProxy's documentation, in columns.
@@ -38,6 +39,14 @@ impl Entry {
 
     fn text(&self) -> String {
         [self.syntax(COLUMNS), self.body.clone()].concat().join("\n") + "\n"
+    }
+
+    /// Returns the first sentence of the documentation.
+    fn summary(&self) -> String {
+        let paragraph: Vec<&str> =
+            self.body.iter().map(|line| line.trim()).take_while(|line| !line.is_empty()).collect();
+        let paragraph = paragraph.join(" ");
+        paragraph.split_once(". ").map_or(paragraph.clone(), |(first, _)| format!("{first}."))
     }
 }
 
@@ -93,6 +102,17 @@ fn replaced(text: &str, begin: &str, end: &str, new: &str) -> String {
     format!("{before}{marker}\n{new}{after}")
 }
 
+fn table(entries: &[Entry]) -> String {
+    let row = |entry: &Entry| {
+        let syntax: Vec<String> =
+            entry.syntax(72).iter().map(|line| format!("`{}`", line.trim().replace('|', "\\|"))).collect();
+        format!("| {} | {} |\n", syntax.join("<br>"), entry.summary().replace('<', "\\<"))
+    };
+    "\n| directive | what it does |\n|---|---|\n".to_owned()
+        + &entries.iter().map(row).collect::<String>()
+        + "\n"
+}
+
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -109,6 +129,7 @@ pub fn generate() -> Vec<(PathBuf, String)> {
         files.push((path, text));
     };
     replace(MANUAL, ".\\\" Made by", ".\\\" End", &entries.iter().map(roff::section).collect::<String>());
+    replace(README, "<!-- Made by", "<!-- End", &table(&entries));
     let branches = std::fs::read_dir(project().join("patches")).expect("patches/");
     let patches = branches.map(|branch| branch.expect("an entry").path().join(PATCH));
     for path in patches.filter(|path| path.exists()) {

@@ -42,6 +42,7 @@ static SETUP: LazyLock<Mutex<Setup>> = LazyLock::new(Mutex::default);
 static SERVICE: OnceCell<Service> = OnceCell::new();
 
 /// Locks the state. Only one thread uses it, before HAProxy's other threads exist.
+#[inline(never)] // for the size of the library
 fn setup() -> MutexGuard<'static, Setup> {
     SETUP.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -87,9 +87,11 @@ directives! { settings, line:
     ///
     /// A mail that could not be sent is reported once in the logs, with the answer of
     /// the mail server. On a soft stop, HAProxy delivers the waiting mails before it
-    /// leaves, and gives up after 5 seconds. On SIGTERM, it gives up after one
-    /// second. What is left then is lost, unless there is an "email_alert.spool".
-    /// Without any "email_alert" directive, nothing is started.
+    /// leaves, for at most 5 seconds and no longer than "hard-stop-after". On
+    /// SIGTERM, with an "email_alert.spool" HAProxy writes them to files for the next
+    /// process, and waits for at most one second for the end of a mail that is being
+    /// sent. Without one it delivers mails for at most one second, and the others are
+    /// lost. Without any "email_alert" directive, nothing is started.
     ///
     /// Please note that this option and the other "email_alert" options are only
     /// available when HAProxy has been compiled with USE_EMAIL_ALERT.

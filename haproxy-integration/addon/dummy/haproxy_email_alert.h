@@ -423,6 +423,12 @@ const char *haproxy_email_alert_version(void);
 uint32_t haproxy_email_alert_abi(void);
 
 /**
+ * Returns the <index>th keyword of the directives, from 0; NULL past the last. The library owns the string, which is static and
+ * ended by NUL. Any thread, at any time.
+ */
+const char *haproxy_email_alert_keyword(size_t index);
+
+/**
  * Parses one directive. <words> are the <count> words of the line, each ended by NUL; <words[0]> is the keyword. The caller owns
  * the words and the message's buffer; the library does not use them after the call. Opens no file for writing and starts
  * nothing. One thread, before haproxy_email_alert_check().

@@ -9,8 +9,8 @@ TREE    =
 HAPROXY_TREES =
 
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# changes with the C ABI, as in alertlib/capi/build.rs
-ABI     := 1
+# as in the library's soname
+ABI     := $(shell sed -n 's/^.define HAPROXY_EMAIL_ALERT_ABI //p' include/haproxy_email_alert.h)
 LIBRARY  = $(or $(CARGO_TARGET_DIR),target)/release/libhaproxy_email_alert.so
 COMPANION = $(or $(CARGO_TARGET_DIR),target)/release/haproxy-email-alert
 INCLUDE  = $(DESTDIR)$(PREFIX)/include

@@ -13,6 +13,14 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/haproxy-email-alert
 # Oldest Rust that compiles the library: rust-version of Cargo.toml.
 rust_minimum=$(sed -n 's/^rust-version *= *"\([0-9.]*\)".*/\1/p' "$root/Cargo.toml")
+# Version of the library, of the companion and of the packages: version of Cargo.toml.
+# shellcheck disable=SC2034 # for those who source this
+project_version=$(sed -n 's/^version *= *"\(.*\)"/\1/p' "$root/Cargo.toml")
+# Number at the end of the library's soname: that of the C ABI.
+abi=$(sed -n 's/^#define HAPROXY_EMAIL_ALERT_ABI //p' "$root/include/haproxy_email_alert.h")
+# Name of the library where programs ask for it when they start.
+# shellcheck disable=SC2034 # for those who source this
+soname=libhaproxy_email_alert.so.$abi
 
 # Standard output is for results.
 say() { printf '%s\n' "$*" >&2; }

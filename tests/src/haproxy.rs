@@ -21,6 +21,7 @@ use tempfile::TempDir;
 
 use crate::{
     http::{self, Answer},
+    library::soname,
     processes::{self, Process},
     setup::{Mode, Setup},
     syslog::Syslog,
@@ -413,9 +414,9 @@ impl Home {
         let home = Home(directory);
         let program = setup.program.clone().unwrap_or_else(haproxy_to_test);
         link_or_copy(&program, &home.file("haproxy"));
-        let library = program.with_file_name("libhaproxy_email_alert.so.1");
+        let library = program.with_file_name(soname());
         if library.exists() {
-            link_or_copy(&library, &home.file("libhaproxy_email_alert.so.1"));
+            link_or_copy(&library, &home.file(&soname()));
         }
         fs::create_dir(home.file("jail")).expect("mkdir");
         File::create(home.file("output")).expect("a file");
@@ -500,7 +501,7 @@ impl Home {
 
 /// The program that the environment names, or else the one that `make haproxy` has built.
 #[track_caller]
-fn haproxy_to_test() -> PathBuf {
+pub fn haproxy_to_test() -> PathBuf {
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/haproxy-2.6/haproxy");
     let program = env::var_os("HAPROXY").map_or(built, PathBuf::from);
     program.canonicalize().unwrap_or_else(|_| {

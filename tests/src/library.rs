@@ -2,7 +2,7 @@
 //! The shared library as a C program finds it: built for release, put in its place by `make install`, named by
 //! pkg-config. And C programs (those of `tests/c`) that are compiled against it.
 
-use crate::header::project;
+use crate::header::{self, project};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -10,6 +10,18 @@ use std::sync::LazyLock;
 
 /// Where Debian has libraries, and other distributions something like it: not the default of `make install`.
 const LIBDIR: &str = "/usr/lib/somewhere";
+
+/// Number of the C ABI, as the header has it for C programs.
+pub fn abi() -> u32 {
+    let header = std::fs::read_to_string(header::path()).expect("include/haproxy_email_alert.h");
+    let number = header.lines().find_map(|line| line.strip_prefix("#define HAPROXY_EMAIL_ALERT_ABI "));
+    number.and_then(|number| number.parse().ok()).expect("HAPROXY_EMAIL_ALERT_ABI")
+}
+
+/// Name of the library where programs ask for it when they start.
+pub fn soname() -> String {
+    format!("libhaproxy_email_alert.so.{}", abi())
+}
 
 /// The library, as users get it.
 static RELEASE: LazyLock<PathBuf> = LazyLock::new(|| build(&["--release"], "", "release"));
@@ -85,7 +97,7 @@ impl Library {
 
     /// The installed library, by the name that programs ask for when they start.
     pub fn file(&self) -> PathBuf {
-        self.directory().join("libhaproxy_email_alert.so.1")
+        self.directory().join(soname())
     }
 
     /// The installed header.

@@ -2,7 +2,7 @@
 //! Facts about the library that users get: what it needs, what it exports, what it is made of.
 
 use end_to_end::header::project;
-use end_to_end::library::{Library, bytes_of_plain_build, succeed};
+use end_to_end::library::{Library, abi, bytes_of_plain_build, soname, succeed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,7 @@ fn it_needs_the_c_library_alone_and_has_its_soname() {
     let unknown = |name: &&String| !known.contains(&name.as_str()) && !name.starts_with("ld-linux");
     assert!(needed.contains("libc.so.6"), "{dynamic}");
     assert_eq!(needed.iter().filter(unknown).collect::<Vec<_>>(), Vec::<&String>::new());
-    assert_eq!(bracketed("(SONAME)"), BTreeSet::from(["libhaproxy_email_alert.so.1".to_owned()]));
+    assert_eq!(bracketed("(SONAME)"), BTreeSet::from([soname()]));
 }
 
 /// The functions that the header declares.
@@ -54,6 +54,16 @@ fn it_exports_what_the_header_declares_and_nothing_else() {
 }
 
 #[test]
+fn debian_symbols_file_has_what_the_header_declares() {
+    let file = format!("haproxy-integration/debian/package/libhaproxy-email-alert{}.symbols", abi());
+    let symbols = std::fs::read_to_string(project().join(file)).expect("the symbols");
+    let listed: BTreeSet<String> =
+        symbols.lines().skip(1).filter_map(|line| Some(line.trim().split_once('@')?.0.to_owned())).collect();
+    let header = std::fs::read_to_string(end_to_end::header::path()).expect("the header");
+    assert_eq!(listed, declared(&header));
+}
+
+#[test]
 fn it_is_small_and_stripped() {
     let library = Library::release();
     let size = library.file().metadata().expect("the library").len();
@@ -78,7 +88,7 @@ fn its_version_is_the_same_everywhere() {
     assert_eq!(library.pkg_config("--modversion"), [version]);
     // At run time the C programs of `tests/c` compare the header's version with the library's ("order").
     let installed = library.file().canonicalize().expect("the library");
-    assert!(installed.ends_with(format!("libhaproxy_email_alert.so.1.{version}")), "{installed:?}");
+    assert!(installed.ends_with(format!("{}.{version}", soname())), "{installed:?}");
 }
 
 /// The Rust files of the library, with their text.

@@ -5,7 +5,7 @@ use super::guard::SizedStruct;
 use libc::c_char;
 use std::mem::{offset_of, size_of};
 
-/// Number of this ABI. The number and the library's soname change when an older caller would not work any more.
+/// Number of this ABI, and the end of the library's soname. It changes when an older caller would not work any more.
 pub const HAPROXY_EMAIL_ALERT_ABI: u32 = 1;
 
 /// A server is down (HAProxy's SRV_ST_STOPPED).

@@ -16,12 +16,16 @@ COMPANION = $(or $(CARGO_TARGET_DIR),target)/release/haproxy-email-alert
 INCLUDE  = $(DESTDIR)$(PREFIX)/include
 LIB      = $(DESTDIR)$(LIBDIR)
 BIN      = $(DESTDIR)$(PREFIX)/bin
-MAN      = $(DESTDIR)$(PREFIX)/share/man/man1
+SHARE    = $(DESTDIR)$(PREFIX)/share
+# systemd-tmpfiles looks there below /usr and /usr/local, whatever LIBDIR is
+TMPFILES = $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 # for the shell
+install_tree = cd '$(1)' && for directory in $$(find . -type d); do install -d '$(2)'/$$directory || exit 1; done && \
+	for file in $$(find . -type f); do install -m 644 $$file '$(2)'/$$file || exit 1; done
 is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
-.PHONY: all asan bench build-matrix clean deb deb-test demo documentation faults fmt fuzz haproxy header help install install-companion install-library kill-test \
-        mails test
+.PHONY: all asan bench build-matrix clean deb deb-test demo documentation faults fmt fuzz haproxy header help install install-companion \
+        install-integration install-library install-list kill-test mails test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -75,8 +79,8 @@ faults: ## doc/faults.md again, after a change of its table in tests/src/faults/
 mails: ## doc/mails/*.eml again, after a change of the mails
 	cargo run --quiet -p end-to-end --bin mails
 
-install: ## the library for other programs, and the companion, below DESTDIR and PREFIX (/usr/local), in LIBDIR
-install: install-library install-companion
+install: ## all that users need, below DESTDIR and PREFIX (/usr/local), in LIBDIR; doc/packaging.md lists the files
+install: install-library install-companion install-integration
 
 install-library:
 	$(call is_built,$(LIBRARY))
@@ -90,9 +94,20 @@ install-library:
 
 install-companion:
 	$(call is_built,$(COMPANION))
-	install -d '$(BIN)' '$(MAN)'
+	install -d '$(BIN)' '$(SHARE)/man/man1'
 	install -m 755 '$(COMPANION)' '$(BIN)/'
-	sed 's,@VERSION@,$(VERSION),' haproxy-integration/cli/haproxy-email-alert.1 >'$(MAN)/haproxy-email-alert.1'
+	sed 's,@VERSION@,$(VERSION),' haproxy-integration/cli/haproxy-email-alert.1 >'$(SHARE)/man/man1/haproxy-email-alert.1'
+
+# for HAProxy: the manual, the directory of the spool, and the sources to build it with
+install-integration:
+	install -d '$(SHARE)/man/man7' '$(TMPFILES)'
+	install -m 644 doc/haproxy-email-alert.7 '$(SHARE)/man/man7/'
+	install -m 644 haproxy-integration/haproxy-email-alert.conf '$(TMPFILES)/'
+	$(call install_tree,haproxy-integration/addon,$(SHARE)/haproxy-email-alert/addon)
+	$(call install_tree,patches,$(SHARE)/haproxy-email-alert/patches)
+
+install-list: ## the list of installed files in doc/packaging.md again, after a change of what is installed
+	ci/install-list
 
 fmt: ## formats the Rust code
 	cargo fmt --all

@@ -4,6 +4,7 @@
 PREFIX  = /usr/local
 LIBDIR  = $(PREFIX)/lib
 DESTDIR =
+CARGO   = cargo
 BRANCH  =
 TREE    =
 HAPROXY_TREES =
@@ -25,14 +26,18 @@ install_tree = cd '$(1)' && for directory in $$(find . -type d); do install -d '
 is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
 .PHONY: all asan bench build-matrix clean deb deb-test demo documentation faults fmt fuzz haproxy header help install install-companion \
-        install-integration install-library install-list kill-test mails test
+           install-integration install-library install-list kill-test mails setup test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
-all: ## the library, and the companion program haproxy-email-alert
+all: ## the library, and the companion program haproxy-email-alert; installs nothing
+	command -v '$(CARGO)' >/dev/null || { echo 'There is no cargo (Rust); on Debian, "make setup" installs it.' >&2; exit 1; }
+	'$(CARGO)' build --release --locked
+	echo '$(COMPANION)'
+	echo '$(LIBRARY)'
+
+setup: ## installs what Debian has for building all this, HAProxy included, if it is missing
 	ci/setup build
-	ci/companion
-	ci/library
 
 demo: ## a server goes down and comes back: shows the mails
 	ci/setup build demo
@@ -61,7 +66,7 @@ build-matrix: ## HAProxies built by gcc and clang, warnings being errors, with O
 	ci/build-matrix $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 haproxy: ## a HAProxy that sends mails, from Debian's source (BRANCH=2.6 or 3.0) or from yours (TREE=<directory>)
-	ci/setup build
+	! command -v dpkg-query >/dev/null || ci/setup build
 	ci/haproxy-build $(if $(BRANCH),BRANCH='$(BRANCH)') $(if $(TREE),TREE='$(TREE)')
 
 deb: ## the distribution's HAProxy packages with e-mail alerts, and the library's (TREE=<unpacked source package>)

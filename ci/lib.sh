@@ -59,7 +59,7 @@ find_cargo() {
 # Runs that cargo in the working copy, with the compiler that belongs to it.
 run_cargo() {
     local cargo
-    cargo=$(find_cargo) || die "no cargo >= $rust_minimum found; ci/setup installs one"
+    cargo=$(find_cargo) || die "no cargo >= $rust_minimum found; on Debian, ci/setup installs one"
     (cd "$root" && PATH=$(dirname "$cargo"):$PATH "$cargo" "$@")
 }
 
@@ -67,12 +67,6 @@ run_cargo() {
 build_library() {
     run_cargo build --release --quiet -p haproxy-email-alert-capi >&2
     printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/libhaproxy_email_alert.so"
-}
-
-# Builds the companion program; prints its path.
-build_companion() {
-    run_cargo build --release --quiet -p haproxy-email-alert-cli >&2
-    printf '%s\n' "${CARGO_TARGET_DIR:-$root/target}/release/haproxy-email-alert"
 }
 
 # Builds the library with AddressSanitizer and all checks; prints its path. The runtime is the one that the C compiler brings for the

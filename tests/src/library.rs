@@ -35,7 +35,7 @@ fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
     let target = target_directory().join(directory);
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // As ci/library does it.
+    // As build_library in ci/lib.sh does it.
     command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert-capi"]);
     command.arg("--target-dir").arg(&target).args(arguments);
     succeed(command.current_dir(project()));

@@ -26,7 +26,7 @@ install_tree = cd '$(1)' && for directory in $$(find . -type d); do install -d '
 is_built = test -e '$(1)' || { echo 'There is nothing to install yet; run "make" first.' >&2; exit 1; }
 
 .PHONY: all asan bench build-matrix clean deb deb-test demo documentation faults fmt fuzz haproxy header help install install-companion \
-           install-integration install-library install-list kill-test mails setup test
+        install-integration install-library install-list kill-test mails rpm rpm-test setup test
 # what users build and look at is not cluttered with commands
 .SILENT:
 
@@ -74,6 +74,12 @@ deb: ## the distribution's HAProxy packages with e-mail alerts, and the library'
 
 deb-test: ## installs them, upgrades, removes them, in a Debian of its own; needs root (TWICE=yes: are they reproducible?)
 	ci/deb-test $(if $(TWICE),TWICE='$(TWICE)')
+
+rpm: ## the library's packages for Fedora and its family; on Debian, only to see that their spec builds
+	ci/rpm
+
+rpm-test: ## builds them, and compares what is in each with haproxy-integration/rpm/contents
+	ci/rpm-test
 
 header: ## the copies of haproxy_email_alert.h again, after a change of the C ABI
 	cargo run --quiet -p end-to-end --bin header

@@ -78,3 +78,25 @@ set_up_apt() {
 }
 
 apt_get() { apt-get -q -q -c "$apt/apt.conf" "$@"; }
+
+# apt_why <log>: why apt-get failed, in one line
+apt_why() { grep -m 1 '^E:' "$1" || echo "see $1"; }
+
+# is_checked <directory>: whether its file "checked" was made within a day, so that a new version is not looked for again
+is_checked() { [ -n "$(find "$1/checked" -mmin -1440 2>/dev/null)" ]; }
+
+# download_newest <package> <log>: downloads it into the current directory, in the newest version that can be downloaded, and leaves
+# that in $version. A security suite may list a version whose files are not on the mirror.
+download_newest() {
+    local package=$1 log=$2 versions listed
+    versions=$(apt-cache -c "$apt/apt.conf" show "$package" 2>/dev/null | sed -n 's/^Version: //p' | sort -u -V -r)
+    listed=${versions%%$'\n'*}
+    for version in $versions; do
+        if apt_get download "$package=$version" >"$log" 2>&1; then
+            [ "$version" = "$listed" ] || say "Taking $package $version, the newest that can be downloaded."
+            return
+        fi
+        say "Debian's archive lists $package $version, but it cannot be downloaded: $(apt_why "$log")"
+    done
+    return 1
+}

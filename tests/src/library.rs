@@ -30,11 +30,25 @@ static RELEASE: LazyLock<PathBuf> = LazyLock::new(|| build(&["--release"], "", "
 static WITH_FAULTS: LazyLock<PathBuf> =
     LazyLock::new(|| build(&["--features", "fault-injection"], "fault-injection", "debug"));
 
+/// The cargo that runs the tests, without the variables that it sets for them: build scripts that look at these (ring's does) would run
+/// again, and with them all that depends on them.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Builds the library below `directory` of the target directory.
 fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
     let target = target_directory().join(directory);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     // As build_library in ci/lib.sh does it.
     command.args(["build", "--quiet", "--locked", "--package", "haproxy-email-alert-capi"]);
     command.arg("--target-dir").arg(&target).args(arguments);
@@ -47,8 +61,7 @@ fn build(arguments: &[&str], directory: &str, profile: &str) -> PathBuf {
 pub fn bytes_of_plain_build() -> Vec<u8> {
     // First, so that a different library of the plain build takes its place.
     LazyLock::force(&RELEASE);
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo();
     command.args(["build", "--quiet", "--locked", "--release", "--target-dir"]).arg(target_directory());
     succeed(command.current_dir(project()));
     std::fs::read(&*RELEASE).expect("the library of the plain build")

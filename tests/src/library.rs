@@ -13,7 +13,7 @@ const LIBDIR: &str = "/usr/lib/somewhere";
 
 /// Number of the C ABI, as the header has it for C programs.
 pub fn abi() -> u32 {
-    let header = std::fs::read_to_string(header::path()).expect("include/haproxy_email_alert.h");
+    let header = std::fs::read_to_string(&header::paths()[0]).expect("include/haproxy_email_alert.h");
     let number = header.lines().find_map(|line| line.strip_prefix("#define HAPROXY_EMAIL_ALERT_ABI "));
     number.and_then(|number| number.parse().ok()).expect("HAPROXY_EMAIL_ALERT_ABI")
 }

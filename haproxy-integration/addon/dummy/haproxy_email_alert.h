@@ -13,7 +13,7 @@
 
 
 /**
- * Number of this ABI. The number and the library's soname change when an older caller would not work any more.
+ * Number of this ABI, and the end of the library's soname. It changes when an older caller would not work any more.
  */
 #define HAPROXY_EMAIL_ALERT_ABI 1
 

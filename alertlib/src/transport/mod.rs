@@ -42,7 +42,7 @@ impl Delivery<'_> {
     ///
     /// # Errors
     ///
-    /// Those of `send`.
+    /// The errors of `send`.
     fn send_to_supported(
         &self,
         check: impl Fn(&Recipient) -> Result<(), DeliveryError>,

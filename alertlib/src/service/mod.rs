@@ -167,8 +167,13 @@ impl Service {
     /// Makes the process ready to end by SIGTERM. With a spool: all pending events become mails in files, and no transaction with a relay
     /// begins any more. Without one, or while it cannot be written: as [`Service::drain`]. Any thread, no lock.
     pub fn terminate(&self) {
-        if self.shared.store.is_durable() && self.shared.store.volatile() == 0 {
-            self.shared.transactions.close();
+        let Shared { store, transactions, .. } = &self.shared;
+        if store.is_durable() {
+            transactions.close();
+            // Read after the close: the collector opens after it has stored a mail that no file takes, so one of the two opens.
+            if store.volatile() > 0 {
+                transactions.open();
+            }
         }
         self.drain();
     }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use end_to_end::{
-    Act, Backend, Haproxy, Mode, Relay, Setup, Step, haproxy::Signal, processes::Process, until_true,
+    Act, Backend, Haproxy, Mode, Relay, Setup, Step,
+    haproxy::{End, Signal},
+    processes::Process,
+    until_true,
 };
 
 const ALL_MODES: [Mode; 4] = [Mode::Foreground, Mode::Daemon, Mode::MasterWorker, Mode::Systemd];
@@ -38,16 +41,23 @@ fn slow_relay() -> Relay {
     relay
 }
 
+/// Sends the signal while two mails are pending, which must be delivered before HAProxy ends.
+#[track_caller]
+fn end_with_mails_pending(mode: Mode, signal: Signal) -> (Haproxy, End) {
+    let (relay, backend) = (slow_relay(), Backend::http());
+    let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
+    backend.goes_down();
+    haproxy.log().wait_for("no server available!");
+    haproxy.signal(signal);
+    let end = haproxy.wait_for_end();
+    assert_eq!(relay.deliveries().len(), 2, "{mode:?}: {}\n{}", relay.story(), haproxy.story());
+    (haproxy, end)
+}
+
 #[test]
 fn a_soft_stop_delivers_what_is_pending() {
     for mode in ALL_MODES {
-        let (relay, backend) = (slow_relay(), Backend::http());
-        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
-        backend.goes_down();
-        haproxy.log().wait_for("no server available!");
-        haproxy.signal(Signal::SIGUSR1);
-        let end = haproxy.wait_for_end();
-        assert_eq!(relay.deliveries().len(), 2, "{mode:?}: {}\n{}", relay.story(), haproxy.story());
+        let (haproxy, end) = end_with_mails_pending(mode, Signal::SIGUSR1);
         assert!(end.took < SOFT_STOP_BOUND, "{mode:?}: {end:?}");
         assert!(end.status.is_none_or(|status| status.success()), "{mode:?}: {end:?}");
         haproxy.wait_until_processes_are(0);
@@ -57,13 +67,7 @@ fn a_soft_stop_delivers_what_is_pending() {
 #[test]
 fn sigterm_delivers_what_is_pending() {
     for mode in ALL_MODES {
-        let (relay, backend) = (slow_relay(), Backend::http());
-        let mut haproxy = one_server(&relay, &backend).mode(mode).threads(4).jailed().start();
-        backend.goes_down();
-        haproxy.log().wait_for("no server available!");
-        haproxy.signal(Signal::SIGTERM);
-        let end = haproxy.wait_for_end();
-        assert_eq!(relay.deliveries().len(), 2, "{mode:?}: {}\n{}", relay.story(), haproxy.story());
+        let (haproxy, end) = end_with_mails_pending(mode, Signal::SIGTERM);
         assert!(end.took < TERM_BOUND + SLACK, "{mode:?}: {end:?}");
         assert_ended_by_sigterm(&haproxy, mode, end.status);
         haproxy.wait_until_processes_are(0);

@@ -137,22 +137,18 @@ pub fn sections(composer: &Composer, notification: &Notification, groups: &[Caus
                 sections.push(Section { heading: SINGLE.to_owned(), hint: None, rows: rows.collect() });
             }
             _ => {
-                let status = check_status(&servers[0].event);
-                let is_one = servers.iter().all(|item| check_status(&item.event) == status);
+                // A sentence that is not true of each server is left out.
+                let hint = hints::for_servers(&servers[0].event);
+                let is_common = servers.iter().all(|item| hints::for_servers(&item.event) == hint);
                 sections.push(Section {
                     heading: heading(notification, group, &servers, reason.as_deref()),
-                    hint: hints::for_servers(&servers[0].event).filter(|_| is_one),
+                    hint: hint.filter(|_| is_common),
                     rows: rows.collect(),
                 });
             }
         }
     }
     sections
-}
-
-/// Returns the status of the check, and whether it is the agent check.
-fn check_status(event: &Event) -> Option<(&str, bool)> {
-    event.check.as_ref().map(|check| (check.status.as_str(), check.is_agent))
 }
 
 /// Returns the heading of a section: `backend web: 12 servers DOWN, Layer4 timeout; 0 active and 0 backup left`.

@@ -150,7 +150,7 @@ fn boundary(message_id: &str, parts: [&str; 2]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, sample};
+    use crate::event::{Check, Event, sample};
     use crate::notification::{Item, Trigger};
     use crate::settings::{Recipient, sample_config};
 
@@ -260,6 +260,21 @@ mod tests {
         assert!(!headers.contains("=?") && headers.contains("=<U+003F>utf-8?q?x?="), "{headers}");
         let html = &raw[raw.find("<!DOCTYPE").expect("an HTML part")..];
         assert!(!html.contains("<script") && !html.contains("<b>"), "{html}");
+    }
+
+    #[test]
+    fn hint_of_several_servers_is_left_out_unless_it_is_true_of_each() {
+        let text = |infos: [&str; 2]| {
+            let down = |(n, info): (usize, &str)| {
+                let check = Check { status: "L4CON".into(), info: info.into(), ..Check::default() };
+                Item::of(Event { server: Some(format!("s{n}")), check: Some(check), ..sample() })
+            };
+            let items = infos.into_iter().enumerate().map(down).collect();
+            let mail = Notification { items, ..notification(sample()) };
+            composer().compose(&mail, SystemTime::UNIX_EPOCH, None).expect("a mail").text
+        };
+        assert!(text(["Connection refused"; 2]).contains("was refused a connection"));
+        assert!(!text(["Connection refused", "No route to host"]).contains("refused a connection"));
     }
 
     #[test]
